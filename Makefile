@@ -1,0 +1,55 @@
+# Two commands for everyone: `make run` and `make test`. They need Python 3.11+ and make; the rest they install.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test check format lint types layers soak smoke clean
+
+run: $(VENV)/.installed
+	exec $(BIN)/penstock
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m "not soak"
+
+check: lint types layers test
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed-dev
+	$(BIN)/lint-imports --no-cache
+
+# Volumes and long runs: minutes, not for every change.
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m soak
+
+# Serve, ask, hot-restart and stop, on another Python: make smoke PYTHON=python3.13 VENV=.venv-3.13
+smoke: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q tests/process/test_serving.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Penstock needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,137 @@
+"""
+What a worker is told: the whole of its configuration, already judged.
+
+The master builds these from the config file or the command line; nothing here
+reads a file, an environment variable or a default that could disagree with
+what the operator wrote. Times are seconds, sizes are bytes.
+"""
+
+from typing import Literal
+
+import msgspec
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The common shape: immutable, and strict when it is decoded."""
+
+
+class RouteCells(Spec):
+    """Where a route's numbers live: word indexes into the cells of any row."""
+
+    # Four words in a row: responses of class 2xx, 3xx, 4xx, 5xx.
+    requests: int
+    # The first word of a histogram (see shm/histogram.py).
+    duration: int
+
+
+class ListenerCells(Spec):
+    """Where a listener's numbers live: word indexes into the cells of any row."""
+
+    connections_total: int
+    received_bytes: int
+    sent_bytes: int
+    # Gauges: connections with a request in flight, and those without.
+    connections_active: int
+    connections_idle: int
+
+
+class AppAction(Spec, tag="app"):
+    """Call an ASGI application: `module:attribute`, imported by the worker."""
+
+    target: str
+    factory: bool = False
+
+
+class RespondAction(Spec, tag="respond"):
+    """Answer with fixed bytes; the framing headers are added by the worker."""
+
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+Action = AppAction | RespondAction
+
+
+class MatchSpec(Spec):
+    """
+    Which requests a route takes. None matches everything.
+
+    `path` ends in "/" for a prefix, starts with "~" for a regular expression,
+    and is otherwise exact. `host` is lower case, without a port.
+    """
+
+    host: str | None = None
+    path: str | None = None
+    methods: frozenset[str] | None = None
+
+
+class RouteSpec(Spec):
+    """A matching rule and what to do with the requests it takes."""
+
+    name: str
+    match: MatchSpec
+    action: Action
+    cells: RouteCells
+
+
+class LimitsSpec(Spec):
+    """What a client may send, and how long it may take."""
+
+    header_bytes: int = 16 * 1024
+    header_count: int = 100
+    body_bytes: int | None = None  # None: as much as the app will read
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0  # between two pieces of a body
+    keep_alive_s: float = 75.0
+    send_timeout_s: float = 60.0  # a client that takes no byte of the response
+
+
+class TlsSpec(Spec):
+    """
+    The certificates of a listener, as pairs of paths (certificate chain, key).
+
+    The master opens them, before the fork: workers have dropped the privilege
+    to read keys, and contexts built before the fork share session tickets.
+    """
+
+    certificates: tuple[tuple[str, str], ...]
+    min_version: Literal["1.2", "1.3"] = "1.2"
+
+
+class ListenerSpec(Spec):
+    """One address that the worker serves, through the shards it is lent."""
+
+    name: str
+    address: str  # as it is shown: "127.0.0.1:8000", "[::]:80", "unix:/run/x.sock"
+    protocol: Literal["http"] = "http"
+    backlog: int = 2048
+    tls: TlsSpec | None = None
+    limits: LimitsSpec
+    routes: tuple[RouteSpec, ...]
+    # What requests that no route takes are counted under.
+    unmatched: RouteCells
+    cells: ListenerCells
+
+
+class LogSpec(Spec):
+    """Where the worker's log goes. `path` None is standard error."""
+
+    level: str = "info"
+    path: str | None = None
+    dict_config: dict[str, object] | None = None  # `--log-config`, already parsed
+
+
+class WorkerSpec(Spec):
+    """Everything that the workers of one generation share."""
+
+    generation: int
+    name: str
+    listeners: tuple[ListenerSpec, ...]
+    log: LogSpec
+    drain_timeout_s: float = 30.0
+    app_dir: str | None = "."  # put first on sys.path before an app is imported
+    root_path: str = ""
+    uid: int | None = None
+    gid: int | None = None
+    lifespan: Literal["auto", "on", "off"] = "auto"
