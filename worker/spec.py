@@ -15,7 +15,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The common shape: immutable, and strict when it is decoded."""
 
 
-class RouteCells(Spec):
+class RouteCells(Spec, frozen=True):
     """Where a route's numbers live: word indexes into the cells of any row."""
 
     # Four words in a row: responses of class 2xx, 3xx, 4xx, 5xx.
@@ -24,7 +24,7 @@ class RouteCells(Spec):
     duration: int
 
 
-class ListenerCells(Spec):
+class ListenerCells(Spec, frozen=True):
     """Where a listener's numbers live: word indexes into the cells of any row."""
 
     connections_total: int
@@ -35,14 +35,14 @@ class ListenerCells(Spec):
     connections_idle: int
 
 
-class AppAction(Spec, tag="app"):
+class AppAction(Spec, frozen=True, tag="app"):
     """Call an ASGI application: `module:attribute`, imported by the worker."""
 
     target: str
     factory: bool = False
 
 
-class RespondAction(Spec, tag="respond"):
+class RespondAction(Spec, frozen=True, tag="respond"):
     """Answer with fixed bytes; the framing headers are added by the worker."""
 
     status: int = 200
@@ -53,7 +53,7 @@ class RespondAction(Spec, tag="respond"):
 Action = AppAction | RespondAction
 
 
-class MatchSpec(Spec):
+class MatchSpec(Spec, frozen=True):
     """
     Which requests a route takes. None matches everything.
 
@@ -66,7 +66,7 @@ class MatchSpec(Spec):
     methods: frozenset[str] | None = None
 
 
-class RouteSpec(Spec):
+class RouteSpec(Spec, frozen=True):
     """A matching rule and what to do with the requests it takes."""
 
     name: str
@@ -75,7 +75,7 @@ class RouteSpec(Spec):
     cells: RouteCells
 
 
-class LimitsSpec(Spec):
+class LimitsSpec(Spec, frozen=True):
     """What a client may send, and how long it may take."""
 
     header_bytes: int = 16 * 1024
@@ -87,7 +87,7 @@ class LimitsSpec(Spec):
     send_timeout_s: float = 60.0  # a client that takes no byte of the response
 
 
-class TlsSpec(Spec):
+class TlsSpec(Spec, frozen=True):
     """
     The certificates of a listener, as pairs of paths (certificate chain, key).
 
@@ -99,7 +99,7 @@ class TlsSpec(Spec):
     min_version: Literal["1.2", "1.3"] = "1.2"
 
 
-class ListenerSpec(Spec):
+class ListenerSpec(Spec, frozen=True):
     """One address that the worker serves, through the shards it is lent."""
 
     name: str
@@ -114,7 +114,7 @@ class ListenerSpec(Spec):
     cells: ListenerCells
 
 
-class LogSpec(Spec):
+class LogSpec(Spec, frozen=True):
     """Where the worker's log goes. `path` None is standard error."""
 
     level: str = "info"
@@ -122,7 +122,7 @@ class LogSpec(Spec):
     dict_config: dict[str, object] | None = None  # `--log-config`, already parsed
 
 
-class WorkerSpec(Spec):
+class WorkerSpec(Spec, frozen=True):
     """Everything that the workers of one generation share."""
 
     generation: int
