@@ -11,11 +11,7 @@ from typing import Literal
 import msgspec
 
 
-class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The common shape: immutable, and strict when it is decoded."""
-
-
-class RouteCells(Spec, frozen=True):
+class RouteCells(msgspec.Struct, frozen=True, kw_only=True):
     """Where a route's numbers live: word indexes into the cells of any row."""
 
     # Four words in a row: responses of class 2xx, 3xx, 4xx, 5xx.
@@ -24,7 +20,7 @@ class RouteCells(Spec, frozen=True):
     duration: int
 
 
-class ListenerCells(Spec, frozen=True):
+class ListenerCells(msgspec.Struct, frozen=True, kw_only=True):
     """Where a listener's numbers live: word indexes into the cells of any row."""
 
     connections_total: int
@@ -35,14 +31,14 @@ class ListenerCells(Spec, frozen=True):
     connections_idle: int
 
 
-class AppAction(Spec, frozen=True, tag="app"):
+class AppAction(msgspec.Struct, frozen=True, kw_only=True, tag="app"):
     """Call an ASGI application: `module:attribute`, imported by the worker."""
 
     target: str
     factory: bool = False
 
 
-class RespondAction(Spec, frozen=True, tag="respond"):
+class RespondAction(msgspec.Struct, frozen=True, kw_only=True, tag="respond"):
     """Answer with fixed bytes; the framing headers are added by the worker."""
 
     status: int = 200
@@ -53,7 +49,7 @@ class RespondAction(Spec, frozen=True, tag="respond"):
 Action = AppAction | RespondAction
 
 
-class MatchSpec(Spec, frozen=True):
+class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """
     Which requests a route takes. None matches everything.
 
@@ -66,7 +62,7 @@ class MatchSpec(Spec, frozen=True):
     methods: frozenset[str] | None = None
 
 
-class RouteSpec(Spec, frozen=True):
+class RouteSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A matching rule and what to do with the requests it takes."""
 
     name: str
@@ -75,7 +71,7 @@ class RouteSpec(Spec, frozen=True):
     cells: RouteCells
 
 
-class LimitsSpec(Spec, frozen=True):
+class LimitsSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a client may send, and how long it may take."""
 
     header_bytes: int = 16 * 1024
@@ -87,7 +83,7 @@ class LimitsSpec(Spec, frozen=True):
     send_timeout_s: float = 60.0  # a client that takes no byte of the response
 
 
-class TlsSpec(Spec, frozen=True):
+class TlsSpec(msgspec.Struct, frozen=True, kw_only=True):
     """
     The certificates of a listener, as pairs of paths (certificate chain, key).
 
@@ -99,7 +95,7 @@ class TlsSpec(Spec, frozen=True):
     min_version: Literal["1.2", "1.3"] = "1.2"
 
 
-class ListenerSpec(Spec, frozen=True):
+class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One address that the worker serves, through the shards it is lent."""
 
     name: str
@@ -114,7 +110,7 @@ class ListenerSpec(Spec, frozen=True):
     cells: ListenerCells
 
 
-class LogSpec(Spec, frozen=True):
+class LogSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Where the worker's log goes. `path` None is standard error."""
 
     level: str = "info"
@@ -122,7 +118,7 @@ class LogSpec(Spec, frozen=True):
     dict_config: dict[str, object] | None = None  # `--log-config`, already parsed
 
 
-class WorkerSpec(Spec, frozen=True):
+class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the workers of one generation share."""
 
     generation: int
