@@ -18,6 +18,8 @@ from penstock.worker.identity import Identity
 
 TEMPLATE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+HOST_PORT = re.compile(r":\d*$")
+EVERY_ADDRESS = ("", "*", "0.0.0.0", "[::]")
 
 
 def content_security_policy(page: str) -> str:
@@ -51,24 +53,40 @@ def hashes_of(tag: str, page: str) -> str:
 PAGE_CONTENT_SECURITY_POLICY = content_security_policy(TEMPLATE).encode()
 
 
-def render_page(who: Identity, *, root_path: str = "") -> bytes:
-    """Return the page as this worker tells it."""
-    facts = page_facts(who, root_path)
+def render_page(who: Identity, *, host: str = "127.0.0.1:8000", root_path: str = "") -> bytes:
+    """Return the page as this worker tells it to a client that asked for `host`."""
+    facts = page_facts(who, host, root_path.rstrip("/"))
     return PLACEHOLDER.sub(lambda found: html.escape(facts[found[1]]), TEMPLATE).encode()
 
 
-def page_facts(who: Identity, root_path: str) -> dict[str, str]:
+def page_facts(who: Identity, host: str, root: str) -> dict[str, str]:
     """Return what each placeholder says, not yet escaped."""
     return {
-        "root": root_path.rstrip("/"),
-        "name": who.name,
+        "root": root,
+        "origin": host + root,
         "version": __version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "workers": str(who.worker_count),
         "pid": str(os.getpid()),
         "slot": str(who.slot),
-        "core": "not pinned" if who.core is None else str(who.core),
+        "core": "any" if who.core is None else str(who.core),
         "generation": str(who.generation),
         "admin": who.admin_address or "",
+        "admin_url": admin_url(who.admin_address, host),
         "master": "MASTER_PID" if who.master_pid is None else str(who.master_pid),
     }
+
+
+def admin_url(address: str | None, host: str) -> str:
+    """
+    Return where a browser finds the admin page, or "" if it cannot.
+
+    An endpoint that is bound to every address is found on the one that the
+    client has just used to come here.
+    """
+    if address is None or "/" in address:  # a UNIX socket is named by its path
+        return ""
+    bound, _, port = address.rpartition(":")
+    if bound in EVERY_ADDRESS:
+        bound = HOST_PORT.sub("", host)
+    return f"http://{bound}:{port}/"

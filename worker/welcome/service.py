@@ -72,7 +72,9 @@ def own_path(scope: Scope) -> str:
 
 async def show_page(scope: Scope, receive: Receive, send: Send) -> None:
     """Send the page that a newcomer sees first."""
-    body = render_page(identity(), root_path=scope.get("root_path", ""))
+    given = dict(scope["headers"])
+    host = given.get(b"host", b"").decode("latin-1") or "127.0.0.1:8000"
+    body = render_page(identity(), host=host, root_path=scope.get("root_path", ""))
     policy = (b"content-security-policy", PAGE_CONTENT_SECURITY_POLICY)
     await answer(scope, send, 200, body, b"text/html; charset=utf-8", policy)
 
