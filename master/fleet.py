@@ -1,0 +1,135 @@
+"""
+The workers as the master sees them, and the life that each of them has.
+
+Plain records: no pid is signalled here and no clock is read. The supervisor
+keeps one Fleet, and replaces it when something happens.
+"""
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+
+class State(enum.Enum):
+    """Where a worker is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    GONE = "gone"
+
+
+class Event(enum.Enum):
+    """What can happen to a worker."""
+
+    BOOTED = "booted"
+    DRAIN = "drain"
+    EXITED = "exited"
+
+
+# The whole life of a worker. A move that is not here is our bug, so it asserts.
+TRANSITIONS: Mapping[State, Mapping[Event, State]] = {
+    State.STARTING: {
+        Event.BOOTED: State.READY,
+        Event.DRAIN: State.DRAINING,
+        Event.EXITED: State.GONE,
+    },
+    State.READY: {Event.DRAIN: State.DRAINING, Event.EXITED: State.GONE},
+    # A worker can get ready while the order to drain is on its way to it.
+    State.DRAINING: {Event.BOOTED: State.DRAINING, Event.EXITED: State.GONE},
+    State.GONE: {},
+}
+
+
+def next_state(state: State, event: Event) -> State:
+    """Look the move up. An illegal one is a bug of the caller."""
+    assert event in TRANSITIONS[state], f"{state} cannot take {event}"
+    return TRANSITIONS[state][event]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """One worker process. Times are of the monotonic clock."""
+
+    pid: int
+    slot: int
+    generation: int
+    row: int
+    core: int | None
+    state: State
+    since_s: float  # when it came into this state
+    spawned_s: float
+    is_killed: bool = False  # we sent it SIGKILL; it is only to be reaped
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """How often a slot's workers died young, one after the other, and when the next may start."""
+
+    failures: int
+    not_before_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """
+    All workers, and what they should become.
+
+    `generation` is what a spawned worker runs. `is_rolling` says that workers of
+    another generation are to be replaced; after a failed roll it is False, and
+    they go on serving.
+    """
+
+    workers: tuple[Worker, ...] = ()
+    slot_count: int
+    generation: int
+    is_rolling: bool = False
+    is_stopping: bool = False
+    has_served: bool = False  # every slot was READY once
+    backoff: Mapping[int, Backoff] = field(default_factory=dict)
+    drain_timeout_s: float = 30.0
+    boot_timeout_s: float = 120.0
+
+    def with_state(self, pid: int, event: Event, now_s: float) -> "Fleet":
+        """Let a worker live on by one event."""
+        return self._replaced(
+            pid, lambda worker: replace(worker, state=next_state(worker.state, event), since_s=now_s)
+        )
+
+    def with_kill(self, pid: int) -> "Fleet":
+        """Remember that a worker was sent SIGKILL."""
+        return self._replaced(pid, lambda worker: replace(worker, is_killed=True))
+
+    def without(self, pid: int) -> "Fleet":
+        """Forget a worker that was reaped."""
+        return replace(self, workers=tuple(worker for worker in self.workers if worker.pid != pid))
+
+    def _replaced(self, pid: int, change: Callable[[Worker], Worker]) -> "Fleet":
+        return replace(
+            self,
+            workers=tuple(change(worker) if worker.pid == pid else worker for worker in self.workers),
+        )
+
+    def find(self, pid: int) -> Worker | None:
+        """Look a worker up by its pid."""
+        return next((worker for worker in self.workers if worker.pid == pid), None)
+
+    def in_state(self, *states: State) -> tuple[Worker, ...]:
+        """List the workers in any of these states."""
+        return tuple(worker for worker in self.workers if worker.state in states)
+
+    def on_slot(self, slot: int, *states: State) -> tuple[Worker, ...]:
+        """List the workers of a slot in any of these states, youngest generation last."""
+        found = [worker for worker in self.workers if worker.slot == slot and worker.state in states]
+        return tuple(sorted(found, key=lambda worker: (worker.generation, worker.spawned_s)))
+
+    @property
+    def serving_generation(self) -> int:
+        """The youngest generation that has a READY worker; before there is one, the wanted one."""
+        ready = self.in_state(State.READY)
+        return max((worker.generation for worker in ready), default=self.generation)
+
+    @property
+    def all_slots_ready(self) -> bool:
+        """Whether each slot has a worker that serves, of whatever generation."""
+        return all(self.on_slot(slot, State.READY) for slot in range(self.slot_count))

@@ -1,0 +1,53 @@
+"""
+Starting a child by fork, with nothing of the master's left in it.
+
+The child never returns from here: whatever happens in it ends in `os._exit`, so
+that none of the master's clean-up ever runs twice.
+"""
+
+import atexit
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from penstock.master.signals import block_signals, unblock_signals
+from penstock.worker.child import reset_signals
+
+
+def fork_child(let_go: Callable[[], None], live: Callable[[], int]) -> int:
+    """
+    Fork, and return the child's pid.
+
+    In the child: `let_go` closes what is the master's, then `live` runs and its
+    answer is the exit status. Signals are blocked around the fork, because one
+    that reached the child first would run the master's handler there.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    block_signals()
+    pid = os.fork()
+    if pid == 0:
+        _be_child(let_go, live)
+    unblock_signals()
+    return pid
+
+
+def _be_child(let_go: Callable[[], None], live: Callable[[], int]) -> None:
+    status = 1
+    try:
+        reset_signals()
+        let_go()
+        status = live()
+        # The hosted app may have registered something; `os._exit` would skip it.
+        atexit._run_exitfuncs()
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)

@@ -1,0 +1,263 @@
+"""
+The listening sockets, which the master makes once and keeps.
+
+A TCP listener is a SO_REUSEPORT group of shards, each with an accept queue of
+its own. As long as its address is configured no shard is closed, so no queue is
+ever thrown away; workers get duplicates and come and go. UNIX sockets and
+inherited descriptors are one shard, lent to every worker at once.
+"""
+
+import errno
+import os
+import socket
+import stat
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from penstock.master.addresses import Address, FdAddress, TcpAddress, UnixAddress
+
+
+class ListenError(Exception):
+    """The address cannot be listened on. Says why, and what to do about it."""
+
+
+@dataclass
+class Listener:
+    """One configured address and its shards."""
+
+    name: str
+    address: Address
+    backlog: int
+    shards: list[socket.socket] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """What makes two listeners the same across a reload: the address as it was written."""
+        return str(self.address)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether every worker accepts on the one shard there is."""
+        return not isinstance(self.address, TcpAddress)
+
+    @property
+    def shown_address(self) -> str:
+        """The address with the port that the kernel chose, for people."""
+        if isinstance(self.address, UnixAddress) or not self.shards:
+            return str(self.address)
+        return _shown(self.shards[0])
+
+    def close(self) -> None:
+        """Close all shards, and remove the socket file if it is ours."""
+        for shard in self.shards:
+            if isinstance(self.address, UnixAddress):
+                _unlink_own(self.address, shard)
+            shard.close()
+        self.shards.clear()
+
+
+def open_listener(
+    name: str,
+    address: Address,
+    *,
+    shard_count: int,
+    backlog: int,
+    unix_mode: int = 0o666,
+    owner: tuple[int | None, int | None] = (None, None),
+) -> Listener:
+    """
+    Bind an address and listen on all its shards. Raises ListenError.
+
+    `unix_mode` and `owner` (uid, gid) are given to a UNIX socket's file before
+    it listens, so nobody can connect under other permissions.
+    """
+    listener = Listener(name, address, backlog)
+    try:
+        if isinstance(address, TcpAddress):
+            _open_group(listener, address, shard_count)
+        elif isinstance(address, UnixAddress):
+            listener.shards.append(_open_unix(address, backlog, unix_mode, owner))
+        else:
+            listener.shards.append(_open_inherited(address, backlog))
+    except OSError as error:
+        listener.close()
+        raise ListenError(_explain(address, error)) from error
+    except ListenError:
+        listener.close()
+        raise
+    return listener
+
+
+def add_shards(listener: Listener, shard_count: int) -> None:
+    """Let a group grow to this many shards; it never shrinks. Raises ListenError."""
+    if not isinstance(listener.address, TcpAddress):
+        return
+    family, where = listener.shards[0].family, listener.shards[0].getsockname()
+    added: list[socket.socket] = []
+    try:
+        for _ in range(shard_count - len(listener.shards)):
+            added.append(_bound(family, where, is_joining=True))
+            added[-1].listen(listener.backlog)
+    except OSError as error:
+        for shard in added:
+            shard.close()
+        raise ListenError(_explain(listener.address, error)) from error
+    listener.shards += added
+
+
+def _open_group(listener: Listener, address: TcpAddress, shard_count: int) -> None:
+    family, where = _resolve(address)
+    # The first is bound without SO_REUSEPORT: with it, an address in use would be shared silently.
+    first = _bound(family, where, is_joining=False)
+    listener.shards.append(first)
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    for _ in range(shard_count - 1):
+        listener.shards.append(_bound(family, first.getsockname(), is_joining=True))
+    for shard in listener.shards:
+        shard.listen(listener.backlog)
+
+
+def _bound(family: int, where: Any, *, is_joining: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_joining:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            # The wildcard serves IPv4 as well; any other IPv6 address only itself.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, where[0] != "::")
+        sock.bind(where)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _resolve(address: TcpAddress) -> tuple[int, Any]:
+    try:
+        found = socket.getaddrinfo(
+            address.host,
+            address.port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV,
+        )
+    except (socket.gaierror, UnicodeError) as error:
+        raise ListenError(f"cannot listen on {address}: no such host: {address.host}") from error
+    # A name such as localhost has several; IPv4 is what clients of a name expect first.
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    return found[0][0], found[0][4]
+
+
+def _open_unix(
+    address: UnixAddress, backlog: int, mode: int, owner: tuple[int | None, int | None]
+) -> socket.socket:
+    remove_stale_socket(address)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock.bind(str(address.path))
+        address.path.chmod(mode)
+        uid, gid = owner
+        if uid is not None or gid is not None:
+            os.chown(address.path, -1 if uid is None else uid, -1 if gid is None else gid)
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def remove_stale_socket(address: UnixAddress) -> None:
+    """Remove a socket file that nobody listens on. Raises ListenError if there is anything else."""
+    try:
+        status = address.path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ListenError(_explain(address, error)) from error
+    if not stat.S_ISSOCK(status.st_mode):
+        raise ListenError(f"cannot listen on {address}: the path exists and is not a socket")
+    if is_socket_alive(address):
+        raise ListenError(f"cannot listen on {address}: another process listens there")
+    address.path.unlink()
+
+
+def is_socket_alive(address: UnixAddress) -> bool:
+    """Whether somebody listens on the socket file."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(address.path))
+        except BlockingIOError:
+            return True  # Its queue is full: very much alive.
+        except OSError:
+            return False
+    return True
+
+
+def _open_inherited(address: FdAddress, backlog: int) -> socket.socket:
+    try:
+        sock = socket.socket(fileno=os.dup(address.fd))
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            raise ListenError(f"cannot listen on {address}: descriptor {address.fd} is not open") from error
+        raise ListenError(f"cannot listen on {address}: descriptor {address.fd} is not a socket") from error
+    if sock.type != socket.SOCK_STREAM:
+        sock.close()
+        raise ListenError(f"cannot listen on {address}: it is not a stream socket")
+    sock.setblocking(False)
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        sock.listen(backlog)
+    return sock
+
+
+def _unlink_own(address: UnixAddress, sock: socket.socket) -> None:
+    """Remove the socket file, unless another server has put its own there meanwhile."""
+    if sock.fileno() == -1:
+        return
+    try:
+        # The file's inode cannot be learned from the socket; nobody answering tells as much.
+        sock.close()
+        if not is_socket_alive(address):
+            address.path.unlink()
+    except FileNotFoundError:
+        pass
+
+
+def _shown(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    if isinstance(name, tuple):
+        return str(TcpAddress(name[0], name[1]))
+    return f"unix:{name}"
+
+
+def _explain(address: Address, error: OSError) -> str:
+    """Say what is wrong in words that the operator can act on."""
+    start = f"cannot listen on {address}: "
+    if error.errno == errno.EADDRINUSE:
+        return start + "the address is in use" + _owner_of(address)
+    if error.errno == errno.EACCES:
+        if isinstance(address, TcpAddress) and address.port < 1024:
+            return start + "permission denied; a port below 1024 needs root or CAP_NET_BIND_SERVICE"
+        return start + "permission denied"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return start + "no interface of this machine has this address"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return start + "its folder does not exist"
+    return start + (error.strerror or str(error))
+
+
+def _owner_of(address: Address) -> str:
+    """Name the process that listens there, if we may see it."""
+    if not isinstance(address, TcpAddress):
+        return ""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status != psutil.CONN_LISTEN or not connection.laddr or not connection.pid:
+                continue
+            if connection.laddr.port == address.port:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except (psutil.Error, OSError):
+        pass
+    return ""

@@ -1,0 +1,56 @@
+"""
+Signals as something to read.
+
+A handler only notes that its signal came; the interpreter also writes a byte to
+a pipe, which wakes the supervisor. A signal that arrives twice before it is
+read is one signal, as the kernel has it too.
+"""
+
+import os
+import signal
+from types import FrameType
+
+from penstock.worker.child import MASTER_SIGNALS
+
+
+def block_signals() -> None:
+    """Let the signals wait in the kernel: around fork, and from before execve until handlers stand."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, MASTER_SIGNALS)
+
+
+def unblock_signals() -> None:
+    """Deliver what waited."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_SIGNALS)
+
+
+class SignalInbox:
+    """Where signals wait until the supervisor takes them."""
+
+    def __init__(self) -> None:
+        self._arrived: dict[signal.Signals, None] = {}  # in order of arrival
+        self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        for number in MASTER_SIGNALS:
+            signal.signal(number, self._note)
+        signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        unblock_signals()
+
+    def fileno(self) -> int:
+        """Give the descriptor to wait on."""
+        return self._read_fd
+
+    def take(self) -> list[signal.Signals]:
+        """Take the signals that have arrived, each once."""
+        try:
+            os.read(self._read_fd, 65536)
+        except BlockingIOError:
+            pass
+        arrived, self._arrived = self._arrived, {}
+        return list(arrived)
+
+    def close(self) -> None:
+        """Close the pipe; the handlers stay."""
+        os.close(self._read_fd)
+        os.close(self._write_fd)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._arrived[signal.Signals(number)] = None

@@ -1,0 +1,79 @@
+"""
+What every forked child does first, whatever it is for.
+
+Between fork and the child's own loop: signals, title, user, and the promise to
+die with the master. Knows nothing of HTTP or of the control plane.
+"""
+
+import ctypes
+import ctypes.util
+import os
+import signal
+from collections.abc import Iterable
+
+import setproctitle
+
+# Every signal that the master gives a meaning.
+MASTER_SIGNALS = frozenset(
+    {
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+        signal.SIGCHLD,
+    }
+)
+
+# A terminal sends INT, QUIT and HUP to the whole process group: the master alone answers them.
+_IGNORED = MASTER_SIGNALS - {signal.SIGTERM, signal.SIGCHLD}
+
+_PR_SET_PDEATHSIG = 1
+
+
+class MasterGone(Exception):
+    """The master died before the child was ready to notice."""
+
+
+def reset_signals() -> None:
+    """
+    Leave the master's signal handling behind, in a child whose signals are still blocked.
+
+    Handlers first, then unblock: a signal that reaches a just-forked child
+    would otherwise run the master's handler.
+    """
+    signal.set_wakeup_fd(-1)
+    for number in MASTER_SIGNALS:
+        signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_SIGNALS)
+
+
+def set_title(name: str, role: str) -> None:
+    """Show `penstock: <role> [name]` in ps and top."""
+    setproctitle.setproctitle(f"penstock: {role} [{name}]")
+
+
+def drop_privileges(uid: int | None, gid: int | None, groups: Iterable[int] = ()) -> None:
+    """Become the configured user for good. Raises PermissionError."""
+    if gid is not None:
+        os.setgroups(sorted({gid, *groups}))
+        os.setgid(gid)
+    if uid is not None:
+        os.setuid(uid)
+
+
+def die_with_master(master_pid: int) -> None:
+    """
+    Have the kernel kill this process when the master is gone. Raises MasterGone.
+
+    The backstop for a hung child; a healthy one sees its lifeline close and
+    leaves in order. A change of user clears the setting, so it comes after that.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != master_pid:
+        raise MasterGone

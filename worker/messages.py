@@ -1,0 +1,113 @@
+"""
+What the master and its children say to each other.
+
+One message is one datagram. Both ends may come from different releases (a hot
+restart adopts running workers), so every datagram starts with a version byte,
+and a message that is not understood is dropped with a warning by the caller,
+never guessed at.
+"""
+
+from typing import TypeVar
+
+import msgspec
+
+MESSAGES_VERSION = 1
+
+
+class MessageError(Exception):
+    """The datagram is not a message of this version. Says what it was."""
+
+
+# From the master to a child.
+
+
+class Adopt(msgspec.Struct, frozen=True, tag="adopt"):
+    """Accept on these shards of a listener; the descriptors come along, in this order."""
+
+    listener: str
+    shards: tuple[int, ...]
+
+
+class Release(msgspec.Struct, frozen=True, tag="release"):
+    """Stop accepting on these shards of a listener."""
+
+    listener: str
+    shards: tuple[int, ...]
+
+
+class Drain(msgspec.Struct, frozen=True, tag="drain"):
+    """
+    Accept nothing new, finish what is in flight, exit.
+
+    `is_last` says that no sibling takes over: the child first empties the
+    accept queues of its shards, since nobody else will.
+    """
+
+    timeout_s: float
+    is_last: bool = False
+
+
+class ReopenLog(msgspec.Struct, frozen=True, tag="reopen_log"):
+    """Write the log to the descriptor that comes along."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+    """What the master knows, for the admin process: a FleetStatus in JSON."""
+
+    status: bytes
+
+
+# From a child to the master.
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The child can serve: app imported, lifespan started, loop answering."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The child cannot serve, and exits. `reason` is one line; `detail` may be a traceback."""
+
+    reason: str
+    detail: str = ""
+
+
+class Released(msgspec.Struct, frozen=True, tag="released"):
+    """A draining child accepts on no shard any more."""
+
+
+class Refresh(msgspec.Struct, frozen=True, tag="refresh"):
+    """The admin process asks for a snapshot that is not stale."""
+
+
+ToChild = Adopt | Release | Drain | ReopenLog | Snapshot
+ToMaster = Ready | Failed | Released | Refresh
+
+_encoder = msgspec.msgpack.Encoder()
+_child_decoder: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
+_master_decoder: msgspec.msgpack.Decoder[ToMaster] = msgspec.msgpack.Decoder(ToMaster)
+
+T = TypeVar("T")
+
+
+def encode(message: ToChild | ToMaster) -> bytes:
+    """Turn a message into the bytes of one datagram."""
+    return bytes([MESSAGES_VERSION]) + _encoder.encode(message)
+
+
+def decode_for_child(datagram: bytes) -> ToChild:
+    """Read what the master sent. Raises MessageError."""
+    return _decode(_child_decoder, datagram)
+
+
+def decode_for_master(datagram: bytes) -> ToMaster:
+    """Read what a child sent. Raises MessageError."""
+    return _decode(_master_decoder, datagram)
+
+
+def _decode(decoder: "msgspec.msgpack.Decoder[T]", datagram: bytes) -> T:
+    if not datagram or datagram[0] != MESSAGES_VERSION:
+        raise MessageError(f"a message of version {datagram[:1].hex() or 'none'}, not {MESSAGES_VERSION}")
+    try:
+        return decoder.decode(datagram[1:])
+    except msgspec.MsgspecError as error:
+        raise MessageError(f"not a message: {error}") from error

@@ -1,0 +1,72 @@
+"""
+The listening sockets that this process is lent.
+
+Each is a duplicate of one the master keeps, so closing it here loses nothing:
+the accept queue stays, and whoever is lent the shard next goes on serving it.
+"""
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+
+_TCP_INFO_UNACKED_OFFSET = 24  # struct tcp_info: 8 bytes, then rto, ato, snd_mss, rcv_mss, then unacked
+
+
+def queued_connections(sock: socket.socket) -> int:
+    """Count the connections that wait to be accepted; 0 where the kernel does not tell (UNIX sockets)."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return 0
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_UNACKED_OFFSET + 4)
+    except OSError:
+        return 0
+    return int(struct.unpack_from("=I", info, _TCP_INFO_UNACKED_OFFSET)[0])
+
+
+class LentShards:
+    """Accepts on the shards of one listener. All methods belong to the loop's thread."""
+
+    def __init__(
+        self,
+        connect: Callable[[], asyncio.Protocol],
+        *,
+        backlog: int,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._connect = connect
+        self._backlog = backlog
+        self._tls = tls
+        self._servers: dict[int, asyncio.Server] = {}
+
+    async def adopt(self, shard: int, fd: int) -> None:
+        """Accept on this shard from now on. Takes the descriptor over."""
+        sock = socket.socket(fileno=fd)
+        if shard in self._servers:
+            sock.close()
+            return
+        loop = asyncio.get_running_loop()
+        # Both calls listen() again, which rewrites the backlog: it must be given.
+        if sock.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(
+                self._connect, sock=sock, backlog=self._backlog, ssl=self._tls
+            )
+        else:
+            server = await loop.create_server(self._connect, sock=sock, backlog=self._backlog, ssl=self._tls)
+        self._servers[shard] = server
+
+    def release(self, shard: int) -> None:
+        """Stop accepting on this shard; connections that were accepted stay."""
+        server = self._servers.pop(shard, None)
+        if server is not None:
+            server.close()
+
+    def release_all(self) -> None:
+        """Stop accepting."""
+        for shard in list(self._servers):
+            self.release(shard)
+
+    def queued(self) -> int:
+        """Count the connections that wait in the accept queues of these shards."""
+        return sum(queued_connections(sock) for server in self._servers.values() for sock in server.sockets)
