@@ -1,0 +1,22 @@
+"""
+The names of the built-in series.
+
+Whoever defines a series and whoever reads it back meet here. Names that begin
+with `penstock_` are promised to users, so a change is one of the documentation
+and of every dashboard.
+"""
+
+from typing import Final
+
+REQUESTS: Final = "penstock_requests_total"
+REQUEST_DURATION: Final = "penstock_request_duration_seconds"
+CONNECTIONS: Final = "penstock_connections"
+CONNECTIONS_TOTAL: Final = "penstock_connections_total"
+RECEIVED_BYTES: Final = "penstock_received_bytes_total"
+SENT_BYTES: Final = "penstock_sent_bytes_total"
+
+# The values of REQUESTS' label `code`, in the order of their four words.
+CODE_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
+
+# The values of CONNECTIONS' label `state`.
+CONNECTION_STATES: Final = ("active", "idle")
