@@ -1,0 +1,470 @@
+"""
+The two pages in a real browser: headless Chromium, told what to do over a pipe.
+
+Chromium is needed; where it is missing these tests fail, because a page that
+nobody has looked at is not known to work.
+"""
+
+import fcntl
+import http.server
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.worker.welcome.page import content_security_policy
+
+ADMIN_PAGE = Path(__file__).parents[1] / "master" / "admin" / "page.html"
+DEADLINE_S = 30
+PHONE, DESK = 390, 1100
+UNKNOWN = "\N{EN DASH}"
+
+# Puts the pipe's ends where Chromium looks for them, and becomes Chromium.
+TRAMPOLINE = """
+import os, sys
+reading, writing, *command = sys.argv[1:]
+os.dup2(int(reading), 3)
+os.dup2(int(writing), 4)
+os.execvp(command[0], command)
+"""
+
+
+class Browser:
+    """Chromium without a window, spoken to in the DevTools protocol: JSON, each message ended by a NUL."""
+
+    def __init__(self, profile: Path) -> None:
+        program = (
+            shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        )
+        assert program is not None, "Chromium is missing: install the package chromium"
+        to_browser, self._orders = os.pipe()
+        self._reports, from_browser = os.pipe()
+        # Far above 4, so that putting one end in its place does not close the other.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 16) for end in (to_browser, from_browser)]
+        flags = (
+            "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
+            "--disable-background-networking --disable-component-update --hide-scrollbars "
+            "--disable-dev-shm-usage --remote-debugging-pipe"
+        )
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", TRAMPOLINE, *map(str, ends)),
+                *(program, *flags.split(), f"--user-data-dir={profile}", "about:blank"),
+            ],
+            pass_fds=ends,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for end in (to_browser, from_browser, *ends):
+            os.close(end)
+        self._received = b""
+        self._last_id = 0
+        self._tabs: dict[str, Tab] = {}
+        self._targets: list[str] = []
+
+    def order(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
+        """Have something done, and return what came of it."""
+        self._last_id += 1
+        message: dict[str, Any] = {"id": self._last_id, "method": method, "params": params}
+        if session is not None:
+            message["sessionId"] = session
+        os.write(self._orders, json.dumps(message).encode() + b"\0")
+        while True:
+            report = self.next_report()
+            if report.get("id") == message["id"]:
+                assert "error" not in report, f"{method}: {report.get('error')}"
+                result: dict[str, Any] = report["result"]
+                return result
+
+    def next_report(self) -> dict[str, Any]:
+        """Return the next message. The test's own deadline bounds the wait."""
+        while b"\0" not in self._received:
+            more = os.read(self._reports, 1 << 16)
+            assert more, "Chromium ended"
+            self._received += more
+        message, _, self._received = self._received.partition(b"\0")
+        report: dict[str, Any] = json.loads(message)
+        tab = self._tabs.get(report.get("sessionId", ""))
+        if tab is not None and "method" in report:
+            tab.note(report["method"], report["params"])
+        return report
+
+    def open_tab(self, url: str, *, width: int = DESK, scheme: str = "light") -> "Tab":
+        """Load a page as somebody with such a screen and such a taste sees it."""
+        target = self.order("Target.createTarget", url="about:blank")["targetId"]
+        self._targets.append(target)
+        session = self.order("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        tab = self._tabs[session] = Tab(self, session)
+        tab.order("Page.enable")
+        tab.order("Runtime.enable")
+        tab.order("Log.enable")
+        tab.order(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+        )
+        tab.order("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        tab.order("Page.navigate", url=url)
+        while not tab.is_loaded:
+            self.next_report()
+        return tab
+
+    def close_tabs(self) -> None:
+        """Close every tab that was opened."""
+        while self._targets:
+            self.order("Target.closeTarget", targetId=self._targets.pop())
+        self._tabs.clear()
+
+    def close(self) -> None:
+        """End Chromium and its helpers, all of which are in a session of their own."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(timeout=DEADLINE_S)
+        os.close(self._orders)
+        os.close(self._reports)
+
+
+class Tab:
+    """One page, and what the browser had to complain of."""
+
+    def __init__(self, browser: Browser, session: str) -> None:
+        self._browser = browser
+        self._session = session
+        self.is_loaded = False
+        self.complaints: list[str] = []
+
+    def order(self, method: str, **params: Any) -> dict[str, Any]:
+        return self._browser.order(method, self._session, **params)
+
+    def note(self, event: str, params: dict[str, Any]) -> None:
+        """Keep what the developer console would show in red."""
+        if event == "Page.loadEventFired":
+            self.is_loaded = True
+        elif event == "Runtime.exceptionThrown":
+            self.complaints.append(json.dumps(params["exceptionDetails"]))
+        elif event == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+
+    def value(self, expression: str) -> Any:
+        """Return what an expression is worth in the page; a promise is awaited."""
+        answer = self.order("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait(self, condition: str) -> None:
+        """Wait until an expression is true in the page."""
+        held = self.value(
+            f"""new Promise((done) => {{
+              const deadline = Date.now() + {DEADLINE_S * 1000};
+              const look = () => {{
+                if ({condition}) done(true);
+                else if (Date.now() > deadline) done(false);
+                else setTimeout(look, 20);
+              }};
+              look();
+            }})"""
+        )
+        assert held, f"never true: {condition}\n{self.text()}\n{self.complaints}"
+
+    def text(self, selector: str = "body") -> str:
+        """Return what a person reads, in one line."""
+        found = self.value(f"document.querySelector({json.dumps(selector)}).innerText")
+        return re.sub(r"\s+", " ", found).strip()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with tempfile.TemporaryDirectory(prefix="penstock-chromium-", ignore_cleanup_errors=True) as profile:
+        started = Browser(Path(profile))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """Return the browser, whose tabs are closed after the test: a page that is open goes on asking."""
+    yield chromium
+    chromium.close_tabs()
+
+
+class AdminServer(http.server.ThreadingHTTPServer):
+    """The admin page and canned answers: what it would take hours of a real server to show."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), AdminAnswers)
+        self.status: dict[str, Any] = canned_status()
+        self.samples: Callable[[float], dict[str, Any]] = lambda since: {"now": 100.0, "slots": {}}
+        self.is_failing = False
+        self.asked: list[str] = []
+        self.page = ADMIN_PAGE.read_text(encoding="utf-8")
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/"
+
+
+class AdminAnswers(http.server.BaseHTTPRequestHandler):
+    server: AdminServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        self.server.asked.append(self.path)
+        if path == "/":
+            self.answer("text/html; charset=utf-8", self.server.page.encode())
+        elif self.server.is_failing:
+            self.send_error(503)
+        elif path == "/status":
+            self.answer("application/json", json.dumps(self.server.status).encode())
+        else:
+            assert path == "/samples", path
+            since = float(query.removeprefix("since="))
+            self.answer("application/json", json.dumps(self.server.samples(since)).encode())
+
+    def answer(self, content_type: str, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("content-type", content_type)
+        self.send_header("content-length", str(len(body)))
+        self.send_header("content-security-policy", content_security_policy(self.server.page))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: standard error is for failures."""
+
+
+def canned_status() -> dict[str, Any]:
+    def worker(slot: int, pid: int, state: str, generation: int, **more: Any) -> dict[str, Any]:
+        numbers = {"age_s": 75.2, "rss_bytes": 36 * 2**20, "connections": 12, "requests": 1234567}
+        place = {"slot": slot, "core": slot, "pid": pid, "state": state, "generation": generation}
+        return place | numbers | {"loop_lag_s": 0.0004} | more
+
+    return {
+        "master": {"pid": 3999, "state": "rolling", "generation": 3, "started_at": 0},
+        "workers": [
+            worker(1, 3002, "draining", 2, loop_lag_s=1.25),
+            worker(0, 4000, "ready", 3, core=None),
+            worker(1, 4001, "starting", 3, loop_lag_s=None, rss_bytes=None),
+        ],
+        "listeners": [
+            {
+                "name": "web",
+                "address": "0.0.0.0:8080",
+                "shards": [
+                    {"index": 0, "slot": 0, "queued": 0},
+                    {"index": 1, "slot": 1, "queued": 3},
+                    {"index": 2, "slot": None, "queued": 0},
+                ],
+            }
+        ],
+        "upstreams": [],
+    }
+
+
+def sample(t: float, requests: int, connections: int = 0) -> dict[str, Any]:
+    return {
+        "t": t,
+        "requests": requests,
+        "errors": 0,
+        "sent_bytes": requests * 1024,
+        "connections": connections,
+        "loop_lag_s": 0.001,
+    }
+
+
+@pytest.fixture
+def admin() -> Iterator[AdminServer]:
+    server = AdminServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join(timeout=DEADLINE_S)
+
+
+def test_a_mistake_in_a_page_would_be_seen(browser: Browser, admin: AdminServer) -> None:
+    """
+    The control of every "no complaints" below: what the policy forbids is reported.
+    """
+    admin.page = admin.page.replace("<body>", "<body><img src=http://127.0.0.1:1/x><p onclick='1'>")
+
+    assert browser.open_tab(admin.url).complaints
+
+
+def test_admin_page_shows_who_runs(browser: Browser, admin: AdminServer) -> None:
+    """
+    The first glance of somebody who was woken: which workers, in what state, who waits.
+    """
+    tab = browser.open_tab(admin.url)
+    tab.wait("document.querySelectorAll('#workers tr').length === 3")
+
+    rows = [tab.text(f"#workers tr:nth-child({index})") for index in (1, 2, 3)]
+    assert rows == [
+        "0 any 4000 ready 3 1 min 15 s 36.0 MiB 12 1,234,567 0.4 ms",
+        f"1 1 4001 starting 3 1 min 15 s {UNKNOWN} 12 1,234,567 {UNKNOWN}",
+        "1 1 3002 draining 2 1 min 15 s 36.0 MiB 12 1,234,567 1.3 s",
+    ]
+    assert tab.text("header").startswith("Penstock rolling generation 3 master pid 3999 up ")
+    assert tab.text(".listener") == f"web 0.0.0.0:8080 3 shards, 3 waiting 0 1+3 {UNKNOWN}"
+    assert tab.value("document.title") == "1 of 3 ready · Penstock"
+    assert tab.value("document.getElementById('failure').hidden")
+    assert tab.value("document.getElementById('unreachable').hidden")
+    assert tab.complaints == []
+
+
+def test_admin_page_works_rates_out_of_counters(browser: Browser, admin: AdminServer) -> None:
+    """
+    Requests a second are the growth of every slot, added up; connections are levels, added up.
+    """
+    admin.samples = lambda since: {
+        "now": 101.0,
+        "slots": {
+            "0": [sample(t, 1_000_000 + 100 * t, connections=7) for t in range(60, 102) if t > since],
+            "1": [sample(t, 50 * t, connections=5) for t in range(60, 102) if t > since],
+        },
+    }
+
+    tab = browser.open_tab(admin.url)
+    tab.wait("document.getElementById('requests-now').textContent === '150'")
+
+    assert tab.text("#connections-now") == "12"
+    assert tab.text(".plot:nth-child(4)") == "Sent 150 KiB/s"
+    assert set(heights(tab, "#requests-plot")) == {1.0}  # at the top, all along
+    assert tab.complaints == []
+
+
+def test_admin_page_bears_a_replaced_counter_and_a_gap(browser: Browser, admin: AdminServer) -> None:
+    """
+    A counter that falls is another worker's: no negative rate, and no giant one after it.
+
+    A gap is a blocked worker's: its one difference is spread over the time it took.
+    """
+    before = [sample(t, 1000 * t) for t in range(20, 41)]
+    replaced = [sample(t, 1000 * (t - 41)) for t in range(41, 61)]
+    after_the_gap = [sample(90, 19_000 + 30_000)]
+    admin.samples = lambda since: {"now": 90.0, "slots": {"0": before + replaced + after_the_gap}}
+
+    tab = browser.open_tab(admin.url)
+    tab.wait("document.getElementById('requests-now').textContent === '1,000'")
+
+    assert set(heights(tab, "#requests-plot")) == {1.0}
+    pieces = tab.value(
+        "document.querySelectorAll('#requests-plot path')[1].getAttribute('d').match(/M/g).length"
+    )
+    assert pieces == 2  # the second from 40 to 41 is not known, and not drawn
+
+
+def test_admin_page_asks_for_what_is_new(browser: Browser, admin: AdminServer) -> None:
+    """
+    Two minutes of samples of 64 workers are sent once, not every two seconds.
+    """
+    clock = iter(range(100, 1000))
+    admin.samples = lambda since: {"now": float(next(clock)), "slots": {}}
+
+    tab = browser.open_tab(admin.url)
+    tab.wait("performance.getEntriesByType('resource').filter((e) => e.name.includes('samples')).length > 2")
+
+    asked = [path for path in admin.asked if path.startswith("/samples")]
+    assert asked[:3] == ["/samples?since=0", "/samples?since=100", "/samples?since=101"]
+
+
+def test_admin_page_says_when_the_server_is_gone_and_when_it_is_back(
+    browser: Browser, admin: AdminServer
+) -> None:
+    """
+    Old numbers that look like new ones are the worst that a page like this can show.
+    """
+    tab = browser.open_tab(admin.url)
+    tab.wait("document.querySelectorAll('#workers tr').length === 3")
+
+    admin.is_failing = True
+    tab.wait("!document.getElementById('unreachable').hidden")
+    assert tab.text("#unreachable").startswith("The server cannot be reached. /samples answered 503.")
+    assert tab.text("#state") == "no answer"
+    assert tab.value("document.getElementById('main').classList.contains('stale')")
+
+    admin.is_failing = False
+    tab.wait("document.getElementById('unreachable').hidden")
+    assert not tab.value("document.getElementById('main').classList.contains('stale')")
+
+
+def test_admin_page_shows_the_last_failure_as_text(browser: Browser, admin: AdminServer) -> None:
+    """
+    What failed is the app's message, and names are the config's: none of it may become markup.
+    """
+    hostile = "<img src=x onerror='document.title = 1'>"
+    admin.status["master"]["last_failure"] = {"at": 0, "message": f"main.py: {hostile}"}
+    admin.status["listeners"][0]["name"] = hostile
+    admin.status["workers"][0]["state"] = hostile
+
+    tab = browser.open_tab(admin.url)
+    tab.wait("!document.getElementById('failure').hidden")
+
+    assert f"main.py: {hostile}" in tab.text("#failure")
+    assert hostile in tab.text(".listener")
+    assert tab.value("document.images.length") == 0
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_admin_page_fits(browser: Browser, admin: AdminServer, width: int) -> None:
+    """
+    Alarms are read on phones: nothing sticks out to the right.
+    """
+    admin.status["listeners"][0]["shards"] *= 100
+    admin.status["master"]["last_failure"] = {"at": 0, "message": "a" * 1000}
+
+    tab = browser.open_tab(admin.url, width=width)
+    tab.wait("document.querySelectorAll('#workers tr').length === 3")
+
+    assert tab.value("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_admin_page_can_be_read(browser: Browser, admin: AdminServer, scheme: str) -> None:
+    """
+    Every colour of text stands out from every ground, by WCAG's measure for normal text.
+    """
+    tab = browser.open_tab(admin.url, scheme=scheme)
+
+    assert_legible(
+        tab, scheme, ("--ink", "--soft", "--water", "--waiting", "--alarm"), ("--paper", "--raised")
+    )
+    assert_legible(tab, scheme, ("--ink", "--alarm"), ("--alarm-faint",))
+    assert_legible(tab, scheme, ("--ink", "--alarm"), ("--water-faint",))
+
+
+def heights(tab: Tab, plot: str) -> list[float]:
+    """Return the line's y of every second; 1.0 is the highest point of a plot."""
+    drawn = tab.value(f"document.querySelectorAll('{plot} path')[1].getAttribute('d')")
+    return [float(y) for y in re.findall(r"L\d+ ([\d.]+)", drawn)]
+
+
+def assert_legible(tab: Tab, scheme: str, inks: tuple[str, ...], grounds: tuple[str, ...]) -> None:
+    body = tab.value("getComputedStyle(document.body).backgroundColor")
+    assert (luminance(*map(int, re.findall(r"\d+", body))) < 0.5) == (scheme == "dark")
+    for ink in inks:
+        for ground in grounds:
+            lighter, darker = sorted((luminance_of(tab, ink), luminance_of(tab, ground)), reverse=True)
+            contrast = (lighter + 0.05) / (darker + 0.05)
+            assert contrast >= 4.5, f"{ink} on {ground}, {scheme}: {contrast:.2f}"
+
+
+def luminance_of(tab: Tab, variable: str) -> float:
+    colour = tab.value(f"getComputedStyle(document.documentElement).getPropertyValue('{variable}').trim()")
+    return luminance(*(int(colour[at : at + 2], 16) for at in (1, 3, 5)))
+
+
+def luminance(*channels: int) -> float:
+    """Return the relative luminance of an sRGB colour, as WCAG 2.2 defines it."""
+    linear = (c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in channels)
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
