@@ -2,10 +2,8 @@
 Who this worker is, for the code it hosts to read.
 
 The worker's boot says it once, after the fork and before an app is imported;
-the welcome service and logs read it. It knows nothing of sockets or metrics.
+the welcome service reads it. It knows nothing of sockets or metrics.
 """
-
-import os
 
 import msgspec
 
@@ -19,14 +17,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     worker_count: int = 1  # as configured when this worker booted
     admin_address: str | None = None  # as it is shown, "127.0.0.1:9180"; None: no TCP side
     name: str = "penstock"
-    # The parent of the process that builds the record, which in a worker is the
-    # master; a hot restart keeps it. None: there is no master to signal.
-    master_pid: int | None = msgspec.field(default_factory=os.getppid)
+    # Whom to signal; a hot restart keeps it. Not the parent's pid: under another
+    # server that may be the user's shell, which nobody should be advised to signal.
+    master_pid: int | None = None
 
 
-# What is told outside a worker: a test, or an app run by another server, whose
-# parent is a stranger that nobody should be advised to signal.
-NOBODY = Identity(master_pid=None)
+# What is told outside a worker: in a test, or when another server runs the app.
+NOBODY = Identity()
 
 _identity = NOBODY
 
