@@ -1,0 +1,185 @@
+"""
+Whether a configuration makes sense as a whole: what no single value can show.
+
+Looks at every record that could be built, also in a file with faults
+elsewhere, so that one run tells of everything.
+"""
+
+from collections.abc import Iterator
+
+from penstock.master.config import accounts
+from penstock.master.config.bind import TcpBind, UnixBind, is_wildcard
+from penstock.master.config.certificates import certificate_fault
+from penstock.master.config.model import Certificate, Config, Limits, Listener, Log, Match, Respond, Route
+from penstock.master.config.problems import Path, path_text, quoted
+from penstock.master.config.typed import Walk
+
+# Responses that have no body, whatever one writes (RFC 9110, section 6.4.1).
+BODILESS = {204, 205, 304}
+HEADER_BYTES_MIN = 256
+HEADER_BYTES_MAX = 16 * 1024 * 1024
+
+
+def judge(walk: Walk) -> list[str]:
+    """Add what is wrong to the walk's problems; answers warnings, each with its place."""
+    listeners: list[tuple[Path, Listener]] = []
+    routes: dict[Path, list[tuple[Path, Route]]] = {}
+    for path, record in walk.records:
+        match record:
+            case Listener():
+                listeners.append((path, record))
+                _judge_listener(record, path, walk)
+            case Route():
+                routes.setdefault(path[:-2], []).append((path, record))
+                _judge_route(record, path, walk)
+            case Respond():
+                _judge_respond(record, path, walk)
+            case Limits():
+                _judge_limits(record, path, walk)
+            case Certificate():
+                _judge_certificate(record, path, walk)
+            case Log():
+                _judge_log(record, path, walk)
+            case Config():
+                _judge_config(record, path, walk)
+    _judge_addresses(listeners, walk)
+    _judge_names([(path, each.name) for path, each in listeners], "listener", walk)
+    for group in routes.values():
+        _judge_names([(path, each.name) for path, each in group if each.name], "route", walk)
+    return [told for group in routes.values() for told in _shadowed(group, walk)]
+
+
+def _judge_config(config: Config, path: Path, walk: Walk) -> None:
+    # Without an APP beside the file, the walk has seen no listeners at all.
+    if not config.listeners and "listeners" not in {each[0] for each in walk.places if each}:
+        walk.fault(
+            walk.place(()), path, "found no 'listeners', expected at least one, or APP on the command line"
+        )
+    for key, fault in (
+        ("user", accounts.user_fault(config.user)),
+        ("group", accounts.group_fault(config.group)),
+    ):
+        if fault:
+            walk.fault(walk.place((key,)), (key,), fault)
+
+
+def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:
+    if listener.uds_permissions is not None and not isinstance(listener.address, UnixBind):
+        inner = (*path, "uds_permissions")
+        walk.fault(
+            walk.place(inner),
+            inner,
+            f"found permissions for {quoted(listener.bind)}, expected a unix: address",
+        )
+
+
+def _judge_route(route: Route, path: Path, walk: Walk) -> None:
+    actions = [
+        key for key in ("app", "respond") if getattr(route, key) is not None or (*path, key) in walk.places
+    ]
+    if len(actions) != 1:
+        found = "both 'app' and 'respond'" if actions else "neither 'app' nor 'respond'"
+        walk.fault(walk.place(path), path, f"found {found}, expected one action")
+    if route.factory and route.app is None and (*path, "app") not in walk.places:
+        inner = (*path, "factory")
+        walk.fault(walk.place(inner), inner, "found 'factory' without 'app', expected it beside one")
+
+
+def _judge_respond(respond: Respond, path: Path, walk: Walk) -> None:
+    if respond.status in BODILESS and respond.body:
+        inner = (*path, "body")
+        walk.fault(
+            walk.place(inner), inner, f"found a body, expected none: a {respond.status} response has no body"
+        )
+
+
+def _judge_limits(limits: Limits, path: Path, walk: Walk) -> None:
+    if not HEADER_BYTES_MIN <= limits.header_bytes <= HEADER_BYTES_MAX:
+        inner = (*path, "header_bytes")
+        walk.fault(walk.place(inner), inner, f"found {limits.header_bytes} bytes, expected 256 to 16MiB")
+    for key in ("header_timeout", "body_timeout", "keep_alive_timeout", "send_timeout"):
+        seconds = getattr(limits, f"{key}_s")
+        # Keep-alive can be switched off; no response can be read in no time.
+        if seconds <= 0 and key != "keep_alive_timeout":
+            walk.fault(walk.place((*path, key)), (*path, key), "found 0, expected a duration above 0")
+
+
+def _judge_certificate(certificate: Certificate, path: Path, walk: Walk) -> None:
+    fault = certificate_fault(certificate.cert, certificate.key)
+    if fault is not None:
+        key, message = fault
+        walk.fault(walk.place((*path, key)), (*path, key), message)
+
+
+def _judge_log(log: Log, path: Path, walk: Walk) -> None:
+    if log.config is not None and log.config.get("version") != 1:
+        inner = (*path, "config")
+        walk.fault(
+            walk.place(inner),
+            inner,
+            "found no 'version: 1', expected a dictionary for logging.config.dictConfig",
+        )
+
+
+def _judge_addresses(listeners: list[tuple[Path, Listener]], walk: Walk) -> None:
+    for index, (path, listener) in enumerate(listeners):
+        for earlier_path, earlier in listeners[:index]:
+            if not _collide(earlier, listener):
+                continue
+            inner = (*path, "bind")
+            where = f"{path_text(earlier_path)}.bind" if len(earlier_path) else "another"
+            same = "the address" if earlier.bind == listener.bind else "an address that overlaps that"
+            walk.fault(walk.place(inner), inner, f"found {quoted(listener.bind)}, {same} of {where}")
+            break
+
+
+def _collide(one: Listener, other: Listener) -> bool:
+    """Say whether the kernel would refuse the second address because of the first."""
+    first, second = one.address, other.address
+    if isinstance(first, TcpBind) and isinstance(second, TcpBind):
+        if first.port != second.port or first.port == 0:
+            return False
+        if first.host == second.host or "::" in {first.host, second.host}:
+            return True
+        both_ipv4 = ":" not in first.host + second.host
+        return both_ipv4 and (is_wildcard(first.host) or is_wildcard(second.host))
+    return first == second
+
+
+def _judge_names(names: list[tuple[Path, str]], what: str, walk: Walk) -> None:
+    first: dict[str, Path] = {}
+    for path, name in names:
+        inner = (*path, "name")
+        # A listener that took its address for a name is told of by its address.
+        if name in first and inner in walk.places:
+            walk.fault(
+                walk.place(inner), inner, f"found {quoted(name)}, the name of {what} {path_text(first[name])}"
+            )
+        first.setdefault(name, path)
+
+
+def _shadowed(routes: list[tuple[Path, Route]], walk: Walk) -> Iterator[str]:
+    for index, (path, route) in enumerate(routes):
+        for earlier_path, earlier in routes[:index]:
+            if _covers(earlier.match, route.match):
+                place = walk.place(path)
+                yield (
+                    f"{place}: {path_text(path)}: never matches, because "
+                    f"{path_text(earlier_path)} takes all of its requests"
+                )
+                break
+
+
+def _covers(earlier: Match, later: Match) -> bool:
+    """Say whether every request that `later` takes was taken by `earlier`."""
+    if earlier.host is not None and earlier.host != later.host:
+        return False
+    if earlier.methods is not None and not (later.methods is not None and later.methods <= earlier.methods):
+        return False
+    return _path_covers(earlier.path or "/", later.path or "/")
+
+
+def _path_covers(earlier: str, later: str) -> bool:
+    if earlier in {"/", later}:
+        return True
+    return earlier.startswith("/") and earlier.endswith("/") and later.startswith(earlier)

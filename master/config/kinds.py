@@ -1,0 +1,235 @@
+"""
+The kinds of text that a key can ask for, beyond YAML's own.
+
+Each has a reader, which raises Mismatch, and the JSON Schema of what may be
+written. The records in model.py name a kind with `kind()`; nothing else decides
+what a value may look like.
+"""
+
+import keyword
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from penstock.master.config import bind, units
+from penstock.master.config.problems import Mismatch, nearest
+
+NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
+APP_PATTERN = (
+    r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
+)
+HEADER_NAME_PATTERN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+ACCOUNT_CHARS_MAX = 256
+REGEX_CHARS_MAX = 4096
+
+# What llhttp, and so httptools, can parse. Another method never gets as far as a route.
+METHODS = tuple(
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "M-SEARCH", "NOTIFY", "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE"]
+)
+
+# The worker frames every response itself; a second copy of these would be request smuggling.
+FRAMING_HEADERS = frozenset(
+    {"connection", "content-length", "keep-alive", "trailer", "transfer-encoding", "upgrade"}
+)
+
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a text is read, how it is told of, and what an editor may accept for it."""
+
+    read: Callable[[str], Any]
+    expected: str
+    schema: dict[str, Any]
+
+
+def kind(name: str, description: str = "") -> msgspec.Meta:
+    """Mark a field as text of a kind."""
+    assert name in KINDS
+    return msgspec.Meta(
+        extra={"kind": name},
+        extra_json_schema={"x-kind": name},
+        description=description or None,
+    )
+
+
+def read_name(text: str) -> str:
+    """Read a name that is safe as a file name, a label and a word on a line."""
+    if not re.fullmatch(NAME_PATTERN, text):
+        raise Mismatch("a name of letters, digits, '-', '_' and '.', at most 64 of them")
+    return text
+
+
+def read_label(text: str) -> str:
+    """Read a name that only people and metrics see."""
+    if not text or len(text) > 200 or _CONTROL.search(text):
+        raise Mismatch("a name of 1 to 200 characters on one line")
+    return text
+
+
+def read_app(text: str) -> str:
+    """Read where an app is imported from."""
+    expected = "module:attribute, such as main:app"
+    if re.fullmatch(APP_PATTERN, text):
+        words = re.split(r"[.:]", text)
+        reserved = next((word for word in words if keyword.iskeyword(word)), None)
+        if reserved:
+            raise Mismatch(f"{expected} ({reserved!r} is a word of the Python language)")
+        return text
+    guess = text.removesuffix(".py").replace("/", ".").strip(".")
+    if ":" not in guess:
+        guess += ":app"
+    guess = guess.replace(".py:", ":").removesuffix("()")
+    if guess != text and re.fullmatch(APP_PATTERN, guess):
+        hint = "a factory is named without () and with factory: true" if text.endswith("()") else ""
+        raise Mismatch(expected, hint=f"did you mean {guess!r}?" + (f" {hint}" if hint else ""))
+    raise Mismatch(expected)
+
+
+def read_host(text: str) -> str:
+    """Read a host name as a request carries it, in lower case."""
+    folded = text.lower()
+    if "*" in folded:
+        raise Mismatch("a whole host name: wildcards are not supported yet")
+    if re.fullmatch(r".*:[0-9]{1,5}", folded) and not folded.endswith("]") and folded.count(":") == 1:
+        raise Mismatch("a host name without a port", hint=f"did you mean {folded.rpartition(':')[0]!r}?")
+    if folded.startswith("[") and folded.endswith("]"):
+        return str(bind.parse_bind(f"{folded}:0")).removesuffix(":0")
+    if not _HOST.fullmatch(folded):
+        raise Mismatch("a host name such as api.example.com")
+    return folded
+
+
+def read_path(text: str) -> str:
+    """Read a path rule: exact, a prefix ending in "/", or "~" and a regular expression."""
+    if text.startswith("~"):
+        return _read_regex(text)
+    if not text.startswith("/"):
+        raise Mismatch("a path that begins with '/', or '~' and a regular expression")
+    if _CONTROL.search(text):
+        raise Mismatch("a path without control characters")
+    if "?" in text or "#" in text:
+        raise Mismatch("a path without a query: only the part before '?' and '#' is matched")
+    if text.endswith("*"):
+        raise Mismatch("a path; one that ends in '/' is a prefix", hint=f"did you mean {text.rstrip('*')!r}?")
+    return text
+
+
+def read_method(text: str) -> str:
+    """Read an HTTP method."""
+    if text not in METHODS:
+        raise Mismatch("an HTTP method such as GET or POST", hint=nearest(text, METHODS))
+    return text
+
+
+def read_header_name(text: str) -> str:
+    """Read the name of a response header."""
+    if not re.fullmatch(HEADER_NAME_PATTERN, text):
+        raise Mismatch("a header name such as cache-control")
+    if text.lower() in FRAMING_HEADERS:
+        raise Mismatch("another header: this one is set by Penstock itself")
+    return text
+
+
+def read_header_value(text: str) -> str:
+    """Read the value of a response header."""
+    if _CONTROL.search(text.replace("\t", " ")) or text != text.strip(" \t") or not _is_latin(text):
+        raise Mismatch("a header value: one line of Latin-1 text without blanks at its ends")
+    return text
+
+
+def read_file_path(text: str) -> str:
+    """Read a path of the file system."""
+    if not text or "\0" in text:
+        raise Mismatch("a path")
+    return text
+
+
+def read_log_path(text: str) -> str | None:
+    """Read where the log goes; "-" is standard error, as other servers have it."""
+    if text in {"-", "stderr"}:
+        return None
+    if text == "stdout":
+        raise Mismatch("a path or 'stderr': 'stdout' is not supported yet")
+    return read_file_path(text)
+
+
+def read_account(text: str) -> str:
+    """Read a user or group, by name or number; whether it exists is judged later."""
+    if not text or len(text) > ACCOUNT_CHARS_MAX or _CONTROL.search(text) or ":" in text:
+        raise Mismatch("a name or a number of this system")
+    return text
+
+
+def read_root_path(text: str) -> str:
+    """Read the prefix under which a proxy in front serves the apps."""
+    trimmed = text.rstrip("/")
+    if trimmed and (not trimmed.startswith("/") or _CONTROL.search(trimmed)):
+        raise Mismatch("a path that begins with '/'", hint=f"did you mean {'/' + trimmed!r}?")
+    return trimmed
+
+
+def read_bind(text: str) -> str:
+    """Read an address, and write it the one way in which equal addresses are equal."""
+    return str(bind.parse_bind(text))
+
+
+def _read_regex(text: str) -> str:
+    if len(text) > REGEX_CHARS_MAX:
+        raise Mismatch(f"a regular expression of at most {REGEX_CHARS_MAX} characters")
+    try:
+        re.compile(text[1:])
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Mismatch(f"a regular expression after '~' ({error})") from None
+    return text
+
+
+def _is_latin(text: str) -> bool:
+    return all(ord(char) < 256 for char in text)
+
+
+def _text(description: str, pattern: str = "") -> dict[str, Any]:
+    return {"type": "string", "description": description} | ({"pattern": f"^{pattern}$"} if pattern else {})
+
+
+# `${VAR}` may stand anywhere; an editor cannot know what it will be.
+VARIABLE_SCHEMA = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}
+
+KINDS: dict[str, Kind] = {
+    "account": Kind(read_account, "a name or a number", {"type": ["string", "integer"]}),
+    "app": Kind(read_app, "module:attribute, such as main:app", _text("", APP_PATTERN)),
+    "bind": Kind(read_bind, bind.EXPECTED, _text(bind.EXPECTED, r"(.*:[0-9]{1,5}|unix:.+|fd:(//)?[0-9]+)")),
+    "duration": Kind(
+        units.parse_duration,
+        "a duration such as 500ms, 30s, 5m or 1h",
+        _text("500ms, 30s, 5m, 1h", units.DURATION_PATTERN),
+    ),
+    "file_path": Kind(read_file_path, "a path", {"type": "string", "minLength": 1}),
+    "header_name": Kind(read_header_name, "a header name", _text("", HEADER_NAME_PATTERN)),
+    "header_value": Kind(read_header_value, "a header value", {"type": ["string", "number", "boolean"]}),
+    "host": Kind(read_host, "a host name", _text("", r"[^*/]+")),
+    "label": Kind(read_label, "a name", {"type": "string", "minLength": 1, "maxLength": 200}),
+    "log_path": Kind(read_log_path, "a path, or 'stderr'", {"type": "string", "minLength": 1}),
+    "method": Kind(read_method, "an HTTP method", {"enum": list(METHODS)}),
+    "mode": Kind(
+        units.parse_mode,
+        "permissions in octal such as 0660",
+        # A YAML 1.1 editor reads 0660 as the number 432.
+        {"anyOf": [_text("0660", units.MODE_PATTERN), {"type": "integer", "minimum": 0}]},
+    ),
+    "name": Kind(read_name, "a name", _text("", NAME_PATTERN)),
+    "path": Kind(
+        read_path, "a path", _text("exact, a prefix ending in '/', or '~' and a regular expression", "[/~].*")
+    ),
+    "root_path": Kind(read_root_path, "a path that begins with '/'", {"type": "string"}),
+    "size": Kind(
+        units.parse_size,
+        "a size such as 4096, 64KiB or 1MiB",
+        {"anyOf": [{"type": "integer", "minimum": 0}, _text("4096, 64KiB, 1MiB", units.SIZE_PATTERN)]},
+    ),
+}

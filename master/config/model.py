@@ -1,0 +1,319 @@
+"""
+What a configuration says: the one truth behind file, options and environment.
+
+Field names carry their units; the key in the file is the name without them.
+Defaults stand here and nowhere else. Reading text into these records is
+typed.py's work, and whether the whole makes sense is judge.py's.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from penstock.master.config.bind import Bind, TcpBind, parse_bind
+from penstock.master.config.kinds import kind
+
+DEFAULT_BIND = "127.0.0.1:8000"
+DEFAULT_ADMIN_BIND = "127.0.0.1:9180"
+
+# 4 shards a worker and 2 rows a shard: 1,024 workers are 64 MiB of rows, far above any machine yet.
+WORKERS_MAX = 1024
+# listen() takes an int, and the kernel cuts it to net.core.somaxconn.
+BACKLOG_MAX = 2**31 - 1
+
+AppTarget = Annotated[str, kind("app")]
+BindText = Annotated[str, kind("bind")]
+Duration = Annotated[float, kind("duration")]
+FilePath = Annotated[str, kind("file_path")]
+Label = Annotated[str, kind("label")]
+Size = Annotated[int, kind("size")]
+
+
+def _says(description: str) -> Meta:
+    return Meta(description=description)
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mapping of the file. LATER names keys that are planned and not built yet."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def completed(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Fill in the defaults that depend on other fields."""
+        return fields
+
+
+class Match(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which requests a route takes. A key that is left out matches everything."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"headers", "query", "client"})
+
+    host: Annotated[
+        Annotated[str, kind("host")] | None, _says("The Host of the request, without a port.")
+    ] = None
+    path: Annotated[
+        Annotated[str, kind("path")] | None,
+        _says("A path that ends in '/' is a prefix, any other is exact, '~' starts a regular expression."),
+    ] = None
+    methods: Annotated[
+        Annotated[frozenset[Annotated[str, kind("method")]], Meta(min_length=1)] | None,
+        _says("Methods that the route takes."),
+    ] = None
+
+
+HeaderValue = Annotated[str, kind("header_value")]
+
+
+class Respond(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fixed response."""
+
+    status: Annotated[int, Meta(ge=200, le=599), _says("The status code.")] = 200
+    headers: Annotated[
+        dict[Annotated[str, kind("header_name")], HeaderValue | tuple[HeaderValue, ...]],
+        _says("Response headers; a list sends a header more than once."),
+    ] = field(default_factory=dict)
+    body: Annotated[str, _says("The body, sent as UTF-8.")] = ""
+
+    def header_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Flatten the headers, and say what the body is when the operator did not."""
+        pairs = [
+            (name, value)
+            for name, values in self.headers.items()
+            for value in ((values,) if isinstance(values, str) else values)
+        ]
+        if self.body and not any(name.lower() == "content-type" for name, _ in pairs):
+            pairs.append(("content-type", "text/plain; charset=utf-8"))
+        return tuple(pairs)
+
+
+class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A matching rule and what to do with the requests it takes: one of `app` and `respond`."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset(
+        {
+            "auth",
+            "compression",
+            "cors",
+            "files",
+            "handler",
+            "proxy",
+            "rate_limit",
+            "redirect",
+            "rewrite",
+            "timeouts",
+        }
+    )
+
+    name: Annotated[Label | None, _says("The route label in metrics and logs. Default: its path.")] = None
+    match: Annotated[Match, _says("Which requests the route takes. Default: all.")] = Match()
+    app: Annotated[AppTarget | None, _says("An ASGI application to call, as module:attribute.")] = None
+    factory: Annotated[bool, _says("Call the attribute to get the application.")] = False
+    respond: Annotated[Respond | None, _says("A fixed response.")] = None
+
+    @property
+    def label(self) -> str:
+        """Its name, else its path: what its numbers are counted under. Routes may share it."""
+        return self.name or self.match.path or "/"
+
+
+class Limits(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a client may send, and how long it may take."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset(
+        {
+            "body_rate",
+            "concurrency",
+            "connections",
+            "queue_timeout",
+            "requests_per_connection",
+            "stream_timeout",
+        }
+    )
+
+    header_bytes: Annotated[Size, _says("Request line and headers together; beyond: 431.")] = 16 * 1024
+    header_count: Annotated[int, Meta(ge=1, le=10_000), _says("Number of headers; beyond: 431.")] = 100
+    body_bytes: Annotated[
+        Size | None, _says("Request body; beyond: 413. none: as much as the app reads.")
+    ] = None
+    header_timeout_s: Annotated[
+        Duration, _says("From the first byte to the end of the headers; beyond: 408.")
+    ] = field(default=10.0, name="header_timeout")
+    body_timeout_s: Annotated[Duration, _says("Between two pieces of a body; beyond: 408.")] = field(
+        default=30.0, name="body_timeout"
+    )
+    keep_alive_timeout_s: Annotated[Duration, _says("How long an idle connection is kept.")] = field(
+        default=75.0, name="keep_alive_timeout"
+    )
+    send_timeout_s: Annotated[Duration, _says("How long a client may take no byte of a response.")] = field(
+        default=60.0, name="send_timeout"
+    )
+
+
+class Certificate(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A certificate chain and its private key, as PEM files."""
+
+    cert: Annotated[FilePath, _says("The certificate, then the chain above it.")]
+    key: Annotated[FilePath, _says("The private key, without a passphrase.")]
+
+
+class Tls(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """TLS of a listener."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"acme", "alpn", "ciphers", "client_ca", "client_cert"})
+
+    certificates: Annotated[
+        tuple[Certificate, ...],
+        Meta(min_length=1),
+        _says("The first one is for clients that name no host."),
+    ]
+    min_version: Annotated[
+        Literal["1.2", "1.3"],
+        _says("The oldest version that is spoken."),
+        # Written without quotes it is a number to an editor.
+        Meta(extra_json_schema={"enum": ["1.2", "1.3", 1.2, 1.3]}),
+    ] = "1.2"
+
+
+class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An address that is served, and what is served there."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset(
+        {"handler", "proxy", "proxy_protocol", "forwarded", "http2", "rate_limit", "tcp", "trusted_proxies"}
+    )
+
+    name: Annotated[Label, _says("The listener label in metrics and logs. Default: its address.")] = ""
+    bind: Annotated[BindText, _says("Where to listen: host:port, :port, [::]:port, unix:/path or fd:3.")]
+    protocol: Annotated[
+        Literal["http"],
+        Meta(extra={"later": ("tcp", "udp")}),
+        _says("What is spoken there."),
+    ] = "http"
+    backlog: Annotated[
+        int,
+        Meta(ge=1, le=BACKLOG_MAX),
+        _says("Connections that may wait in each accept queue; the kernel cuts it to net.core.somaxconn."),
+    ] = 2048
+    uds_permissions: Annotated[
+        Annotated[int, kind("mode")] | None,
+        _says("Permissions of a unix: socket, in octal. Default: by the umask."),
+    ] = None
+    tls: Annotated[Tls | None, _says("Speak TLS.")] = None
+    limits: Annotated[Limits, _says("What a client may send, and how long it may take.")] = Limits()
+    routes: Annotated[
+        tuple[Route, ...],
+        Meta(min_length=1),
+        _says("Tried in the order written; the first match wins."),
+    ]
+
+    @classmethod
+    def completed(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Name a listener by its address unless the operator did better."""
+        return {"name": fields.get("bind", "")} | fields
+
+    @property
+    def address(self) -> Bind:
+        """The address, taken apart."""
+        return parse_bind(self.bind)
+
+
+class Admin(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The admin endpoint: metrics, probes and status."""
+
+    bind: Annotated[
+        BindText | UnsetType | None,
+        _says(f"Where it listens; none closes it. Default: {DEFAULT_ADMIN_BIND}, or the next free port."),
+    ] = UNSET
+
+
+class Log(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is logged, and where to."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"access", "format"})
+
+    level: Annotated[
+        Literal["critical", "error", "warning", "info", "debug"],
+        _says("The least severe messages that are written."),
+    ] = "info"
+    path: Annotated[
+        Annotated[str, kind("log_path")] | None,
+        _says("A file, opened again on USR1. Default: standard error."),
+    ] = None
+    config: Annotated[
+        dict[str, Any] | None,
+        Meta(extra={"file": "log_config"}, extra_json_schema={"x-file": True}),
+        _says("A dictionary for logging.config.dictConfig, or the path of a JSON or YAML file with one."),
+    ] = None
+
+
+class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Penstock configuration."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset(
+        {"health", "metrics", "preload", "recycle", "reload", "shutdown_delay", "tracing", "upstreams"}
+    )
+
+    name: Annotated[
+        Annotated[str, kind("name")] | None,
+        _says(
+            "What the running server is called, in its control socket and process titles. Default: its port."
+        ),
+    ] = None
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=WORKERS_MAX)] | Literal["auto"],
+        _says("Worker processes; auto: one per usable core."),
+    ] = "auto"
+    pin: Annotated[
+        bool | None,
+        _says("Bind each worker to one core. Default: true, but false under a fractional CPU quota."),
+    ] = None
+    drain_timeout_s: Annotated[
+        Duration, _says("How long a stopping worker may finish what is in flight.")
+    ] = field(default=30.0, name="drain_timeout")
+    admin: Annotated[Admin | None, _says("The admin endpoint; none closes its TCP side.")] = Admin()
+    control: Annotated[FilePath | None, _says("The control socket. Default: chosen from name or port.")] = (
+        None
+    )
+    pidfile: Annotated[FilePath | None, _says("A file that holds the master's process id.")] = None
+    user: Annotated[
+        Annotated[str, kind("account")] | None,
+        _says("The user that workers and the admin process run as. Default: the one who starts it."),
+    ] = None
+    group: Annotated[
+        Annotated[str, kind("account")] | None,
+        _says("Their group. Default: that user's own."),
+    ] = None
+    app_dir: Annotated[FilePath, _says("Put first on sys.path before an app is imported.")] = "."
+    root_path: Annotated[
+        Annotated[str, kind("root_path")],
+        _says("The prefix under which a proxy in front serves the apps (ASGI root_path)."),
+    ] = ""
+    lifespan: Annotated[
+        Literal["auto", "on", "off"],
+        _says("Whether apps take part in the ASGI lifespan protocol; auto: if they can."),
+    ] = "auto"
+    log: Annotated[Log, _says("What is logged, and where to.")] = Log()
+    listeners: Annotated[
+        tuple[Listener, ...],
+        Meta(min_length=1),
+        _says("The addresses that are served."),
+    ] = ()
+
+    @property
+    def admin_address(self) -> Bind | None:
+        """Where the admin endpoint listens; None: not on TCP."""
+        if self.admin is None or self.admin.bind is None:
+            return None
+        return parse_bind(DEFAULT_ADMIN_BIND if self.admin.bind is UNSET else self.admin.bind)
+
+    @property
+    def admin_is_default(self) -> bool:
+        """True when nobody asked for the admin address by name, so another port will do."""
+        return self.admin is not None and self.admin.bind is UNSET
+
+    @property
+    def first_port(self) -> int | None:
+        """The port of the first TCP listener, by which a nameless server is known."""
+        ports = (each.address.port for each in self.listeners if isinstance(each.address, TcpBind))
+        return next(ports, None)

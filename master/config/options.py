@@ -1,0 +1,202 @@
+"""
+The options of the command line, as a table: what each is called and which key it sets.
+
+The command line, the PENSTOCK_* variables, the help text and the docs are all
+made from it, so a new key needs one line here to be an option everywhere.
+"""
+
+from dataclasses import dataclass
+
+from penstock.master.config.problems import Path
+
+# Stands for every listener in the path of an option.
+EACH = "*"
+LIMITS = ("listeners", EACH, "limits")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """
+    One option. `path` is the key it sets; None: it is handled by name.
+
+    `off` holds the flags that switch it off; an option with `off` or `is_flag`
+    takes no value.
+    """
+
+    flags: tuple[str, ...]
+    help: str
+    group: str
+    path: Path | None = None
+    metavar: str = "TEXT"
+    off: tuple[str, ...] = ()
+    is_flag: bool = False
+    is_repeatable: bool = False
+    in_seconds: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name in PENSTOCK_<NAME> and among the given options."""
+        return self.flags[0].removeprefix("--").replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"PENSTOCK_{self.name.upper()}"
+
+    @property
+    def is_switch(self) -> bool:
+        """True when it takes no value."""
+        return self.is_flag or bool(self.off)
+
+
+WHERE = "Where to listen"
+PROCESSES = "Processes"
+APPS = "Applications"
+LIMITING = "Limits and timeouts"
+LOGGING = "Logging"
+FILES = "Files and identity"
+
+OPTIONS = (
+    Option(("--host",), "Address to listen on. Default: 127.0.0.1.", WHERE, metavar="HOST"),
+    Option(("--port",), "Port to listen on. Default: 8000, or $PORT.", WHERE, metavar="PORT"),
+    Option(("--uds",), "Listen on a UNIX socket.", WHERE, metavar="PATH"),
+    Option(("--fd",), "Listen on an inherited descriptor.", WHERE, metavar="N"),
+    Option(
+        ("--bind", "-b"),
+        "host:port, :port, [::]:port, unix:/path or fd:3; may be given more than once.",
+        WHERE,
+        metavar="ADDR",
+        is_repeatable=True,
+    ),
+    Option(
+        ("--backlog",),
+        "Length of each accept queue. Default: 2048.",
+        WHERE,
+        ("listeners", EACH, "backlog"),
+        "N",
+    ),
+    Option(
+        ("--uds-permissions",),
+        "Permissions of a UNIX socket, in octal.",
+        WHERE,
+        ("listeners", EACH, "uds_permissions"),
+        "MODE",
+    ),
+    Option(
+        ("--admin-bind",),
+        "Where metrics, probes and status are served; none: nowhere. Default: 127.0.0.1:9180.",
+        WHERE,
+        ("admin", "bind"),
+        "ADDR|none",
+    ),
+    Option(("--control",), "The control socket.", WHERE, ("control",), "PATH"),
+    Option(
+        ("--workers", "-w"),
+        "Worker processes. Default: auto, one per usable core.",
+        PROCESSES,
+        ("workers",),
+        "N|auto",
+    ),
+    Option(("--pin",), "Bind each worker to one core. Default: on.", PROCESSES, ("pin",), off=("--no-pin",)),
+    Option(
+        ("--timeout-graceful-shutdown", "--graceful-timeout"),
+        "How long a stopping worker may finish what is in flight. Default: 30.",
+        PROCESSES,
+        ("drain_timeout",),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
+        ("--name", "-n"),
+        "What the running server is called. Default: its port.",
+        PROCESSES,
+        ("name",),
+        "NAME",
+    ),
+    Option(
+        ("--app-dir",), "Put first on sys.path before APP is imported. Default: .", APPS, ("app_dir",), "DIR"
+    ),
+    Option(("--factory",), "APP is a function that returns the application.", APPS, is_flag=True),
+    Option(
+        ("--lifespan",), "Use the ASGI lifespan protocol. Default: auto.", APPS, ("lifespan",), "auto|on|off"
+    ),
+    Option(
+        ("--root-path",), "The prefix under which a proxy in front serves APP.", APPS, ("root_path",), "PATH"
+    ),
+    Option(
+        ("--timeout-keep-alive", "--keep-alive"),
+        "How long an idle connection is kept. Default: 75.",
+        LIMITING,
+        (*LIMITS, "keep_alive_timeout"),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
+        ("--timeout-request-header",),
+        "How long the headers of a request may take. Default: 10.",
+        LIMITING,
+        (*LIMITS, "header_timeout"),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
+        ("--timeout-request-body",),
+        "How long a client may pause within a body. Default: 30.",
+        LIMITING,
+        (*LIMITS, "body_timeout"),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
+        ("--timeout-send",),
+        "How long a client may take nothing of a response. Default: 60.",
+        LIMITING,
+        (*LIMITS, "send_timeout"),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
+        ("--limit-request-header-bytes",),
+        "Request line and headers together. Default: 16KiB.",
+        LIMITING,
+        (*LIMITS, "header_bytes"),
+        "SIZE",
+    ),
+    Option(
+        ("--limit-request-header-count", "--limit-request-fields"),
+        "Number of headers. Default: 100.",
+        LIMITING,
+        (*LIMITS, "header_count"),
+        "N",
+    ),
+    Option(
+        ("--limit-request-body",),
+        "Size of a request body. Default: none.",
+        LIMITING,
+        (*LIMITS, "body_bytes"),
+        "SIZE|none",
+    ),
+    Option(("--log-level",), "critical, error, warning, info or debug.", LOGGING, ("log", "level"), "LEVEL"),
+    Option(
+        ("--log-file", "--error-logfile"),
+        "Where to log; opened again on USR1. Default: standard error.",
+        LOGGING,
+        ("log", "path"),
+        "PATH",
+    ),
+    Option(
+        ("--log-config",),
+        "A JSON or YAML file for logging.config.dictConfig.",
+        LOGGING,
+        ("log", "config"),
+        "FILE",
+    ),
+    Option(("--config", "-c"), "A configuration file.", FILES, metavar="FILE"),
+    Option(("--env-file",), "Read environment variables from a file first.", FILES, metavar="FILE"),
+    Option(("--chdir",), "Change to this directory first.", FILES, metavar="DIR"),
+    Option(("--pidfile", "-p", "--pid"), "Write the master's process id here.", FILES, ("pidfile",), "PATH"),
+    Option(("--user", "-u"), "User of the workers.", FILES, ("user",), "USER"),
+    Option(("--group", "-g"), "Group of the workers.", FILES, ("group",), "GROUP"),
+)
+
+BY_NAME = {option.name: option for option in OPTIONS}

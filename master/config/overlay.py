@@ -1,0 +1,219 @@
+"""
+Options laid over the tree of the file, so that one walk types them all.
+
+Decides which listeners an option speaks of, and makes up the listener that
+serves an APP when there is no file.
+"""
+
+from collections.abc import Mapping as EnvironmentMapping
+
+from penstock.master.config import bind
+from penstock.master.config.given import Given, Level, Levels
+from penstock.master.config.options import BY_NAME, EACH, OPTIONS
+from penstock.master.config.problems import Mismatch, Path, Place, Problem
+from penstock.master.config.tree import Mapping, Node, Scalar, Sequence
+from penstock.master.config.variables import substituted
+
+WELCOME = "penstock.worker.welcome:app"
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8000
+# A platform that chooses the port also connects from outside.
+PLATFORM_HOST = "0.0.0.0"
+# What the listener of the command line is called in metrics.
+LISTENER_NAME = "web"
+
+BUILT_IN = Place("default")
+
+_WHOLE = ("bind", "uds", "fd")
+
+
+class Overlay:
+    """One laying of options over a tree; `problems` holds what cannot be."""
+
+    def __init__(self, levels: Levels, environ: EnvironmentMapping[str, str]) -> None:
+        """Take what was given."""
+        self._levels = levels
+        self._environ = environ
+        self.problems: list[Problem] = []
+
+    def lay(self, root: Node | None, app: Given | None) -> Node:
+        """Lay everything over `root`, the file's tree, or over nothing."""
+        if root is None:
+            root = Mapping(BUILT_IN, ())
+            app = app or Given((WELCOME,), BUILT_IN)
+        if not isinstance(root, Mapping):
+            return root
+        if app is None:
+            if self._levels.find("factory"):
+                self._refuse("factory", "goes with APP; in a file a route has the key 'factory'")
+            root = self._rebound(root)
+        elif root.get("listeners") is not None:
+            message = "found APP and a configuration file with listeners, expected one of them"
+            self.problems.append(Problem(app.place, (), message))
+        else:
+            root = _with(root, ("listeners",), self._listeners(app))
+        for option in OPTIONS:
+            given = self._levels.find(option.name)
+            if given is not None and option.path is not None:
+                root = self._set(root, option.path, given)
+        return root
+
+    def _listeners(self, app: Given) -> Sequence:
+        route: tuple[tuple[Scalar, Node], ...] = ((_key("app"), app.scalar()),)
+        factory = self._levels.find("factory")
+        if factory is not None:
+            route = (*route, (_key("factory"), factory.scalar()))
+        routes = Sequence(app.place, (Mapping(app.place, route),))
+        scalars = self._binds(None) or (Scalar(BUILT_IN, f"{DEFAULT_HOST}:{DEFAULT_PORT}", is_literal=True),)
+        listeners = []
+        for number, scalar in enumerate(scalars, start=1):
+            name = LISTENER_NAME if number == 1 else f"{LISTENER_NAME}-{number}"
+            pairs = (
+                (_key("name"), Scalar(BUILT_IN, name, is_literal=True)),
+                (_key("bind"), scalar),
+                (_key("routes"), routes),
+            )
+            listeners.append(Mapping(app.place, pairs))
+        return Sequence(app.place, tuple(listeners))
+
+    def _rebound(self, root: Mapping) -> Mapping:
+        """Put the address that was given in place of the file's."""
+        listeners = root.get("listeners")
+        if not isinstance(listeners, Sequence):
+            return root
+        only = listeners.items[0] if len(listeners.items) == 1 else None
+        asked = next(
+            (level[name] for level in self._asking() for name in ("host", "port", *_WHOLE) if name in level),
+            None,
+        )
+        if isinstance(only, Mapping):
+            scalars = self._binds(only.get("bind"))
+            if scalars is None:
+                return root
+            if len(scalars) == 1:
+                return _with(
+                    root, ("listeners",), Sequence(listeners.place, (_with(only, ("bind",), scalars[0]),))
+                )
+            self.problems.append(
+                Problem(scalars[1].place, (), "found several addresses for the one listener of the file")
+            )
+        elif asked is not None:
+            count = len(listeners.items)
+            message = f"found an address and a file with {count} listeners, expected a file with one"
+            self.problems.append(Problem(asked.place, (), message))
+        return root
+
+    def _asking(self) -> list[Level]:
+        # $PORT is set by platforms whether or not it is meant for a file with several listeners.
+        return [self._levels.options, self._levels.variables]
+
+    def _binds(self, written: Node | None) -> tuple[Scalar, ...] | None:
+        """Choose the addresses to listen on; None: nobody gave one."""
+        below = _tcp(written, self._environ)
+        levels = list(self._levels)
+        if written is not None and below is None:
+            levels = self._asking()
+        for index, level in enumerate(levels):
+            whole = [name for name in _WHOLE if name in level]
+            parts = [name for name in ("host", "port") if name in level]
+            if len(whole) > 1 or (whole and parts):
+                first, second, *_ = [level[name].place for name in (*whole, *parts)]
+                self.problems.append(
+                    Problem(second, (), f"found both {first} and {second}, expected one of them")
+                )
+                return None
+            if whole:
+                return _whole_binds(whole[0], level[whole[0]])
+            if parts:
+                scalar = self._from_parts(levels[index:], below)
+                return None if scalar is None else (scalar,)
+        return None
+
+    def _from_parts(self, levels: list[Level], below: bind.TcpBind | None) -> Scalar | None:
+        host = next((level["host"] for level in levels if "host" in level), None)
+        port = next((level["port"] for level in levels if "port" in level), None)
+        # $PORT alone: the platform's router is not on this machine's loopback.
+        by_platform = port is not None and port is self._levels.platform.get("port")
+        default_host = below.host if below else PLATFORM_HOST if by_platform else DEFAULT_HOST
+        try:
+            number = bind.read_port(port.text) if port else below.port if below else DEFAULT_PORT
+        except Mismatch:
+            assert port is not None
+            self.problems.append(
+                Problem(port.place, (), Mismatch("a port from 0 to 65535").message(port.text))
+            )
+            return None
+        text = host.text if host else default_host
+        if ":" in text and not text.startswith("["):
+            text = f"[{text}]"
+        place = (host or port or Given(("",), BUILT_IN)).place
+        try:
+            return Scalar(place, str(bind.TcpBind(bind.read_host(text), number)), is_literal=True)
+        except Mismatch:
+            assert host is not None
+            wanted = "a host name or an IP address, such as 127.0.0.1 or ::"
+            self.problems.append(Problem(place, (), Mismatch(wanted).message(host.text)))
+            return None
+
+    def _set(self, root: Mapping, path: Path, given: Given) -> Mapping:
+        if path[:2] != ("listeners", EACH):
+            return _with(root, path, given.scalar())
+        listeners = root.get("listeners")
+        if not isinstance(listeners, Sequence):
+            return root
+        items = []
+        is_used = False
+        for item in listeners.items:
+            if isinstance(item, Mapping) and (path[2] != "uds_permissions" or _is_unix(item)):
+                is_used = True
+                items.append(_with(item, path[2:], given.scalar()))
+            else:
+                items.append(item)
+        if not is_used and listeners.items:
+            self.problems.append(Problem(given.place, (), "found no listener on a UNIX socket, expected one"))
+        return _with(root, ("listeners",), Sequence(listeners.place, tuple(items)))
+
+    def _refuse(self, name: str, message: str) -> None:
+        given = self._levels.find(name)
+        assert given is not None
+        self.problems.append(Problem(given.place, (), message))
+
+
+def _whole_binds(name: str, given: Given) -> tuple[Scalar, ...]:
+    prefix = {"uds": "unix:", "fd": "fd:"}.get(name, "")
+    texts = given.texts if BY_NAME[name].is_repeatable else (given.text,)
+    return tuple(Scalar(given.place, prefix + text, is_literal=True) for text in texts)
+
+
+def _tcp(written: Node | None, environ: EnvironmentMapping[str, str]) -> bind.TcpBind | None:
+    if not isinstance(written, Scalar):
+        return None
+    try:
+        parsed = bind.parse_bind(substituted(written.text, environ))
+    except Mismatch:
+        return None  # The walk will tell of it.
+    return parsed if isinstance(parsed, bind.TcpBind) else None
+
+
+def _is_unix(listener: Mapping) -> bool:
+    written = listener.get("bind")
+    return isinstance(written, Scalar) and written.text.startswith("unix:")
+
+
+def _key(text: str) -> Scalar:
+    return Scalar(BUILT_IN, text, is_literal=True)
+
+
+def _with(node: Mapping, path: Path, value: Node) -> Mapping:
+    """Set a value deep in a mapping, with mappings made on the way where there are none."""
+    key, *rest = path
+    assert isinstance(key, str)
+    if rest:
+        inner = node.get(key)
+        if inner is None or (isinstance(inner, Scalar) and inner.text in {"none", "null", "~", ""}):
+            inner = Mapping(value.place, ())
+        if not isinstance(inner, Mapping):
+            return node  # Of another type in the file: the walk will tell of it.
+        value = _with(inner, tuple(rest), value)
+    if node.get(key) is None:
+        return Mapping(node.place, (*node.items, (Scalar(value.place, key), value)))
+    return Mapping(node.place, tuple((name, value if name.text == key else old) for name, old in node.items))
