@@ -160,7 +160,7 @@ class Overlay:
         listeners = root.get("listeners")
         if not isinstance(listeners, Sequence):
             return root
-        items = []
+        items: list[Node] = []
         is_used = False
         for item in listeners.items:
             if isinstance(item, Mapping) and (path[2] != "uds_permissions" or _is_unix(item)):

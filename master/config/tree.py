@@ -141,7 +141,7 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
                 _refuse(
-                    place, f"found the alias {quoted('*' + event.anchor)}, expected one of an anchor above"
+                    place, f"found the alias {quoted(f'*{event.anchor}')}, expected one of an anchor above"
                 )
             return self._anchors[event.anchor]
         if event.tag is not None:

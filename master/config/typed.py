@@ -87,6 +87,7 @@ def _build(wanted: inspect.Type, node: tree.Node, path: Path, walk: Walk) -> Any
     for choice in choices:
         if isinstance(node, tree.Mapping):
             if isinstance(choice, inspect.StructType):
+                assert issubclass(choice.cls, Record)
                 return _build_record(choice.cls, node, path, walk)
             if isinstance(choice, inspect.DictType):
                 return _build_dict(choice, node, path, walk)
@@ -202,7 +203,8 @@ def read_scalar(wanted: inspect.Type, text: str, *, is_plain: bool) -> Any:
             if first is None or (mismatch.hint and not first.hint):
                 first = mismatch
     assert first is not None
-    first.expected = first.expected if len(choices) == 1 else _expected(wanted)
+    if sum(not isinstance(each, inspect.NoneType) for each in choices) > 1:
+        first.expected = _expected(wanted)
     raise first
 
 
@@ -298,7 +300,7 @@ def _expected(wanted: inspect.Type) -> str:
     if "file" in extra:
         return "a mapping or the path of a file"
     if isinstance(bare, inspect.UnionType):
-        return listed(_expected(each) for each in bare.types)
+        return listed(_expected(each) for each in bare.types if not isinstance(each, inspect.NoneType))
     if isinstance(bare, inspect.LiteralType):
         return listed(sorted((repr(each) for each in bare.values), key=str))
     if isinstance(bare, inspect.IntType):
@@ -315,7 +317,6 @@ def _expected(wanted: inspect.Type) -> str:
 
 
 _WORDS: tuple[tuple[type[inspect.Type], str], ...] = (
-    (inspect.NoneType, "none"),
     (inspect.BoolType, "true or false"),
     (inspect.VarTupleType, "a list"),
     (inspect.FrozenSetType, "a list"),

@@ -1,0 +1,64 @@
+"""`penstock check`: everything that can be found wrong before a socket is bound."""
+
+import os
+import sys
+import threading
+
+import click
+
+from penstock.master.config import Config, Invocation
+
+EXIT_OK, EXIT_APP = 0, 3
+
+
+def check_invocation(invocation: Invocation) -> int:
+    """Read the configuration and import its apps; answers the exit status. Raises ConfigError."""
+    invocation.enter()
+    reading = invocation.read()
+    for warning in reading.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    faults = _import_apps(reading.config)
+    for fault in faults:
+        click.echo(fault, err=True)
+    if not faults:
+        click.echo(_summary(reading.config))
+    _leave_if_held(EXIT_APP if faults else EXIT_OK)
+    return EXIT_APP if faults else EXIT_OK
+
+
+def _import_apps(config: Config) -> list[str]:
+    # Here and not above: the other commands do without the data plane.
+    from penstock.worker.apps import AppImportError, load_app  # noqa: PLC0415
+
+    targets = {
+        (route.app, route.factory): None
+        for listener in config.listeners
+        for route in listener.routes
+        if route.app is not None
+    }
+    faults = []
+    for target, factory in targets:
+        try:
+            load_app(target, factory=factory, app_dir=config.app_dir)
+        except AppImportError as error:
+            faults.append(f"{target}: {error}")
+    return faults
+
+
+def _summary(config: Config) -> str:
+    routes = [route for listener in config.listeners for route in listener.routes]
+    apps = {route.app for route in routes if route.app is not None}
+    counted = ", ".join(
+        f"{count} {what}{'' if count == 1 else 's'}"
+        for count, what in ((len(config.listeners), "listener"), (len(routes), "route"), (len(apps), "app"))
+    )
+    return f"config ok: {counted}"
+
+
+def _leave_if_held(status: int) -> None:
+    """Leave at once when an app left a thread running that would hold the interpreter for ever."""
+    if all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate()):
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

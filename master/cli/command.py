@@ -1,0 +1,113 @@
+"""
+`penstock`: which command is meant, and the running of it.
+
+An APP and a command are told apart by the first word: a command's name
+without a colon is the command.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import click
+
+import penstock as package
+from penstock.master.cli.check import check_invocation
+from penstock.master.cli.foreign import LATER_COMMANDS
+from penstock.master.cli.help import write_help
+from penstock.master.cli.parameters import Command, first_word, given_invocation, invocation_parameters
+from penstock.master.cli.status import show_status
+from penstock.master.config import ConfigError
+from penstock.master.config.schema import schema_text
+
+EXIT_USAGE = 2
+
+SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
+
+
+class Penstock(Command):
+    """The command `penstock`, which runs a server unless its first word names another command."""
+
+    # Click's own has overloads that say which settings return at all.
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
+        """Find the command that is meant and run it."""
+        words = list(sys.argv[1:] if args is None else args)
+        name = prog_name or "penstock"
+        index = first_word(words, self.params)
+        if index is not None and words[index] in COMMANDS:
+            word = words.pop(index)
+            return COMMANDS[word].main(words, prog_name=f"{name} {word}", **extra)
+        return super().main(words, prog_name=name, **extra)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the whole page, grouped."""
+        write_help(formatter)
+
+
+def _run(**_: Any) -> NoReturn:
+    context = click.get_current_context()
+    app = context.params.get("app")
+    if app in LATER_COMMANDS:
+        raise click.UsageError(f"the command '{app}' is not supported yet", context)
+    invocation = given_invocation(context)
+    try:
+        invocation.enter()
+        # The other commands need none of it.
+        from penstock.master.main import serve  # noqa: PLC0415
+
+        sys.exit(serve(invocation))
+    except ConfigError as error:
+        _fail(error)
+
+
+def _check(**_: Any) -> NoReturn:
+    try:
+        sys.exit(check_invocation(given_invocation(click.get_current_context())))
+    except ConfigError as error:
+        _fail(error)
+
+
+def _schema() -> None:
+    click.echo(schema_text())
+
+
+def _status(control: str | None, as_json: bool) -> NoReturn:
+    sys.exit(show_status(control, as_json=as_json))
+
+
+def _fail(error: ConfigError) -> NoReturn:
+    count = len(error.problems)
+    click.echo(str(error), err=True)
+    click.echo(f"penstock: {count} {'problem' if count == 1 else 'problems'}; nothing was started", err=True)
+    sys.exit(EXIT_USAGE)
+
+
+def _command(
+    callback: Callable[..., Any], *parameters: click.Parameter, cls: type[Command] = Command
+) -> Command:
+    name = callback.__name__.removeprefix("_")
+    return cls(name, context_settings=SETTINGS, callback=callback, params=list(parameters), help=HELP[name])
+
+
+HELP = {
+    "run": "Serve APP, or what the configuration file says.",
+    "check": "Validate the configuration, import the apps, bind nothing.",
+    "schema": "Print the JSON Schema of the configuration file.",
+    "status": "Show the processes and listeners of a running server.",
+}
+
+VERSION = click.version_option(package.__version__, message="%(prog)s %(version)s")
+
+penstock = VERSION(_command(_run, *invocation_parameters(), cls=Penstock))
+
+COMMANDS: dict[str, Command] = {
+    "check": _command(_check, *invocation_parameters()),
+    "schema": _command(_schema),
+    "status": _command(
+        _status,
+        click.Option(["--control"], metavar="PATH", envvar="PENSTOCK_CONTROL", help="The control socket."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print what the server answered, as JSON."),
+    ),
+}

@@ -1,0 +1,83 @@
+"""
+A small client of the control socket: HTTP/1.1 over a UNIX socket, one request a connection.
+
+Knows the path of a socket and nothing of what is asked through it.
+"""
+
+import http.client
+import socket
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+# The admin process answers in milliseconds, also while every worker is blocked.
+TIMEOUT_S = 5.0
+# 1,024 workers of 400 bytes are 400 KiB; what is larger is not a status.
+ANSWER_BYTES_MAX = 16 * 1024 * 1024
+
+
+class ControlError(Exception):
+    """The server could not be asked. The text is for a person."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT_S)
+        self.sock.connect(self._path)
+
+
+def ask(path: Path, target: str) -> bytes:
+    """GET `target` through a control socket. Raises ControlError."""
+    connection = _UnixConnection(str(path))
+    try:
+        connection.request("GET", target)
+        response = connection.getresponse()
+        body = response.read(ANSWER_BYTES_MAX + 1)
+    except TimeoutError:
+        raise ControlError(f"{path}: no answer within {TIMEOUT_S:g} seconds") from None
+    except FileNotFoundError:
+        raise ControlError(f"{path}: no such socket") from None
+    except ConnectionRefusedError:
+        raise ControlError(f"{path}: nobody listens there any more") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise ControlError(
+            f"{path}: {getattr(error, 'strerror', None) or 'not an answer of Penstock'}"
+        ) from None
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise ControlError(f"{path}: answered {response.status} {response.reason}")
+    if len(body) > ANSWER_BYTES_MAX:
+        raise ControlError(f"{path}: answered more than {ANSWER_BYTES_MAX // 2**20} MiB")
+    return body
+
+
+def live_sockets(directories: Sequence[Path], prefix: str, suffix: str) -> list[Path]:
+    """Find the control sockets that somebody listens on."""
+    found = []
+    for directory in directories:
+        try:
+            names = sorted(directory.glob(f"{prefix}*{suffix}"))
+        except OSError:
+            continue  # Not ours to read.
+        found += [path for path in names if _is_live(path)]
+    return found
+
+
+def _is_live(path: Path) -> bool:
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe.settimeout(TIMEOUT_S)
+    try:
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            return False
+        probe.connect(str(path))
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True

@@ -1,0 +1,43 @@
+"""The page that `penstock --help` prints: what it does, how, and every option in its group."""
+
+import click
+
+from penstock.master.config.options import OPTIONS, Option
+
+COMMANDS = (
+    ("[OPTIONS] [APP]", "Run APP, module:attribute; without one, a welcome service."),
+    ("-c FILE", "Run from a configuration file."),
+    ("check [-c FILE] [APP]", "Validate the configuration, import the apps, bind nothing."),
+    ("schema", "Print the JSON Schema of the configuration file."),
+    ("status [--json]", "Show the processes and listeners of a running server."),
+)
+
+
+def write_help(formatter: click.HelpFormatter) -> None:
+    """Write the whole page."""
+    formatter.write_usage("penstock", "[OPTIONS] [APP] | COMMAND")
+    formatter.write_paragraph()
+    with formatter.indentation():
+        formatter.write_text(
+            "Serve a Python web application: one worker per core, no request lost on a restart."
+        )
+    with formatter.section("Commands"):
+        formatter.write_dl([(f"penstock {words}", told) for words, told in COMMANDS])
+    groups: dict[str, list[Option]] = {}
+    for option in OPTIONS:
+        groups.setdefault(option.group, []).append(option)
+    for group, options in groups.items():
+        with formatter.section(group):
+            formatter.write_dl([(_flags(option), option.help) for option in options])
+    with formatter.section("Other"):
+        formatter.write_dl([("--version", "Print the version."), ("--help, -h", "Print this page.")])
+    formatter.write_paragraph()
+    formatter.write_text(
+        "Every option has a variable: --workers is also PENSTOCK_WORKERS. WEB_CONCURRENCY and PORT are "
+        "honoured. The command line wins over PENSTOCK_*, these over WEB_CONCURRENCY and PORT, those over the file."
+    )
+
+
+def _flags(option: Option) -> str:
+    flags = ", ".join((*option.flags, *option.off))
+    return flags if option.is_switch else f"{flags} {option.metavar}"
