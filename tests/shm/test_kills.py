@@ -6,8 +6,8 @@ from subprocess import Popen
 
 import pytest
 
-from penstock.shm.ring import read_samples
 from penstock.shm.row import Kind
+from penstock.shm.samples import read_samples
 from penstock.shm.segment import Segment
 from penstock.shm.totals import totals
 

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from penstock.shm.ring import SampleWriter
+from penstock.shm.samples import SampleWriter
 from penstock.shm.segment import Segment
 
 fd, row_index, first, second = map(int, sys.argv[1:])
