@@ -1,0 +1,189 @@
+"""
+What the master knows, as it tells the admin process, and `/status` made of it.
+
+FleetStatus is a message: the master sends one whenever something changed, and
+an admin process of the release before may read it, so fields are only added,
+with defaults. What changes with every request (connections, requests, lag) is
+not in it; the admin process reads that from the workers' rows.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from penstock.shm import names
+from penstock.shm.row import Kind, Row, RowReading, State
+from penstock.shm.segment import Segment
+from penstock.shm.series import Series
+
+# Owners stamp their rows several times in this time. Beyond it, the loop is late.
+HEARTBEAT_GRACE_NS: Final = 1_000_000_000
+
+
+class MasterStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The master itself."""
+
+    pid: int
+    state: str  # starting, running, rolling, upgrading, draining
+    generation: int  # the youngest that serves
+    started_at: float  # wall-clock time, in seconds
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker process."""
+
+    slot: int
+    core: int | None
+    pid: int
+    state: str  # starting, ready, draining
+    generation: int
+    row: int
+    started_monotonic_s: float
+
+
+class ShardStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One listening socket: who accepts on it, and how many connections wait in it."""
+
+    index: int
+    slot: int | None
+    queued: int
+
+
+class ListenerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One address and its shards."""
+
+    name: str
+    address: str
+    shards: tuple[ShardStatus, ...] = ()
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the last roll or hot restart did not happen."""
+
+    message: str
+    at: float  # wall-clock time, in seconds
+
+
+class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the master tells about itself and its workers."""
+
+    name: str
+    version: str
+    master: MasterStatus
+    slot_count: int
+    has_served: bool  # every slot was READY once
+    workers: tuple[WorkerStatus, ...] = ()
+    listeners: tuple[ListenerStatus, ...] = ()
+    admin_address: str | None = None  # None: there is only the control socket
+    # Until a roll succeeds again. The counts below never go down.
+    failure: Failure | None = None
+    reload_failures: int = 0
+    worker_restarts: dict[str, int] = {}  # by reason
+
+    def slots_without_service(self) -> list[int]:
+        """List the slots on which no worker of any generation is READY."""
+        serving = {worker.slot for worker in self.workers if worker.state == State.READY.word}
+        return [slot for slot in range(self.slot_count) if slot not in serving]
+
+
+class WorkerReading(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker's row says about it just now."""
+
+    pid: int
+    connections: int
+    requests: int  # since it started
+    loop_lag_s: float
+
+
+def read_workers(segment: Segment, now_ns: int) -> dict[int, WorkerReading]:
+    """Read the rows of all current workers, by row index. Rows that make no sense are left out."""
+    entries = segment.series.entries()
+    connections = [series for series in entries if series.name == names.CONNECTIONS]
+    requests = [series for series in entries if series.name == names.REQUESTS]
+    found = {}
+    for row in segment.claimed_rows():
+        reading = row.read()
+        if reading is None or reading.kind is not Kind.WORKER or not reading.is_current:
+            continue
+        found[row.index] = WorkerReading(
+            pid=reading.pid,
+            connections=_sum(row, connections),
+            requests=max(0, _sum(row, requests) - reading.requests_before),
+            loop_lag_s=loop_lag_s(reading, now_ns),
+        )
+    return found
+
+
+def loop_lag_s(reading: RowReading, now_ns: int) -> float:
+    """
+    Tell how late a loop is: what it said last, or for how long it has said nothing.
+
+    A blocked loop cannot say that it is blocked, but its heartbeat gets old.
+    A worker that is still importing its app has no loop yet, and is not late.
+    """
+    if reading.state is State.STARTING:
+        return 0.0
+    silent_ns = now_ns - reading.heartbeat_ns - HEARTBEAT_GRACE_NS
+    return max(reading.loop_lag_us / 1e6, silent_ns / 1e9, 0.0)
+
+
+def render_status(
+    fleet: FleetStatus,
+    readings: Mapping[int, WorkerReading],
+    rss_by_pid: Mapping[int, int | None],
+    *,
+    admin_pid: int,
+    now_monotonic_s: float,
+) -> dict[str, Any]:
+    """Give what `/status` answers, as plain values."""
+    return {
+        "name": fleet.name,
+        "version": fleet.version,
+        "master": {
+            "pid": fleet.master.pid,
+            "state": fleet.master.state,
+            "generation": fleet.master.generation,
+            "started_at": fleet.master.started_at,
+            "rss_bytes": rss_by_pid.get(fleet.master.pid),
+            "last_failure": None if fleet.failure is None else msgspec.to_builtins(fleet.failure),
+        },
+        "admin": {
+            "pid": admin_pid,
+            "address": fleet.admin_address,
+            "rss_bytes": rss_by_pid.get(admin_pid),
+        },
+        "slots": fleet.slot_count,
+        "workers": [
+            _render_worker(worker, readings.get(worker.row), rss_by_pid.get(worker.pid), now_monotonic_s)
+            for worker in sorted(fleet.workers, key=lambda each: (each.slot, each.generation, each.pid))
+        ],
+        "worker_restarts": dict(fleet.worker_restarts),
+        "reload_failures": fleet.reload_failures,
+        "listeners": [msgspec.to_builtins(listener) for listener in fleet.listeners],
+        "upstreams": [],
+    }
+
+
+def _render_worker(
+    worker: WorkerStatus, reading: WorkerReading | None, rss_bytes: int | None, now_monotonic_s: float
+) -> dict[str, Any]:
+    if reading is None or reading.pid != worker.pid:
+        # Just forked, or just gone: nobody speaks for it.
+        reading = WorkerReading(pid=worker.pid, connections=0, requests=0, loop_lag_s=0.0)
+    return {
+        "slot": worker.slot,
+        "core": worker.core,
+        "pid": worker.pid,
+        "state": worker.state,
+        "generation": worker.generation,
+        "age_s": round(max(0.0, now_monotonic_s - worker.started_monotonic_s), 3),
+        "rss_bytes": rss_bytes,
+        "connections": reading.connections,
+        "requests": reading.requests,
+        "loop_lag_s": reading.loop_lag_s,
+    }
+
+
+def _sum(row: Row, series: list[Series]) -> int:
+    return sum(row.cells[one.first] for one in series)
