@@ -86,6 +86,7 @@ class Fleet:
     is_rolling: bool = False
     is_stopping: bool = False
     has_served: bool = False  # every slot was READY once
+    can_spawn: bool = True  # False when only adopted generations are known
     backoff: Mapping[int, Backoff] = field(default_factory=dict)
     drain_timeout_s: float = 30.0
     boot_timeout_s: float = 120.0

@@ -8,7 +8,7 @@ moved as little as that allows, since each move costs two messages. Pure.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-Shard = tuple[str, int]  # the listener's name, the index in its group
+Shard = tuple[str, int]  # the listener's address as configured, the index in its group
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ import os
 import socket
 import stat
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from penstock.master.addresses import Address, FdAddress, TcpAddress, UnixAddress
+from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind
 
 
 class ListenError(Exception):
@@ -25,10 +26,10 @@ class ListenError(Exception):
 
 @dataclass
 class Listener:
-    """One configured address and its shards."""
+    """One configured address and its shards; an admin or control listener has a single one."""
 
     name: str
-    address: Address
+    address: Bind
     backlog: int
     shards: list[socket.socket] = field(default_factory=list)
 
@@ -40,19 +41,19 @@ class Listener:
     @property
     def is_shared(self) -> bool:
         """Whether every worker accepts on the one shard there is."""
-        return not isinstance(self.address, TcpAddress)
+        return not isinstance(self.address, TcpBind)
 
     @property
     def shown_address(self) -> str:
         """The address with the port that the kernel chose, for people."""
-        if isinstance(self.address, UnixAddress) or not self.shards:
+        if isinstance(self.address, UnixBind) or not self.shards:
             return str(self.address)
         return _shown(self.shards[0])
 
     def close(self) -> None:
         """Close all shards, and remove the socket file if it is ours."""
         for shard in self.shards:
-            if isinstance(self.address, UnixAddress):
+            if isinstance(self.address, UnixBind):
                 _unlink_own(self.address, shard)
             shard.close()
         self.shards.clear()
@@ -60,11 +61,11 @@ class Listener:
 
 def open_listener(
     name: str,
-    address: Address,
+    address: Bind,
     *,
     shard_count: int,
     backlog: int,
-    unix_mode: int = 0o666,
+    unix_mode: int | None = None,
     owner: tuple[int | None, int | None] = (None, None),
 ) -> Listener:
     """
@@ -75,9 +76,9 @@ def open_listener(
     """
     listener = Listener(name, address, backlog)
     try:
-        if isinstance(address, TcpAddress):
+        if isinstance(address, TcpBind):
             _open_group(listener, address, shard_count)
-        elif isinstance(address, UnixAddress):
+        elif isinstance(address, UnixBind):
             listener.shards.append(_open_unix(address, backlog, unix_mode, owner))
         else:
             listener.shards.append(_open_inherited(address, backlog))
@@ -92,7 +93,7 @@ def open_listener(
 
 def add_shards(listener: Listener, shard_count: int) -> None:
     """Let a group grow to this many shards; it never shrinks. Raises ListenError."""
-    if not isinstance(listener.address, TcpAddress):
+    if not isinstance(listener.address, TcpBind):
         return
     family, where = listener.shards[0].family, listener.shards[0].getsockname()
     added: list[socket.socket] = []
@@ -107,7 +108,7 @@ def add_shards(listener: Listener, shard_count: int) -> None:
     listener.shards += added
 
 
-def _open_group(listener: Listener, address: TcpAddress, shard_count: int) -> None:
+def _open_group(listener: Listener, address: TcpBind, shard_count: int) -> None:
     family, where = _resolve(address)
     # The first is bound without SO_REUSEPORT: with it, an address in use would be shared silently.
     first = _bound(family, where, is_joining=False)
@@ -135,7 +136,7 @@ def _bound(family: int, where: Any, *, is_joining: bool) -> socket.socket:
     return sock
 
 
-def _resolve(address: TcpAddress) -> tuple[int, Any]:
+def _resolve(address: TcpBind) -> tuple[int, Any]:
     try:
         found = socket.getaddrinfo(
             address.host,
@@ -151,13 +152,14 @@ def _resolve(address: TcpAddress) -> tuple[int, Any]:
 
 
 def _open_unix(
-    address: UnixAddress, backlog: int, mode: int, owner: tuple[int | None, int | None]
+    address: UnixBind, backlog: int, mode: int | None, owner: tuple[int | None, int | None]
 ) -> socket.socket:
     remove_stale_socket(address)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        sock.bind(str(address.path))
-        address.path.chmod(mode)
+        sock.bind(address.path)
+        if mode is not None:
+            Path(address.path).chmod(mode)
         uid, gid = owner
         if uid is not None or gid is not None:
             os.chown(address.path, -1 if uid is None else uid, -1 if gid is None else gid)
@@ -168,10 +170,10 @@ def _open_unix(
     return sock
 
 
-def remove_stale_socket(address: UnixAddress) -> None:
+def remove_stale_socket(address: UnixBind) -> None:
     """Remove a socket file that nobody listens on. Raises ListenError if there is anything else."""
     try:
-        status = address.path.lstat()
+        status = Path(address.path).lstat()
     except FileNotFoundError:
         return
     except OSError as error:
@@ -180,15 +182,15 @@ def remove_stale_socket(address: UnixAddress) -> None:
         raise ListenError(f"cannot listen on {address}: the path exists and is not a socket")
     if is_socket_alive(address):
         raise ListenError(f"cannot listen on {address}: another process listens there")
-    address.path.unlink()
+    Path(address.path).unlink()
 
 
-def is_socket_alive(address: UnixAddress) -> bool:
+def is_socket_alive(address: UnixBind) -> bool:
     """Whether somebody listens on the socket file."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
-            probe.connect(str(address.path))
+            probe.connect(address.path)
         except BlockingIOError:
             return True  # Its queue is full: very much alive.
         except OSError:
@@ -196,7 +198,7 @@ def is_socket_alive(address: UnixAddress) -> bool:
     return True
 
 
-def _open_inherited(address: FdAddress, backlog: int) -> socket.socket:
+def _open_inherited(address: FdBind, backlog: int) -> socket.socket:
     try:
         sock = socket.socket(fileno=os.dup(address.fd))
     except OSError as error:
@@ -212,7 +214,7 @@ def _open_inherited(address: FdAddress, backlog: int) -> socket.socket:
     return sock
 
 
-def _unlink_own(address: UnixAddress, sock: socket.socket) -> None:
+def _unlink_own(address: UnixBind, sock: socket.socket) -> None:
     """Remove the socket file, unless another server has put its own there meanwhile."""
     if sock.fileno() == -1:
         return
@@ -220,7 +222,7 @@ def _unlink_own(address: UnixAddress, sock: socket.socket) -> None:
         # The file's inode cannot be learned from the socket; nobody answering tells as much.
         sock.close()
         if not is_socket_alive(address):
-            address.path.unlink()
+            Path(address.path).unlink()
     except FileNotFoundError:
         pass
 
@@ -228,17 +230,17 @@ def _unlink_own(address: UnixAddress, sock: socket.socket) -> None:
 def _shown(sock: socket.socket) -> str:
     name = sock.getsockname()
     if isinstance(name, tuple):
-        return str(TcpAddress(name[0], name[1]))
+        return str(TcpBind(name[0], name[1]))
     return f"unix:{name}"
 
 
-def _explain(address: Address, error: OSError) -> str:
+def _explain(address: Bind, error: OSError) -> str:
     """Say what is wrong in words that the operator can act on."""
     start = f"cannot listen on {address}: "
     if error.errno == errno.EADDRINUSE:
         return start + "the address is in use" + _owner_of(address)
     if error.errno == errno.EACCES:
-        if isinstance(address, TcpAddress) and address.port < 1024:
+        if isinstance(address, TcpBind) and address.port < 1024:
             return start + "permission denied; a port below 1024 needs root or CAP_NET_BIND_SERVICE"
         return start + "permission denied"
     if error.errno == errno.EADDRNOTAVAIL:
@@ -248,9 +250,9 @@ def _explain(address: Address, error: OSError) -> str:
     return start + (error.strerror or str(error))
 
 
-def _owner_of(address: Address) -> str:
+def _owner_of(address: Bind) -> str:
     """Name the process that listens there, if we may see it."""
-    if not isinstance(address, TcpAddress):
+    if not isinstance(address, TcpBind):
         return ""
     try:
         for connection in psutil.net_connections("tcp"):

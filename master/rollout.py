@@ -138,6 +138,8 @@ def surge_count(slot_count: int) -> int:
 
 
 def _may_start(fleet: Fleet, slot: int, now_s: float) -> bool:
+    if not fleet.can_spawn:
+        return False
     backoff = fleet.backoff.get(slot)
     return backoff is None or now_s >= backoff.not_before_s
 

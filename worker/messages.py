@@ -22,7 +22,11 @@ class MessageError(Exception):
 
 
 class Adopt(msgspec.Struct, frozen=True, tag="adopt"):
-    """Accept on these shards of a listener; the descriptors come along, in this order."""
+    """
+    Accept on these shards of a listener; the descriptors come along, in this order.
+
+    A listener is named by its address as configured.
+    """
 
     listener: str
     shards: tuple[int, ...]
@@ -39,12 +43,14 @@ class Drain(msgspec.Struct, frozen=True, tag="drain"):
     """
     Accept nothing new, finish what is in flight, exit.
 
-    `is_last` says that no sibling takes over: the child first empties the
-    accept queues of its shards, since nobody else will.
+    `orphaned` names listeners that no sibling serves: the child first empties
+    their accept queues, since nobody else will. `is_last` says that there is no
+    sibling at all.
     """
 
     timeout_s: float
     is_last: bool = False
+    orphaned: tuple[str, ...] = ()
 
 
 class ReopenLog(msgspec.Struct, frozen=True, tag="reopen_log"):

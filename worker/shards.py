@@ -9,7 +9,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 _TCP_INFO_UNACKED_OFFSET = 24  # struct tcp_info: 8 bytes, then rto, ato, snd_mss, rcv_mss, then unacked
 
@@ -39,32 +39,37 @@ class LentShards:
         self._backlog = backlog
         self._tls = tls
         self._servers: dict[int, asyncio.Server] = {}
+        self._expected: set[int] = set()
 
-    async def adopt(self, shard: int, fd: int) -> None:
-        """Accept on this shard from now on. Takes the descriptor over."""
-        sock = socket.socket(fileno=fd)
-        if shard in self._servers:
-            sock.close()
-            return
-        loop = asyncio.get_running_loop()
+    def expect(self, shards: Iterable[int]) -> None:
+        """Note that these shards are coming; a release may overtake their adoption."""
+        self._expected.update(shards)
+
+    async def adopt(self, fds: Mapping[int, int]) -> None:
+        """Accept on these expected shards from now on. Takes the descriptors over."""
+        for shard, fd in fds.items():
+            sock = socket.socket(fileno=fd)
+            if shard in self._servers or shard not in self._expected:
+                sock.close()
+            else:
+                self._servers[shard] = await self._serve(sock)
+
+    async def _serve(self, sock: socket.socket) -> asyncio.Server:
         # Both calls listen() again, which rewrites the backlog: it must be given.
-        if sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(
-                self._connect, sock=sock, backlog=self._backlog, ssl=self._tls
-            )
-        else:
-            server = await loop.create_server(self._connect, sock=sock, backlog=self._backlog, ssl=self._tls)
-        self._servers[shard] = server
+        loop = asyncio.get_running_loop()
+        create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
+        return await create(self._connect, sock=sock, backlog=self._backlog, ssl=self._tls)
 
     def release(self, shard: int) -> None:
         """Stop accepting on this shard; connections that were accepted stay."""
+        self._expected.discard(shard)
         server = self._servers.pop(shard, None)
         if server is not None:
             server.close()
 
     def release_all(self) -> None:
         """Stop accepting."""
-        for shard in list(self._servers):
+        for shard in list(self._expected):
             self.release(shard)
 
     def queued(self) -> int:

@@ -99,7 +99,7 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One address that the worker serves, through the shards it is lent."""
 
     name: str
-    address: str  # as it is shown: "127.0.0.1:8000", "[::]:80", "unix:/run/x.sock"
+    address: str  # as configured, and what makes it the same after a reload: "[::]:80", "unix:/run/x.sock"
     protocol: Literal["http"] = "http"
     backlog: int = 2048
     tls: TlsSpec | None = None

@@ -1,0 +1,171 @@
+"""
+The admin process: the control plane's only door.
+
+Serves the admin app on the admin address and the control socket through the
+same HTTP stack as the workers, with counters of its own, so that asking for the
+numbers does not change them. It forks nothing and decides nothing.
+"""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+
+import msgspec
+import uvloop
+
+from penstock.master.admin.app import AdminApp
+from penstock.master.admin.status import FleetStatus
+from penstock.shm.histogram import WORD_COUNT
+from penstock.shm.row import Row
+from penstock.shm.segment import Segment
+from penstock.worker.asgi.lifespan import Lifespan
+from penstock.worker.channel import Channel
+from penstock.worker.child import MasterGone, die_with_master, drop_privileges, set_title
+from penstock.worker.http.site import HostedApp, Site
+from penstock.worker.link import MasterLink
+from penstock.worker.logs import LOG, swap_log_file
+from penstock.worker.messages import Adopt, Drain, Ready, ReopenLog, Snapshot, ToChild
+from penstock.worker.shards import LentShards
+from penstock.worker.spec import (
+    AppAction,
+    LimitsSpec,
+    ListenerCells,
+    ListenerSpec,
+    MatchSpec,
+    RouteCells,
+    RouteSpec,
+)
+
+BEAT_S = 0.5
+BACKLOG = 128
+
+# The admin's own requests are counted where nobody looks: they are not the service's.
+_CELLS = ListenerCells(
+    connections_total=0, received_bytes=1, sent_bytes=2, connections_active=3, connections_idle=4
+)
+_ROUTE_CELLS = RouteCells(requests=5, duration=9)
+_CELL_COUNT = 9 + WORD_COUNT
+
+_ACTION = AppAction(target="penstock admin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdminAssignment:
+    """What the master gives the admin process at the fork."""
+
+    name: str
+    master_pid: int
+    segment: Segment
+    row_index: int
+    channel: Channel
+    lifeline_fd: int
+    status: FleetStatus
+    uid: int | None
+    gid: int | None
+
+
+def run_admin(assignment: AdminAssignment) -> int:
+    """Live the admin process's life, and return its exit status."""
+    set_title(assignment.name, "admin")
+    try:
+        drop_privileges(assignment.uid, assignment.gid)
+        die_with_master(assignment.master_pid)
+    except MasterGone:
+        return 0
+    row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_live(assignment, row))
+
+
+async def _live(assignment: AdminAssignment, row: Row) -> int:
+    return await AdminProcess(assignment, row).live()
+
+
+class AdminProcess:
+    """The admin process inside its running loop. It is what the admin app reads its facts from."""
+
+    def __init__(self, assignment: AdminAssignment, row: Row) -> None:
+        self.segment = assignment.segment
+        self._status = assignment.status
+        self._row = row
+        self._loop = asyncio.get_running_loop()
+        self._cells = memoryview(bytearray(_CELL_COUNT * 8)).cast("Q")
+        self._app = AdminApp(self)
+        self._sites: list[Site] = []
+        self._shards: dict[str, LentShards] = {}
+        self._drain_order: asyncio.Future[Drain] = self._loop.create_future()
+        self._adoptions: set[asyncio.Task[None]] = set()
+        self._link = MasterLink(
+            assignment.channel,
+            assignment.lifeline_fd,
+            on_message=self._obey,
+            on_master_gone=lambda: os._exit(0),
+        )
+
+    def fleet(self) -> FleetStatus:
+        """Tell what the master knew when it last said so."""
+        return self._status
+
+    async def live(self) -> int:
+        """Serve until told to drain."""
+        lifespan = Lifespan(self._app, "off", LOG)
+        for name in ("control", "admin"):
+            site = Site(
+                _listener_spec(name),
+                apps={_ACTION: HostedApp(self._app, lifespan)},
+                cells=self._cells,
+                loop=self._loop,
+            )
+            self._sites.append(site)
+            self._shards[name] = LentShards(site.connect, backlog=BACKLOG, tls=None)
+        self._beat()
+        self._link.send(Ready())
+        order = await self._drain_order
+        for shards in self._shards.values():
+            shards.release_all()
+        for site in self._sites:
+            site.begin_drain(0.0)
+        try:
+            async with asyncio.timeout(order.timeout_s):
+                for site in self._sites:
+                    await site.wait_empty()
+        except TimeoutError:
+            pass  # Whoever still asks asks again.
+        return 0
+
+    def _obey(self, message: ToChild, fds: list[int]) -> None:
+        match message:
+            case Snapshot(status):
+                self._status = msgspec.json.decode(status, type=FleetStatus)
+            case Adopt(listener, shards):
+                lent = self._shards[listener]
+                lent.expect(shards)
+                task = self._loop.create_task(lent.adopt(dict(zip(shards, fds, strict=True))))
+                self._adoptions.add(task)
+                task.add_done_callback(self._adoptions.discard)
+            case Drain():
+                if not self._drain_order.done():
+                    self._drain_order.set_result(message)
+            case ReopenLog():
+                swap_log_file(fds[0])
+            case _:
+                LOG.warning("ignored a message that is not for the admin process: %r", message)
+
+    def _beat(self) -> None:
+        self._row.beat(time.monotonic_ns())
+        for site in self._sites:
+            site.tick(time.monotonic())
+        self._loop.call_later(BEAT_S, self._beat)
+
+
+def _listener_spec(name: str) -> ListenerSpec:
+    route = RouteSpec(name=name, match=MatchSpec(), action=_ACTION, cells=_ROUTE_CELLS)
+    return ListenerSpec(
+        name=name,
+        address=name,
+        limits=LimitsSpec(body_bytes=64 * 1024),
+        routes=(route,),
+        unmatched=_ROUTE_CELLS,
+        cells=_CELLS,
+    )

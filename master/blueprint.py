@@ -1,0 +1,168 @@
+"""
+From a configuration to what the workers are told.
+
+Gives every listener and route its words in the shared segment, and opens what
+workers may not: the certificates. Binds nothing and forks nothing.
+"""
+
+import os
+import pwd
+import ssl
+from dataclasses import dataclass
+
+from penstock.master.config.accounts import owner_ids
+from penstock.master.config.model import Config, Listener, Respond, Route, Tls
+from penstock.shm import names
+from penstock.shm.series import SeriesTable
+from penstock.worker.spec import (
+    Action,
+    AppAction,
+    LimitsSpec,
+    ListenerCells,
+    ListenerSpec,
+    LogSpec,
+    MatchSpec,
+    RespondAction,
+    RouteCells,
+    RouteSpec,
+    TlsSpec,
+    WorkerSpec,
+)
+
+# The label of requests that no route took.
+UNMATCHED = "-"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom workers and the admin process run as. None: as whoever starts the server."""
+
+    uid: int | None = None
+    gid: int | None = None
+    groups: tuple[int, ...] = ()
+
+
+def account_of(config: Config) -> Account:
+    """Look up the configured user and group. Raises KeyError for one that has just gone."""
+    uid, gid = owner_ids(config)
+    if uid is None and gid is None:
+        return Account()
+    if uid in (None, os.getuid()) and gid in (None, os.getgid()):
+        return Account()  # Nothing to change, and maybe no right to say so to the kernel.
+    return Account(uid, gid, _groups_of(uid, gid))
+
+
+def _groups_of(uid: int | None, gid: int | None) -> tuple[int, ...]:
+    """List a user's supplementary groups; a number without an entry has none."""
+    if uid is None or gid is None:
+        return ()
+    try:
+        return tuple(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
+    except KeyError:
+        return ()
+
+
+def build_spec(
+    config: Config, series: SeriesTable, *, name: str, generation: int, account: Account
+) -> WorkerSpec:
+    """Work out what the workers of a generation are told. Raises SeriesFull."""
+    return WorkerSpec(
+        generation=generation,
+        name=name,
+        listeners=tuple(_listener_spec(listener, series) for listener in config.listeners),
+        log=LogSpec(level=config.log.level, path=config.log.path, dict_config=config.log.config),
+        drain_timeout_s=config.drain_timeout_s,
+        app_dir=config.app_dir,
+        root_path=config.root_path,
+        uid=account.uid,
+        gid=account.gid,
+        lifespan=config.lifespan,
+    )
+
+
+def _listener_spec(listener: Listener, series: SeriesTable) -> ListenerSpec:
+    limits = listener.limits
+    return ListenerSpec(
+        name=listener.name,
+        address=str(listener.address),
+        protocol=listener.protocol,
+        backlog=listener.backlog,
+        tls=_tls_spec(listener.tls),
+        limits=LimitsSpec(
+            header_bytes=limits.header_bytes,
+            header_count=limits.header_count,
+            body_bytes=limits.body_bytes,
+            header_timeout_s=limits.header_timeout_s,
+            body_timeout_s=limits.body_timeout_s,
+            keep_alive_s=limits.keep_alive_timeout_s,
+            send_timeout_s=limits.send_timeout_s,
+        ),
+        routes=tuple(_route_spec(listener.name, route, series) for route in listener.routes),
+        unmatched=_route_cells(listener.name, UNMATCHED, series),
+        cells=_listener_cells(listener.name, series),
+    )
+
+
+def _route_spec(listener: str, route: Route, series: SeriesTable) -> RouteSpec:
+    match = route.match
+    return RouteSpec(
+        name=route.label,
+        match=MatchSpec(host=match.host, path=match.path, methods=match.methods),
+        action=_action(route),
+        cells=_route_cells(listener, route.label, series),
+    )
+
+
+def _action(route: Route) -> Action:
+    if route.app is not None:
+        return AppAction(target=route.app, factory=route.factory)
+    respond = route.respond or Respond()
+    return RespondAction(status=respond.status, headers=respond.header_pairs(), body=respond.body.encode())
+
+
+def _route_cells(listener: str, route: str, series: SeriesTable) -> RouteCells:
+    labels = (("listener", listener), ("route", route))
+    return RouteCells(
+        requests=series.define_group(names.REQUESTS, "counter", labels, "code", names.CODE_CLASSES),
+        duration=series.define(names.REQUEST_DURATION, "histogram", labels),
+    )
+
+
+def _listener_cells(listener: str, series: SeriesTable) -> ListenerCells:
+    labels = (("listener", listener),)
+    active, idle = names.CONNECTION_STATES
+    return ListenerCells(
+        connections_total=series.define(names.CONNECTIONS_TOTAL, "counter", labels),
+        received_bytes=series.define(names.RECEIVED_BYTES, "counter", labels),
+        sent_bytes=series.define(names.SENT_BYTES, "counter", labels),
+        connections_active=series.define(names.CONNECTIONS, "gauge", (*labels, ("state", active))),
+        connections_idle=series.define(names.CONNECTIONS, "gauge", (*labels, ("state", idle))),
+    )
+
+
+def _tls_spec(tls: Tls | None) -> TlsSpec | None:
+    if tls is None:
+        return None
+    return TlsSpec(
+        certificates=tuple((pair.cert, pair.key) for pair in tls.certificates), min_version=tls.min_version
+    )
+
+
+def tls_contexts(spec: WorkerSpec) -> dict[str, ssl.SSLContext]:
+    """
+    Open the certificates of every listener, by the listener's name.
+
+    In the master, before the fork: workers may have dropped the right to read
+    keys, and with one context they share session tickets. Raises OSError,
+    ssl.SSLError; the config was judged, so only a file that changed since does.
+    """
+    return {listener.name: _context(listener.tls) for listener in spec.listeners if listener.tls is not None}
+
+
+def _context(tls: TlsSpec) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if tls.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    for certificate, key in tls.certificates:
+        context.load_cert_chain(certificate, key)
+    return context

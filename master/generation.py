@@ -1,0 +1,30 @@
+"""
+One code-and-config version of the workers, as the master keeps it.
+
+A worker that dies is replaced by one of its generation, so what that generation
+was told is kept as long as anyone runs it.
+"""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from penstock.worker.spec import WorkerSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """
+    What a generation serves, and how to start a worker of it.
+
+    `spec` is None for one adopted in a hot restart: its code is gone from this
+    process, so it can shrink and never grow.
+    """
+
+    number: int
+    addresses: frozenset[str]  # the listeners its workers know, as configured
+    drain_timeout_s: float
+    spec: WorkerSpec | None = None
+    tls_contexts: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
+    groups: tuple[int, ...] = ()
+    is_pinned: bool = False

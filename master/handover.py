@@ -1,0 +1,125 @@
+"""
+What a master hands to the code that takes its place in the same process.
+
+Versioned JSON in a memfd. Everything but the text stays where it is: the
+descriptors are inherited under their numbers and the workers remain children.
+"""
+
+import os
+from typing import Literal
+
+import msgspec
+
+HANDOVER_VERSION = 1
+
+# The variable that names the memfd, for the new image to find.
+HANDOVER_VARIABLE = "PENSTOCK_HANDOVER"
+
+
+class HandoverError(Exception):
+    """The text is not a hand-over that this code can accept."""
+
+
+class HeldListener(msgspec.Struct, frozen=True, kw_only=True):
+    """A listener and the descriptors of its shards."""
+
+    name: str
+    address: str
+    backlog: int
+    fds: tuple[int, ...]
+
+
+class HeldWorker(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that goes on running. Times are of the monotonic clock, which exec leaves alone."""
+
+    pid: int
+    slot: int
+    generation: int
+    row: int
+    core: int | None
+    state: Literal["starting", "ready", "draining"]
+    since_s: float
+    spawned_s: float
+    is_killed: bool
+    channel_fd: int
+
+
+class HeldAdmin(msgspec.Struct, frozen=True, kw_only=True):
+    """The admin process, which answers until its successor is ready."""
+
+    pid: int
+    row: int
+    channel_fd: int
+
+
+class HeldGeneration(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a generation whose code is gone."""
+
+    number: int
+    addresses: tuple[str, ...]
+    drain_timeout_s: float
+
+
+class HeldShard(msgspec.Struct, frozen=True, kw_only=True):
+    """Who accepts on a shard."""
+
+    address: str
+    index: int
+    pids: tuple[int, ...]
+
+
+class Handover(msgspec.Struct, frozen=True, kw_only=True):
+    """The master's whole state."""
+
+    version: int = HANDOVER_VERSION
+    name: str
+    started_at_s: float  # wall-clock time of the first start
+    last_generation: int
+    slot_count: int
+    configured_workers: int | Literal["auto"]
+    master_row: int
+    worker_restarts: dict[str, int]
+    reload_failures: int
+    segment_fd: int
+    lifeline_fds: tuple[int, int]
+    listeners: tuple[HeldListener, ...]
+    control: HeldListener
+    admin_listener: HeldListener | None
+    pidfile: tuple[str, int] | None
+    workers: tuple[HeldWorker, ...]
+    admins: tuple[HeldAdmin, ...]
+    generations: tuple[HeldGeneration, ...]
+    shards: tuple[HeldShard, ...]
+
+    def descriptors(self) -> list[int]:
+        """List every descriptor that the new image needs."""
+        listeners = (*self.listeners, self.control, *([self.admin_listener] if self.admin_listener else []))
+        return [
+            self.segment_fd,
+            *self.lifeline_fds,
+            *(fd for listener in listeners for fd in listener.fds),
+            *([self.pidfile[1]] if self.pidfile else []),
+            *(worker.channel_fd for worker in self.workers),
+            *(admin.channel_fd for admin in self.admins),
+        ]
+
+
+def write_handover(handover: Handover) -> int:
+    """Put the text into a memfd and return its descriptor."""
+    fd = os.memfd_create("penstock-handover", os.MFD_CLOEXEC)
+    with os.fdopen(os.dup(fd), "wb") as file:
+        file.write(msgspec.json.encode(handover))
+    return fd
+
+
+def read_handover(fd: int) -> Handover:
+    """Read the text and close the descriptor. Raises HandoverError."""
+    try:
+        with os.fdopen(fd, "rb") as file:
+            file.seek(0)
+            handover = msgspec.json.decode(file.read(), type=Handover)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise HandoverError(f"unreadable hand-over: {error}") from error
+    if handover.version != HANDOVER_VERSION:
+        raise HandoverError(f"hand-over of version {handover.version}, expected {HANDOVER_VERSION}")
+    return handover

@@ -1,0 +1,238 @@
+"""
+`penstock run`: from an invocation to a running master, on a first start or after a hot restart.
+
+Everything is opened here, in the order in which a failure is cheapest.
+"""
+
+import gc
+import os
+import selectors
+import sys
+import time
+from collections.abc import Mapping
+
+from penstock.master.admin_keeper import AdminKeeper
+from penstock.master.banner import banner
+from penstock.master.blueprint import account_of
+from penstock.master.config.bind import TcpBind
+from penstock.master.config.control_socket import control_path, instance_name
+from penstock.master.config.invocation import Invocation
+from penstock.master.config.model import Config
+from penstock.master.cores import usable_cores
+from penstock.master.crew import Crew
+from penstock.master.fleet import Fleet
+from penstock.master.generation import Generation
+from penstock.master.handover import HANDOVER_VARIABLE, Handover, HandoverError, read_handover
+from penstock.master.holdings import (
+    Holdings,
+    open_admin,
+    open_control,
+    open_pidfile,
+)
+from penstock.master.ledger import Ledger
+from penstock.master.lender import Lender
+from penstock.master.listeners import ListenError
+from penstock.master.planner import PlanError, Planner, load_config, worker_count_of
+from penstock.master.preflight import preflight
+from penstock.master.signals import SignalInbox
+from penstock.master.succession import (
+    take_crew,
+    take_fleet,
+    take_generations,
+    take_holdings,
+    take_ledger,
+    take_lent,
+)
+from penstock.master.supervisor import EXIT_NOT_STARTED, Parts, Supervisor
+from penstock.master.upgrade import PREFLIGHT_VARIABLE, Upgrade
+from penstock.shm.layout import Geometry
+from penstock.shm.segment import Segment
+from penstock.worker.child import set_title
+from penstock.worker.logs import LOG, open_log_file, set_up_logging
+from penstock.worker.spec import LogSpec
+
+EXIT_CONFIG = 2
+
+# Said by one image to the next, and not to be passed on.
+_OURS = (PREFLIGHT_VARIABLE, HANDOVER_VARIABLE)
+
+
+class StartError(Exception):
+    """The server cannot start. Carries the exit status."""
+
+    def __init__(self, message: str, status: int = EXIT_NOT_STARTED) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def serve(invocation: Invocation, environ: Mapping[str, str]) -> int:
+    """
+    Serve until stopped, and return the exit status.
+
+    `environ` is the environment as it was inherited, before any file was read
+    into it: the new code of a hot restart starts from there too.
+    """
+    environ = {name: value for name, value in environ.items() if name not in _OURS}
+    if (request := os.environ.pop(PREFLIGHT_VARIABLE, None)) is not None:
+        return preflight(invocation, request)
+    inherited = os.environ.pop(HANDOVER_VARIABLE, None)
+    try:
+        if inherited is not None:
+            supervisor = _resume(invocation, environ, read_handover(int(inherited)))
+        else:
+            supervisor = _start(invocation, environ)
+    except (StartError, HandoverError) as error:
+        print(f"penstock: {error}", file=sys.stderr)
+        return getattr(error, "status", EXIT_NOT_STARTED)
+    # What is loaded now stays: the collector need not look at it, nor fork copy it.
+    gc.collect()
+    gc.freeze()
+    return supervisor.run()
+
+
+def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
+    """Open everything for the first time. Raises StartError."""
+    try:
+        config = load_config(invocation)
+    except PlanError as error:
+        raise StartError(str(error), EXIT_CONFIG) from error
+    _start_logging(config)
+    worker_count = worker_count_of(config, usable_cores())
+    holdings = Holdings(
+        segment=Segment.create(Geometry.for_workers(worker_count), created_ns=time.time_ns()),
+        lifeline=os.pipe2(os.O_CLOEXEC),
+    )
+    try:
+        if config.pidfile is not None:
+            holdings.pidfile = open_pidfile(config.pidfile)
+        planner = Planner(invocation, config, instance_name(config))
+        generation = planner.plan(config, holdings, 1)
+        port = _first_port(holdings)
+        holdings.control = open_control(
+            control_path(config, os.getuid(), environ, port=port), is_asked_for=config.control is not None
+        )
+        holdings.admin = open_admin(config)
+    except PlanError as error:
+        holdings.close()
+        raise StartError(str(error), EXIT_CONFIG if error.is_config else EXIT_NOT_STARTED) from error
+    except ListenError as error:
+        holdings.close()
+        raise StartError(str(error)) from error
+    set_title(planner.name, "master")
+    selector = selectors.DefaultSelector()
+    crew = Crew(selector)
+    return _assemble(
+        planner,
+        holdings,
+        upgrade=Upgrade(invocation.directory, environ),
+        crew=crew,
+        selector=selector,
+        fleet=Fleet(slot_count=worker_count, generation=1, drain_timeout_s=config.drain_timeout_s),
+        generations={1: generation},
+        lender=Lender(crew),
+        ledger=Ledger.open(holdings.segment, name=planner.name, started_at_s=time.time()),
+    )
+
+
+def _resume(invocation: Invocation, environ: Mapping[str, str], handover: Handover) -> Supervisor:
+    """Take up what the code before this one held, and roll its workers. Raises HandoverError."""
+    holdings = take_holdings(handover)
+    set_title(handover.name, "master")
+    selector = selectors.DefaultSelector()
+    crew = take_crew(handover, selector)
+    generations = take_generations(handover)
+    ledger = take_ledger(handover, holdings.segment)
+    number = handover.last_generation + 1
+    try:
+        config = load_config(invocation)
+        _start_logging(config)
+        planner = Planner(invocation, config, handover.name)
+        generations[number] = planner.plan(config, holdings, number)
+        fleet = Fleet(
+            slot_count=_slot_count(handover, config),
+            generation=number,
+            is_rolling=True,
+            has_served=True,
+            drain_timeout_s=config.drain_timeout_s,
+        )
+    except (PlanError, StartError) as error:
+        # The check passed a moment ago, so this is rare; whoever serves goes on serving.
+        planner = Planner(invocation, Config(), handover.name)
+        fleet = Fleet(
+            slot_count=handover.slot_count, generation=max(generations), has_served=True, can_spawn=False
+        )
+        ledger.fail(f"hot restart: {error}")
+        LOG.error("hot restart: %s", error)
+    supervisor = _assemble(
+        planner,
+        holdings,
+        upgrade=Upgrade(invocation.directory, environ),
+        crew=crew,
+        selector=selector,
+        fleet=take_fleet(handover, fleet),
+        generations=generations,
+        lender=Lender(crew, take_lent(handover)),
+        ledger=ledger,
+        admins={held.pid: held.row for held in handover.admins},
+    )
+    LOG.info("hot restart: generation %d takes over from %d workers", number, len(handover.workers))
+    return supervisor
+
+
+def _slot_count(handover: Handover, config: Config) -> int:
+    """Keep the number of slots as scaled by hand, unless the config asks for another."""
+    if config.workers == handover.configured_workers:
+        return handover.slot_count
+    return worker_count_of(config, usable_cores())
+
+
+def _assemble(
+    planner: Planner,
+    holdings: Holdings,
+    *,
+    upgrade: Upgrade,
+    crew: Crew,
+    selector: selectors.BaseSelector,
+    fleet: Fleet,
+    generations: dict[int, Generation],
+    lender: Lender,
+    ledger: Ledger,
+    admins: Mapping[int, int] | None = None,
+) -> Supervisor:
+    account = account_of(planner.config)
+    admin = AdminKeeper(crew, holdings, name=planner.name, uid=account.uid, gid=account.gid)
+    for pid, row in (admins or {}).items():
+        admin.adopt(pid, row)
+    return Supervisor(
+        Parts(
+            planner=planner,
+            holdings=holdings,
+            fleet=fleet,
+            generations=generations,
+            crew=crew,
+            selector=selector,
+            inbox=SignalInbox(),
+            lender=lender,
+            admin=admin,
+            ledger=ledger,
+            upgrade=upgrade,
+            on_serving=lambda count: print(banner(planner.config, holdings, count), flush=True),
+        )
+    )
+
+
+def _start_logging(config: Config) -> None:
+    """Send the log where the config says. Raises StartError."""
+    spec = LogSpec(level=config.log.level, path=config.log.path, dict_config=config.log.config)
+    try:
+        set_up_logging(spec, open_log_file(config.log.path) if config.log.path else None)
+    except (OSError, ValueError) as error:
+        raise StartError(f"log: {error}", EXIT_CONFIG) from error
+
+
+def _first_port(holdings: Holdings) -> int | None:
+    """Tell the port that the first TCP listener got, which with port 0 only the kernel knows."""
+    for listener in holdings.listeners.values():
+        if isinstance(listener.address, TcpBind):
+            return int(listener.shards[0].getsockname()[1])
+    return None

@@ -1,0 +1,97 @@
+"""
+From what the operator wrote to a generation that can be started.
+
+Reads the configuration again each time, opens the addresses it adds, and gives
+one error that says all. A plan that fails leaves everything as it was.
+"""
+
+import ssl
+
+from penstock.master.blueprint import account_of, build_spec, tls_contexts
+from penstock.master.config.invocation import Invocation
+from penstock.master.config.model import Config
+from penstock.master.config.problems import ConfigError
+from penstock.master.cores import Cores, usable_cores
+from penstock.master.generation import Generation
+from penstock.master.holdings import Holdings, reconcile_listeners, shard_count_of
+from penstock.master.listeners import ListenError
+from penstock.shm.series import SeriesFull
+
+
+class PlanError(Exception):
+    """The configuration cannot be put into practice: by a mistake in it, or by the machine's no."""
+
+    def __init__(self, message: str, *, is_config: bool) -> None:
+        super().__init__(message)
+        self.is_config = is_config
+
+
+class Planner:
+    """Makes generations from one invocation."""
+
+    def __init__(self, invocation: Invocation, config: Config, name: str) -> None:
+        self._invocation = invocation
+        self.config = config
+        self.name = name
+
+    def reload(self, holdings: Holdings, number: int) -> Generation:
+        """Read the configuration again and plan a generation by it. Raises PlanError."""
+        config = load_config(self._invocation)
+        generation = self.plan(config, holdings, number)
+        self.config = config
+        return generation
+
+    def slot_count_after(self, before: Config, slot_count: int) -> int:
+        """Choose the number of slots after a reload: as scaled by hand, unless the config changed."""
+        if before.workers == self.config.workers:
+            return slot_count
+        return worker_count_of(self.config, usable_cores())
+
+    def plan(self, config: Config, holdings: Holdings, number: int) -> Generation:
+        """Open what the config adds and work out what the workers are told. Raises PlanError."""
+        cores = usable_cores()
+        try:
+            account = account_of(config)
+            spec = build_spec(
+                config, holdings.segment.series, name=self.name, generation=number, account=account
+            )
+            contexts = tls_contexts(spec)
+            wanted = reconcile_listeners(
+                holdings.listeners, config, shard_count_of(worker_count_of(config, cores)), account
+            )
+        except KeyError as error:
+            raise PlanError(str(error.args[0]), is_config=True) from error
+        except SeriesFull as error:
+            raise PlanError(f"too many routes to count: {error}", is_config=True) from error
+        except (OSError, ssl.SSLError) as error:
+            raise PlanError(f"certificate: {error}", is_config=True) from error
+        except ListenError as error:
+            raise PlanError(str(error), is_config=False) from error
+        holdings.listeners |= wanted
+        return Generation(
+            number=number,
+            addresses=frozenset(wanted),
+            drain_timeout_s=config.drain_timeout_s,
+            spec=spec,
+            tls_contexts=contexts,
+            groups=account.groups,
+            is_pinned=is_pinned(config, cores),
+        )
+
+
+def load_config(invocation: Invocation) -> Config:
+    """Read the configuration. Raises PlanError."""
+    try:
+        return invocation.load()
+    except ConfigError as error:
+        raise PlanError(str(error), is_config=True) from error
+
+
+def worker_count_of(config: Config, cores: Cores) -> int:
+    """Count the workers that the config asks for on these cores."""
+    return cores.usable_count if config.workers == "auto" else config.workers
+
+
+def is_pinned(config: Config, cores: Cores) -> bool:
+    """Whether workers are bound to cores; under a fractional quota the scheduler knows better."""
+    return config.pin if config.pin is not None else not cores.is_fractional

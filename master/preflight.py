@@ -1,0 +1,40 @@
+"""
+The new code's answer to: could you take over?
+
+Runs in a child of the running master, from the same command line as the master
+itself. It binds nothing; it reads the config, imports the apps, and looks
+whether it understands what it would be handed.
+"""
+
+import sys
+
+from penstock.master.config.invocation import Invocation
+from penstock.master.config.problems import ConfigError
+from penstock.master.handover import HANDOVER_VERSION
+from penstock.shm.segment import LayoutMismatch, Segment
+from penstock.worker.apps import AppImportError, load_app
+
+
+def preflight(invocation: Invocation, request: str) -> int:
+    """Check everything that can be checked without serving; say what is wrong. Returns the exit status."""
+    try:
+        _accept(request)
+        config = invocation.load()
+        for listener in config.listeners:
+            for route in listener.routes:
+                if route.app is not None:
+                    load_app(route.app, factory=route.factory, app_dir=config.app_dir)
+    except (ConfigError, AppImportError, LayoutMismatch, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _accept(request: str) -> None:
+    """Judge the hand-over by its version and by the segment. Raises ValueError, LayoutMismatch."""
+    version, _, segment_fd = request.partition(":")
+    if int(version) != HANDOVER_VERSION:
+        raise ValueError(
+            f"the running master hands over by version {version}, this one takes {HANDOVER_VERSION}"
+        )
+    Segment.attach(int(segment_fd))

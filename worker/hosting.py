@@ -1,0 +1,97 @@
+"""
+What a worker hosts: the apps of its spec, their lifespans, and a site for each listener.
+
+Apps are imported here, after the fork, so that a roll runs new code. One app
+that serves several routes is imported once and has one lifespan.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping
+
+from penstock.worker.apps import load_app
+from penstock.worker.asgi.lifespan import Lifespan
+from penstock.worker.http.site import HostedApp, Site
+from penstock.worker.logs import LOG
+from penstock.worker.shards import LentShards
+from penstock.worker.spec import AppAction, ListenerSpec, WorkerSpec
+
+# What an app may take to say goodbye. The master waits a little longer before it kills.
+LIFESPAN_SHUTDOWN_S = 8.0
+
+
+class Hosting:
+    """Sites and apps of one worker."""
+
+    def __init__(
+        self, spec: WorkerSpec, cells: memoryview, tls_contexts: Mapping[str, ssl.SSLContext]
+    ) -> None:
+        self._spec = spec
+        self._cells = cells
+        self._tls_contexts = tls_contexts
+        self._apps: dict[AppAction, HostedApp] = {}
+        self._sites: dict[str, Site] = {}
+        self.shards: dict[str, LentShards] = {}  # by the listener's address
+
+    async def start(self) -> None:
+        """Import the apps, run their startup, build the sites. Raises AppImportError, LifespanFailed."""
+        for listener in self._spec.listeners:
+            for route in listener.routes:
+                if isinstance(route.action, AppAction) and route.action not in self._apps:
+                    self._apps[route.action] = await self._host(route.action)
+        for listener in self._spec.listeners:
+            self._open_site(listener)
+
+    async def _host(self, action: AppAction) -> HostedApp:
+        app = load_app(action.target, factory=action.factory, app_dir=self._spec.app_dir)
+        lifespan = Lifespan(app, self._spec.lifespan, LOG)
+        await lifespan.startup()
+        return HostedApp(app, lifespan)
+
+    def _open_site(self, listener: ListenerSpec) -> None:
+        tls = self._tls_contexts.get(listener.name)
+        site = Site(
+            listener,
+            apps=self._apps,
+            cells=self._cells,
+            loop=asyncio.get_running_loop(),
+            root_path=self._spec.root_path,
+            is_tls=tls is not None,
+        )
+        self._sites[listener.name] = site
+        self.shards[listener.address] = LentShards(site.connect, backlog=listener.backlog, tls=tls)
+
+    @property
+    def connection_count(self) -> int:
+        """Count the open connections of all listeners."""
+        return sum(site.connection_count for site in self._sites.values())
+
+    def tick(self, now_s: float) -> None:
+        """Let time pass: deadlines, the Date header, gauges."""
+        for site in self._sites.values():
+            site.tick(now_s)
+
+    async def drain(self, timeout_s: float, idle_grace_s: float) -> int:
+        """Finish what is in flight, cut off what is left at the deadline, and count the latter."""
+        until_s = time.monotonic() + timeout_s
+        for site in self._sites.values():
+            site.begin_drain(idle_grace_s)
+        try:
+            async with asyncio.timeout(until_s - time.monotonic()):
+                for site in self._sites.values():
+                    await site.wait_empty()
+        except TimeoutError:
+            left = self.connection_count
+            for site in self._sites.values():
+                site.abort_all()
+            return left
+        return 0
+
+    async def stop(self) -> None:
+        """Run the shutdown of every app."""
+        for app in self._apps.values():
+            try:
+                await asyncio.wait_for(app.lifespan.shutdown(), LIFESPAN_SHUTDOWN_S)
+            except TimeoutError:
+                LOG.error("the app's lifespan shutdown took longer than %g s", LIFESPAN_SHUTDOWN_S)

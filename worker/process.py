@@ -1,0 +1,178 @@
+"""
+The life of one worker process, from the fork to its exit.
+
+Boots, tells the master that it is ready, accepts on the shards it is lent,
+and drains when told. It decides nothing about the others.
+"""
+
+import asyncio
+import os
+import signal
+import ssl
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import uvloop
+
+from penstock.shm.row import Row
+from penstock.shm.segment import Segment
+from penstock.worker.apps import AppImportError
+from penstock.worker.asgi.lifespan import LifespanFailed
+from penstock.worker.channel import Channel
+from penstock.worker.child import MasterGone, die_with_master, drop_privileges, set_title
+from penstock.worker.hosting import Hosting
+from penstock.worker.identity import Identity, set_identity
+from penstock.worker.link import MasterLink
+from penstock.worker.logs import LOG, swap_log_file
+from penstock.worker.messages import Adopt, Drain, Failed, Ready, Release, Released, ReopenLog, ToChild
+from penstock.worker.pulse import Pulse
+from penstock.worker.spec import WorkerSpec
+
+# Exit status of a worker that could not start; the master knows why from its `Failed`.
+EXIT_NOT_STARTED = 3
+
+# Exit status of a worker whose master died.
+EXIT_ORPHANED = 4
+
+# How long an idle keep-alive connection may take for one more request when its worker is replaced.
+IDLE_GRACE_S = 1.0
+
+# How long a draining worker goes on accepting what waits in queues that nobody else serves.
+EMPTY_QUEUES_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What the master gives a worker at the fork, beside the memory it inherits."""
+
+    spec: WorkerSpec
+    identity: Identity
+    master_pid: int
+    segment: Segment
+    row_index: int
+    channel: Channel
+    lifeline_fd: int
+    groups: tuple[int, ...] = ()
+    tls_contexts: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
+
+
+def run_worker(assignment: Assignment) -> int:
+    """Live the worker's life in this process, and return its exit status."""
+    spec, identity = assignment.spec, assignment.identity
+    set_title(spec.name, f"worker {identity.slot} (generation {identity.generation})")
+    set_identity(identity)
+    try:
+        drop_privileges(spec.uid, spec.gid, assignment.groups)
+        die_with_master(assignment.master_pid)
+    except MasterGone:
+        return 0
+    row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_live(assignment, row))
+
+
+async def _live(assignment: Assignment, row: Row) -> int:
+    return await WorkerProcess(assignment, row).live()
+
+
+class WorkerProcess:
+    """The worker inside its running loop."""
+
+    def __init__(self, assignment: Assignment, row: Row) -> None:
+        self._assignment = assignment
+        self._row = row
+        self._loop = asyncio.get_running_loop()
+        self._hosting = Hosting(assignment.spec, row.cells, assignment.tls_contexts)
+        self._pulse = Pulse(row, assignment.spec, self._hosting)
+        self._drain_order: asyncio.Future[Drain] = self._loop.create_future()
+        self._adoptions: set[asyncio.Task[None]] = set()
+        self._link = MasterLink(
+            assignment.channel,
+            assignment.lifeline_fd,
+            on_message=self._obey,
+            on_master_gone=self._leave_at_once,
+        )
+
+    async def live(self) -> int:
+        """Boot, serve until told to drain, drain, and return the exit status."""
+        try:
+            await self._hosting.start()
+        except (AppImportError, LifespanFailed) as error:
+            self._report_failure(error)
+            return EXIT_NOT_STARTED
+        self._loop.add_signal_handler(signal.SIGTERM, self._drain_by_itself)
+        self._pulse.start()
+        # Pinned only now: a booting worker would fight the one that it replaces for the core.
+        if self._assignment.identity.core is not None:
+            os.sched_setaffinity(0, {self._assignment.identity.core})
+        self._link.send(Ready())
+        order = await self._drain_order
+        await self._drain(order)
+        self._link.close()
+        return 0
+
+    def _report_failure(self, error: Exception) -> None:
+        cause = error.__cause__
+        detail = "".join(traceback.format_exception(cause)) if cause is not None else ""
+        self._link.send(Failed(str(error), detail))
+
+    async def _drain(self, order: Drain) -> None:
+        started_s = time.monotonic()
+        await self._empty_queues(order.orphaned)
+        for shards in self._hosting.shards.values():
+            shards.release_all()
+        self._link.send(Released())
+        timeout_s = order.timeout_s - (time.monotonic() - started_s)
+        left = await self._hosting.drain(timeout_s, 0.0 if order.is_last else IDLE_GRACE_S)
+        if left:
+            LOG.warning("drain: cut off %d connections after %g s", left, order.timeout_s)
+        await self._hosting.stop()
+
+    async def _empty_queues(self, orphaned: tuple[str, ...]) -> None:
+        """Accept what has queued up where nobody else will."""
+        until_s = time.monotonic() + EMPTY_QUEUES_S
+        shards = [self._hosting.shards[listener] for listener in orphaned]
+        while any(lent.queued() for lent in shards) and time.monotonic() < until_s:
+            await asyncio.sleep(0.005)
+
+    def _obey(self, message: ToChild, fds: list[int]) -> None:
+        match message:
+            case Adopt(listener, shards):
+                self._adopt(listener, shards, fds)
+            case Release(listener, shards):
+                for shard in shards:
+                    self._hosting.shards[listener].release(shard)
+            case Drain():
+                if not self._drain_order.done():
+                    self._drain_order.set_result(message)
+            case ReopenLog():
+                swap_log_file(fds[0])
+            case _:
+                LOG.warning("ignored a message that is not for a worker: %r", message)
+
+    def _adopt(self, listener: str, shards: tuple[int, ...], fds: list[int]) -> None:
+        lent = self._hosting.shards.get(listener)
+        if lent is None or self._drain_order.done():
+            for fd in fds:
+                os.close(fd)
+            return
+        lent.expect(shards)
+        task = self._loop.create_task(lent.adopt(dict(zip(shards, fds, strict=True))))
+        self._adoptions.add(task)
+        task.add_done_callback(self._adopted)
+
+    def _adopted(self, task: asyncio.Task[None]) -> None:
+        self._adoptions.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            LOG.error("could not accept on a shard: %s", task.exception())
+
+    def _drain_by_itself(self) -> None:
+        """Obey a TERM that was sent to this very process; the master sees the exit and starts another."""
+        if not self._drain_order.done():
+            self._drain_order.set_result(Drain(timeout_s=self._assignment.spec.drain_timeout_s))
+
+    def _leave_at_once(self) -> None:
+        LOG.error("the master is gone; leaving")
+        os._exit(EXIT_ORPHANED)
