@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import traceback
 
 import click
 
@@ -41,7 +42,10 @@ def _import_apps(config: Config) -> list[str]:
         try:
             load_app(target, factory=factory, app_dir=config.app_dir)
         except AppImportError as error:
-            faults.append(f"{target}: {error}")
+            if error.__cause__ is not None:
+                # The user's own code raised it, and the user's own lines say why.
+                traceback.print_exception(error.__cause__)
+            faults.append(str(error))
     return faults
 
 

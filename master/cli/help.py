@@ -34,7 +34,8 @@ def write_help(formatter: click.HelpFormatter) -> None:
     formatter.write_paragraph()
     formatter.write_text(
         "Every option has a variable: --workers is also PENSTOCK_WORKERS. WEB_CONCURRENCY and PORT are "
-        "honoured. The command line wins over PENSTOCK_*, these over WEB_CONCURRENCY and PORT, those over the file."
+        "honoured. The command line wins over PENSTOCK_*, these over WEB_CONCURRENCY and PORT, and those "
+        "over the file."
     )
 
 

@@ -6,10 +6,20 @@ Pure: a status in, a text out. Fields that a server does not know are shown as "
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
 COLUMNS_MAX = 80
+# Enough for every problem of a file that a HUP could not read; the log has the rest.
+FAILURE_LINES_MAX = 10
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """The last roll or hot restart that failed."""
+
+    at: float | str | None = None
+    message: str = ""
 
 
 class Master(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,8 +29,7 @@ class Master(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     generation: int
     started_at: float | str | None = None
-    name: str | None = None
-    age_s: float | None = None
+    last_failure: Failure | None = None
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,17 +71,38 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     listeners: tuple[Listener, ...] = ()
 
 
-def status_tables(status: Status) -> str:
-    """Write the master, its workers and the listeners."""
+def status_tables(status: Status, now_s: float) -> str:
+    """Write the master, its workers and the listeners. `now_s` is the wall clock."""
     master = status.master
-    parts = [f"penstock {master.name}" if master.name else "penstock"]
-    parts += [f"pid {master.pid}", master.state, f"generation {master.generation}"]
-    if master.age_s is not None:
-        parts.append(f"up {duration(master.age_s)}")
-    blocks = ["  ".join(parts), _workers(status.workers)]
+    parts = [f"penstock master {master.pid}", master.state, f"generation {master.generation}"]
+    started_s = _seconds(master.started_at)
+    if started_s is not None:
+        parts.append(f"up {duration(now_s - started_s)}")
+    blocks = ["  ".join(parts)]
+    if master.last_failure is not None:
+        blocks[0] += "\n" + _failure(master.last_failure, now_s)
+    if status.workers:
+        blocks.append(_workers(status.workers))
     if status.listeners:
         blocks.append(_listeners(status.listeners))
     return "\n\n".join(blocks) + "\n"
+
+
+def _failure(failure: Failure, now_s: float) -> str:
+    at_s = _seconds(failure.at)
+    ago = "" if at_s is None else f" {duration(now_s - at_s)} ago"
+    lines = failure.message.strip().splitlines() or ["without a reason"]
+    return f"last failure{ago}: {lines[0]}" + "".join(f"\n  {line}" for line in lines[1:FAILURE_LINES_MAX])
+
+
+def _seconds(moment: float | str | None) -> float | None:
+    """Read a moment, told in seconds or as ISO 8601."""
+    if not isinstance(moment, str):
+        return moment
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return None
 
 
 def _workers(workers: Sequence[Worker]) -> str:

@@ -1,6 +1,7 @@
 """`penstock status`: the process tree and the listeners of a running server, as tables."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,9 @@ def show_status(control: str | None, *, as_json: bool) -> int:
     """Ask a running server for its status and print it; answers the exit status."""
     try:
         body = ask(find_control(control, os.getuid(), os.environ), "/status")
-        text = body.decode() if as_json else status_tables(msgspec.json.decode(body, type=Status))
+        text = (
+            body.decode() if as_json else status_tables(msgspec.json.decode(body, type=Status), time.time())
+        )
     except ControlError as error:
         click.echo(f"penstock: {error}", err=True)
         return EXIT_NO_ANSWER

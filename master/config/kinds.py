@@ -58,7 +58,7 @@ def kind(name: str, description: str = "") -> msgspec.Meta:
     assert name in KINDS
     return msgspec.Meta(
         extra={"kind": name},
-        extra_json_schema={"x-kind": name},
+        extra_json_schema={"x-kind": name, "x-written": KINDS[name].schema},
         description=description or None,
     )
 
@@ -198,26 +198,23 @@ def _is_latin(text: str) -> bool:
     return all(ord(char) < 256 for char in text)
 
 
-def _text(description: str, pattern: str = "") -> dict[str, Any]:
-    return {"type": "string", "description": description} | ({"pattern": f"^{pattern}$"} if pattern else {})
+def _text(pattern: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{pattern}$"}
 
-
-# `${VAR}` may stand anywhere; an editor cannot know what it will be.
-VARIABLE_SCHEMA = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}
 
 KINDS: dict[str, Kind] = {
     "account": Kind(read_account, "a name or a number", {"type": ["string", "integer"]}),
-    "app": Kind(read_app, "module:attribute, such as main:app", _text("", APP_PATTERN)),
-    "bind": Kind(read_bind, bind.EXPECTED, _text(bind.EXPECTED, r"(.*:[0-9]{1,5}|unix:.+|fd:(//)?[0-9]+)")),
+    "app": Kind(read_app, "module:attribute, such as main:app", _text(APP_PATTERN)),
+    "bind": Kind(read_bind, bind.EXPECTED, _text(r"(.*:[0-9]{1,5}|unix:.+|fd:(//)?[0-9]+)")),
     "duration": Kind(
         units.parse_duration,
         "a duration such as 500ms, 30s, 5m or 1h",
-        _text("500ms, 30s, 5m, 1h", units.DURATION_PATTERN),
+        _text(units.DURATION_PATTERN),
     ),
     "file_path": Kind(read_file_path, "a path", {"type": "string", "minLength": 1}),
-    "header_name": Kind(read_header_name, "a header name", _text("", HEADER_NAME_PATTERN)),
+    "header_name": Kind(read_header_name, "a header name", _text(HEADER_NAME_PATTERN)),
     "header_value": Kind(read_header_value, "a header value", {"type": ["string", "number", "boolean"]}),
-    "host": Kind(read_host, "a host name", _text("", r"[^*/]+")),
+    "host": Kind(read_host, "a host name", _text(r"[^*/]+")),
     "label": Kind(read_label, "a name", {"type": "string", "minLength": 1, "maxLength": 200}),
     "log_path": Kind(read_log_path, "a path, or 'stderr'", {"type": "string", "minLength": 1}),
     "method": Kind(read_method, "an HTTP method", {"enum": list(METHODS)}),
@@ -225,16 +222,14 @@ KINDS: dict[str, Kind] = {
         units.parse_mode,
         "permissions in octal such as 0660",
         # A YAML 1.1 editor reads 0660 as the number 432.
-        {"anyOf": [_text("0660", units.MODE_PATTERN), {"type": "integer", "minimum": 0}]},
+        {"anyOf": [_text(units.MODE_PATTERN), {"type": "integer", "minimum": 0}]},
     ),
-    "name": Kind(read_name, "a name", _text("", NAME_PATTERN)),
-    "path": Kind(
-        read_path, "a path", _text("exact, a prefix ending in '/', or '~' and a regular expression", "[/~].*")
-    ),
+    "name": Kind(read_name, "a name", _text(NAME_PATTERN)),
+    "path": Kind(read_path, "a path", _text("[/~].*")),
     "root_path": Kind(read_root_path, "a path that begins with '/'", {"type": "string"}),
     "size": Kind(
         units.parse_size,
         "a size such as 4096, 64KiB or 1MiB",
-        {"anyOf": [{"type": "integer", "minimum": 0}, _text("4096, 64KiB, 1MiB", units.SIZE_PATTERN)]},
+        {"anyOf": [{"type": "integer", "minimum": 0}, _text(units.SIZE_PATTERN)]},
     ),
 }

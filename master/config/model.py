@@ -172,7 +172,7 @@ class Tls(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["1.2", "1.3"],
         _says("The oldest version that is spoken."),
         # Written without quotes it is a number to an editor.
-        Meta(extra_json_schema={"enum": ["1.2", "1.3", 1.2, 1.3]}),
+        Meta(extra_json_schema={"x-written": {"enum": ["1.2", "1.3", 1.2, 1.3]}}),
     ] = "1.2"
 
 
@@ -242,7 +242,10 @@ class Log(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     config: Annotated[
         dict[str, Any] | None,
-        Meta(extra={"file": "log_config"}, extra_json_schema={"x-file": True}),
+        Meta(
+            extra={"file": "log_config"},
+            extra_json_schema={"x-written": {"type": ["object", "string", "null"]}},
+        ),
         _says("A dictionary for logging.config.dictConfig, or the path of a JSON or YAML file with one."),
     ] = None
 

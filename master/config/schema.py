@@ -1,8 +1,8 @@
 """
 The JSON Schema of the configuration file, made from the same records that read it.
 
-For editors: durations and sizes are the strings that one writes, any scalar
-may be a `${VAR}`, and defaults are shown as they would be typed.
+For editors: durations and sizes are the strings that one writes, a `${VAR}` may
+stand for any scalar, and defaults are shown as they would be typed.
 """
 
 import json
@@ -10,24 +10,34 @@ from typing import Any
 
 import msgspec
 
-from penstock.master.config.kinds import KINDS, VARIABLE_SCHEMA
 from penstock.master.config.model import Config
 from penstock.master.config.units import duration_text, size_text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 IDENTITY = "urn:penstock:schema:config"
 
+# An editor cannot know what a variable will be.
+VARIABLE = {
+    "description": "Replaced by an environment variable: ${NAME} or ${NAME:-default}.",
+    "type": "string",
+    "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}",
+}
+VARIABLE_REF = {"$ref": "#/$defs/Variable"}
+NONE = {"const": "none"}
+
+_ABOUT = ("description", "default")
+
 
 def config_schema() -> dict[str, Any]:
     """Make the schema of the configuration file."""
-    (root,), parts = msgspec.json.schema_components([Config])
-    parts = {name: _written(part) for name, part in parts.items()}
+    (root,), parts = msgspec.json.schema_components([Config], ref_template="#/$defs/{name}")
+    written = {name: _record(part) for name, part in parts.items()} | {"Variable": VARIABLE}
     return {
         "$schema": DIALECT,
         "$id": IDENTITY,
         "title": "Penstock configuration",
         "$ref": root["$ref"],
-        "$defs": dict(sorted(parts.items())),
+        "$defs": dict(sorted(written.items())),
     }
 
 
@@ -36,46 +46,59 @@ def schema_text() -> str:
     return json.dumps(config_schema(), indent=2, ensure_ascii=False)
 
 
-def _written(part: Any) -> Any:
-    """Turn a schema of values into one of what is written for them."""
-    if isinstance(part, list):
-        return [_written(each) for each in part]
-    if not isinstance(part, dict):
-        return part
-    if "properties" in part:
-        return part | {"properties": {key: _property(value) for key, value in part["properties"].items()}}
-    kept = {key: _written(value) for key, value in part.items() if not key.startswith("x-")}
-    if "x-kind" in part:
-        kind = KINDS[part["x-kind"]].schema
-        kept = {key: kept[key] for key in ("description", "default") if key in kept}
-        return kept | _or_variable({key: value for key, value in kind.items() if key not in kept})
-    if "x-file" in part:
-        return kept | {"anyOf": [{"type": "object"}, {"type": "string"}, {"type": "null"}]}
-    if kept.get("type") in {"integer", "number", "boolean", "string"} or "enum" in kept:
-        about = {key: kept.pop(key) for key in ("description", "default") if key in kept}
-        return about | _or_variable(kept)
-    if {"type": "null"} in kept.get("anyOf", ()):
-        return kept | {"anyOf": [*kept["anyOf"], {"const": "none"}]}
-    return kept
+def _record(part: dict[str, Any]) -> dict[str, Any]:
+    properties = {key: _property(value) for key, value in part["properties"].items()}
+    return part | {"properties": properties}
 
 
 def _property(part: dict[str, Any]) -> dict[str, Any]:
-    """Write a field; its default as one would type it, and not at all when it is an empty record."""
-    default = part.get("default")
-    kind = part.get("x-kind") or next(
-        (each["x-kind"] for each in part.get("anyOf", ()) if "x-kind" in each), None
-    )
-    written: dict[str, Any] = _written({key: value for key, value in part.items() if key != "default"})
-    if default is None or isinstance(default, (dict, list)):
-        return written
-    if kind == "duration":
-        default = duration_text(default)
-    elif kind == "size":
-        default = size_text(default)
-    return written | {"default": default}
+    """Write a field: what may stand there, what it means, and its default as one would type it."""
+    about = {key: part[key] for key in _ABOUT if key in part}
+    value = {key: each for key, each in part.items() if key not in _ABOUT}
+    choices = _choices(value)
+    written = choices[0] if len(choices) == 1 else {"anyOf": choices}
+    if "default" in about:
+        about["default"] = _default(about["default"], part)
+        # Left out where it is an empty record or nothing: its own fields have theirs.
+        if about["default"] in (None, "") or isinstance(about["default"], (dict, list, tuple)):
+            del about["default"]
+    return about | written
 
 
-def _or_variable(schema: dict[str, Any]) -> dict[str, Any]:
-    if schema.get("type") == "string" and not schema.keys() & {"pattern", "maxLength"}:
-        return schema  # It takes a `${VAR}` as it is.
-    return {"anyOf": [schema, VARIABLE_SCHEMA]}
+def _choices(part: dict[str, Any]) -> list[dict[str, Any]]:
+    """List everything that may be written for a value, each once."""
+    if "x-written" in part:
+        return _choices(part["x-written"])
+    found: list[dict[str, Any]] = []
+    if "anyOf" in part:
+        for each in part["anyOf"]:
+            found += _choices(each)
+        if {"type": "null"} in found:
+            found.append(NONE)
+    elif part.get("type") == "array":
+        found.append(part | {"items": _property(part["items"])})
+    elif part.get("additionalProperties"):
+        # Keys are words of the file; no variable is replaced in them.
+        names = {"propertyNames": part["propertyNames"]["x-written"]} if "propertyNames" in part else {}
+        found.append(part | names | {"additionalProperties": _property(part["additionalProperties"])})
+    else:
+        found.append(part)
+        if part != {"type": "null"} and "$ref" not in part and not _takes_any_text(part):
+            found.append(VARIABLE_REF)
+    # Each once, and what a variable may be last.
+    once = {json.dumps(each, sort_keys=True): each for each in found}
+    return sorted(once.values(), key=lambda each: each == VARIABLE_REF)
+
+
+def _takes_any_text(part: dict[str, Any]) -> bool:
+    types = part.get("type", ())
+    return ("string" in types if isinstance(types, list) else types == "string") and "pattern" not in part
+
+
+def _default(default: Any, part: dict[str, Any]) -> Any:
+    kinds = [each.get("x-kind") for each in (part, *part.get("anyOf", ()))]
+    if "duration" in kinds:
+        return duration_text(default)
+    if "size" in kinds and default is not None:
+        return size_text(default)
+    return default
