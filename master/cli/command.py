@@ -5,6 +5,7 @@ An APP and a command are told apart by the first word: a command's name
 without a colon is the command.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -52,12 +53,14 @@ def _run(**_: Any) -> NoReturn:
     if app in LATER_COMMANDS:
         raise click.UsageError(f"the command '{app}' is not supported yet", context)
     invocation = given_invocation(context)
+    # A hot restart starts from this environment again, and not from what a file put into it.
+    environ = dict(os.environ)
     try:
         invocation.enter()
         # The other commands need none of it.
         from penstock.master.main import serve  # noqa: PLC0415
 
-        sys.exit(serve(invocation))
+        sys.exit(serve(invocation, environ))
     except ConfigError as error:
         _fail(error)
 
