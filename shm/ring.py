@@ -76,6 +76,8 @@ def read_records(owner: memoryview, ring: memoryview, since: int = 0) -> Iterato
     head = owner[OWNER_RING_HEAD]
     if head >= _HEAD_MAX:
         return
+    if since > head:
+        since = 0  # The head was damaged, and the count began anew.
     for number in range(max(since, head - RING_RECORD_COUNT, 0), head):
         at = number % RING_RECORD_COUNT * RING_RECORD_WORDS
         whole = 2 * number + 2

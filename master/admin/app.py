@@ -1,0 +1,160 @@
+"""
+The admin endpoint: metrics, probes, status, and a page for people.
+
+A plain ASGI app. It reads the shared segment and the master's last snapshot,
+asks no worker anything, and so answers while every worker's loop is blocked.
+It changes nothing: there are only GET and HEAD.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from importlib import resources
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qs
+
+import msgspec
+
+from penstock.master.admin.history import SampleHistory
+from penstock.master.admin.metrics import render_metrics
+from penstock.master.admin.probes import Verdict, judge_live, judge_ready, judge_started
+from penstock.master.admin.residents import ResidentMemory
+from penstock.master.admin.status import FleetStatus, read_workers, render_status
+from penstock.shm.segment import Segment
+from penstock.shm.totals import totals
+from penstock.worker.asgi.types import Receive, Scope, Send
+
+# The page brings its own script and style, and asks nobody but us.
+PAGE_POLICY: Final = (
+    "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Readings(Protocol):
+    """Where the facts come from."""
+
+    @property
+    def segment(self) -> Segment:
+        """The shared segment."""
+
+    def fleet(self) -> FleetStatus:
+        """What the master told last."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer may depend on."""
+
+    query: dict[str, list[str]]
+    accept: str
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """One whole answer."""
+
+    status: int = 200
+    content_type: str
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class AdminApp:
+    """The endpoint as an ASGI application."""
+
+    def __init__(self, readings: Readings) -> None:
+        self._readings = readings
+        self._memory = ResidentMemory()
+        self._history = SampleHistory(readings.segment)
+        self._page = resources.files("penstock.master.admin").joinpath("page.html").read_bytes()
+        self._routes: dict[str, Callable[[Request], Reply]] = {
+            "/": self._show_page,
+            "/metrics": self._show_metrics,
+            "/livez": lambda _: _probe(judge_live(readings.segment.row(0).read(), time.monotonic_ns())),
+            "/readyz": lambda _: _probe(judge_ready(readings.fleet())),
+            "/startupz": lambda _: _probe(judge_started(readings.fleet())),
+            "/status": self._show_status,
+            "/samples": self._show_samples,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; there is no lifespan and no WebSocket here."""
+        assert scope["type"] == "http", f"the admin app does not speak {scope['type']}"
+        reply = self._answer(scope)
+        headers = [
+            (b"content-type", reply.content_type.encode("ascii")),
+            (b"content-length", str(len(reply.body)).encode("ascii")),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+            *reply.headers,
+        ]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        body = b"" if scope["method"] == "HEAD" else reply.body
+        await send({"type": "http.response.body", "body": body})
+
+    def _answer(self, scope: Scope) -> Reply:
+        answer = self._routes.get(scope["path"])
+        if answer is None:
+            known = ", ".join(self._routes)
+            return _text(404, f"There is nothing here. There is something at {known}.\n")
+        if scope["method"] not in ("GET", "HEAD"):
+            reply = _text(405, "This endpoint only tells: GET or HEAD.\n")
+            return msgspec.structs.replace(reply, headers=((b"allow", b"GET, HEAD"),))
+        accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        return answer(Request(query=query, accept=accept.decode("latin-1")))
+
+    def _show_page(self, _: Request) -> Reply:
+        return Reply(
+            content_type="text/html; charset=utf-8",
+            body=self._page,
+            headers=((b"content-security-policy", PAGE_POLICY.encode("ascii")),),
+        )
+
+    def _show_metrics(self, request: Request) -> Reply:
+        body, content_type = render_metrics(
+            totals(self._readings.segment),
+            self._readings.fleet(),
+            request.accept,
+            now_monotonic_ns=time.monotonic_ns(),
+        )
+        return Reply(content_type=content_type, body=body, headers=((b"vary", b"accept"),))
+
+    def _show_status(self, _: Request) -> Reply:
+        fleet = self._readings.fleet()
+        now_s = time.monotonic()
+        admin_pid = os.getpid()
+        pids = [fleet.master.pid, admin_pid, *(worker.pid for worker in fleet.workers)]
+        return _json(
+            render_status(
+                fleet,
+                read_workers(self._readings.segment, time.monotonic_ns()),
+                self._memory.of(pids, now_s),
+                admin_pid=admin_pid,
+                now_monotonic_s=now_s,
+            )
+        )
+
+    def _show_samples(self, request: Request) -> Reply:
+        """Give the points after `since`, a moment of the server's clock: the `now` of an earlier answer."""
+        given = request.query.get("since", ["0"])[-1]
+        try:
+            since_s = float(given)
+        except ValueError:
+            since_s = math.nan
+        if not math.isfinite(since_s):
+            return _text(400, f"since is {given[:40]!r}, expected seconds as /samples told them in `now`.\n")
+        now_s = time.time()
+        return _json({"now": now_s, "slots": self._history.since(since_s)})
+
+
+def _probe(verdict: Verdict) -> Reply:
+    return _json(verdict.detail, status=200 if verdict.is_ok else 503)
+
+
+def _json(value: Any, status: int = 200) -> Reply:
+    return Reply(status=status, content_type="application/json", body=msgspec.json.encode(value) + b"\n")
+
+
+def _text(status: int, text: str) -> Reply:
+    return Reply(status=status, content_type="text/plain; charset=utf-8", body=text.encode())

@@ -1,0 +1,188 @@
+"""
+`/metrics`: the segment's totals and the fleet, as Prometheus families.
+
+The names are promised in the documentation. Rates, quantiles and averages are
+left to Prometheus; what is here are counters, gauges and buckets.
+
+Nothing touches prometheus_client's default registry, which belongs to the
+user's app.
+"""
+
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from penstock.master.admin.status import FleetStatus, loop_lag_s
+from penstock.shm import names
+from penstock.shm.histogram import CLASSIC_BOUNDS_US, classic_buckets
+from penstock.shm.row import Kind, RowReading, State
+from penstock.shm.series import Series
+from penstock.shm.totals import HistogramTotal, Totals
+
+HELP: Final[Mapping[str, str]] = {
+    names.REQUESTS: "Requests answered, by class of the status code.",
+    names.REQUEST_DURATION: "Time from a request's first byte to its response's last.",
+    names.CONNECTIONS: "Client connections that are open: active ones have a request in flight.",
+    names.CONNECTIONS_TOTAL: "Client connections accepted.",
+    names.RECEIVED_BYTES: "Bytes received from clients.",
+    names.SENT_BYTES: "Bytes sent to clients.",
+}
+
+WORKER_STATES: Final = (State.STARTING, State.READY, State.DRAINING)
+
+_LE_VALUES: Final[Mapping[int | None, str]] = {
+    None: "+Inf",
+    **{bound: repr(bound / 1e6) for bound in CLASSIC_BOUNDS_US},
+}
+
+
+def render_metrics(
+    totals: Totals, fleet: FleetStatus, accept: str | None, *, now_monotonic_ns: int
+) -> tuple[bytes, str]:
+    """Give the exposition in the format that the client accepts, and its content type."""
+    encode, content_type = _choose_format(accept or "")
+    families = [*_series_families(totals), *_fleet_families(totals, fleet, now_monotonic_ns)]
+    if content_type.startswith("application/openmetrics-text"):
+        families = _without_clashes(families)
+    registry = CollectorRegistry()
+    registry.register(_Families(families))
+    return encode(registry), content_type
+
+
+def _choose_format(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """
+    Choose what the client asks for, or the plain format if what it asks makes no sense.
+
+    prometheus_client trips over version numbers that are none.
+    """
+    try:
+        encode, content_type = choose_encoder(accept)
+        content_type.encode("ascii")
+    except (TypeError, ValueError):
+        return choose_encoder("")
+    return encode, content_type
+
+
+class _Families(Collector):
+    """Families that are already made, in the shape in which the exposition wants them."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _series_families(totals: Totals) -> Iterable[Metric]:
+    """Make families of whatever the series table names, in its order."""
+    families: dict[str, Metric] = {}
+    for series, value in (*totals.counters, *totals.gauges):
+        _family(families, series).add_sample(series.name, dict(series.labels), value)
+    for series, histogram in totals.histograms:
+        _add_histogram(_family(families, series), series, histogram)
+    return families.values()
+
+
+def _family(families: dict[str, Metric], series: Series) -> Metric:
+    if series.name not in families:
+        # A counter's family has no `_total`; its sample has.
+        help_text = HELP.get(series.name, f"A {series.kind} of another release.")
+        families[series.name] = Metric(series.name.removesuffix("_total"), help_text, series.kind)
+    return families[series.name]
+
+
+def _add_histogram(family: Metric, series: Series, histogram: HistogramTotal) -> None:
+    labels = dict(series.labels)
+    count = 0
+    for bound, count in classic_buckets(histogram.buckets):
+        family.add_sample(series.name + "_bucket", {**labels, "le": _LE_VALUES[bound]}, count)
+    family.add_sample(series.name + "_count", labels, count)
+    family.add_sample(series.name + "_sum", labels, histogram.sum_us / 1e6)
+
+
+def _fleet_families(totals: Totals, fleet: FleetStatus, now_ns: int) -> Iterable[Metric]:
+    """Make the families of what the master knows."""
+    workers = Metric("penstock_workers", "Worker processes, by state.", "gauge")
+    for state in WORKER_STATES:
+        count = sum(worker.state == state.word for worker in fleet.workers)
+        workers.add_sample(workers.name, {"state": state.word}, count)
+    yield workers
+
+    yield _single(
+        "penstock_generation", "The youngest generation that serves.", "gauge", fleet.master.generation
+    )
+
+    restarts = Metric("penstock_worker_restarts", "Workers that were replaced, by reason.", "counter")
+    for reason, count in sorted(fleet.worker_restarts.items()):
+        restarts.add_sample("penstock_worker_restarts_total", {"reason": reason}, count)
+    yield restarts
+
+    yield _single(
+        "penstock_reload_failures_total",
+        "Reloads and hot restarts that failed, after which the old generation went on.",
+        "counter",
+        fleet.reload_failures,
+    )
+
+    lag = Metric(
+        "penstock_worker_loop_lag_seconds",
+        "How late the loop of a slot's worker is, or for how long it has been blocked.",
+        "gauge",
+    )
+    for slot, seconds in sorted(_lag_by_slot(totals.rows, now_ns).items()):
+        lag.add_sample(lag.name, {"slot": str(slot)}, seconds)
+    yield lag
+
+    yield _single(
+        "penstock_corrupt_rows",
+        "Rows of the shared segment that make no sense, whose gauges are left out.",
+        "gauge",
+        totals.rows_corrupt,
+    )
+
+    build = Metric("penstock_build", "What is running.", "info")
+    build.add_sample(
+        "penstock_build_info", {"version": fleet.version, "python": platform.python_version()}, 1
+    )
+    yield build
+
+
+def _single(name: str, help_text: str, kind: str, value: int) -> Metric:
+    family = Metric(name.removesuffix("_total"), help_text, kind)
+    family.add_sample(name, {}, value)
+    return family
+
+
+def _lag_by_slot(rows: Iterable[RowReading], now_ns: int) -> dict[int, float]:
+    """Give the worst lag of each slot, which has two workers during a roll."""
+    lags: dict[int, float] = {}
+    for row in rows:
+        if row.kind is Kind.WORKER and row.is_current and row.slot is not None:
+            lags[row.slot] = max(lags.get(row.slot, 0.0), loop_lag_s(row, now_ns))
+    return lags
+
+
+def _without_clashes(families: list[Metric]) -> list[Metric]:
+    """
+    Tell counters apart from gauges whose name differs by `_total` alone.
+
+    OpenMetrics names a counter's family without the suffix, so the gauge
+    `penstock_connections` and the counter `penstock_connections_total` would be
+    one family of two types. There the counter is of unknown type, under its
+    full name; the samples are the same in both formats.
+    """
+    taken = {family.name for family in families if family.type != "counter"}
+    distinct = []
+    for family in families:
+        if family.type == "counter" and family.name in taken:
+            renamed = Metric(family.name + "_total", family.documentation, "unknown")
+            renamed.samples = family.samples
+            distinct.append(renamed)
+        else:
+            distinct.append(family)
+    return distinct
