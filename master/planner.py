@@ -5,6 +5,7 @@ Reads the configuration again each time, opens the addresses it adds, and gives
 one error that says all. A plan that fails leaves everything as it was.
 """
 
+import os
 import ssl
 
 from penstock.master.blueprint import account_of, build_spec, tls_contexts
@@ -35,9 +36,25 @@ class Planner:
         self.name = name
 
     def reload(self, holdings: Holdings, number: int) -> Generation:
-        """Read the configuration again and plan a generation by it. Raises PlanError."""
-        config = load_config(self._invocation)
-        generation = self.plan(config, holdings, number)
+        """
+        Read the configuration again and plan a generation by it. Raises PlanError.
+
+        The working directory is looked up by its name again, because a
+        deployment switches the symlink that the name leads through.
+        """
+        here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.chdir(self._invocation.directory)
+            config = load_config(self._invocation)
+            generation = self.plan(config, holdings, number)
+        except OSError as error:
+            os.fchdir(here)
+            raise PlanError(f"{self._invocation.directory}: {error.strerror}", is_config=False) from error
+        except PlanError:
+            os.fchdir(here)
+            raise
+        finally:
+            os.close(here)
         self.config = config
         return generation
 
@@ -82,6 +99,7 @@ class Planner:
 def load_config(invocation: Invocation) -> Config:
     """Read the configuration. Raises PlanError."""
     try:
+        invocation.enter()
         return invocation.load()
     except ConfigError as error:
         raise PlanError(str(error), is_config=True) from error

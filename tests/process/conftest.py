@@ -1,0 +1,25 @@
+"""Servers for the tests of whole processes, ended after each test whatever happened."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.process.harness import Server
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Give a function that starts a server in the test's own folder."""
+    servers: list[Server] = []
+
+    def start_server(*arguments: str, **options: Any) -> Server:
+        options.setdefault("cwd", tmp_path)
+        server = Server(*arguments, **options)
+        servers.append(server)
+        return server
+
+    yield start_server
+    for server in servers:
+        server.clean_up()

@@ -1,0 +1,142 @@
+"""SIGUSR2, and the ways in which it can fail without anyone noticing but the operator."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.process.harness import Server, wait_for, write_app
+from tests.process.test_serving import HELLO
+
+Start = Callable[..., Server]
+
+
+def test_app_that_does_not_import_is_found_before_anything_changes(start: Start, tmp_path: Path) -> None:
+    """
+    The new code is tried in a child; the old one goes on.
+    """
+    write_app(tmp_path, HELLO)
+    server = start("main:app", "--port", "0", "--workers", "2").wait_serving()
+    workers = {worker["pid"] for worker in server.status()["workers"]}
+
+    write_app(tmp_path, "import nothing_of_that_name\n")
+    server.signal(signal.SIGUSR2)
+
+    status = server.wait_status(
+        lambda status: status["reload_failures"] and status["master"]["state"] == "running",
+        "a refused hot restart",
+    )
+    assert "nothing_of_that_name" in status["master"]["last_failure"]["message"]
+    assert {worker["pid"] for worker in status["workers"]} == workers
+    assert server.get("/")[1].startswith(b"hello")
+
+
+def test_app_that_imports_but_does_not_start_leaves_the_old_workers(start: Start, tmp_path: Path) -> None:
+    """
+    The master has become the new code by then; the old workers serve under it.
+    """
+    write_app(tmp_path, HELLO)
+    server = start("main:app", "--port", "0", "--workers", "2").wait_serving()
+    workers = {worker["pid"] for worker in server.status()["workers"]}
+
+    write_app(
+        tmp_path,
+        """
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+""",
+    )
+    server.signal(signal.SIGUSR2)
+
+    status = server.wait_status(
+        lambda status: status["reload_failures"] and status["master"]["state"] == "running",
+        "an abandoned hot restart",
+    )
+    assert "no database" in status["master"]["last_failure"]["message"]
+    assert {worker["pid"] for worker in status["workers"]} == workers
+    assert status["master"]["pid"] == server.pid
+    assert server.get("/")[1].startswith(b"hello")
+
+    write_app(tmp_path, HELLO.replace("hello", "mended"))
+    server.signal(signal.SIGUSR2)
+    server.wait_status(
+        lambda status: status["master"]["generation"] == 3 and status["master"]["state"] == "running",
+        "the mended app",
+    )
+    assert server.get("/")[1].startswith(b"mended")
+
+
+def test_broken_config_file_is_found_before_anything_changes(start: Start, tmp_path: Path) -> None:
+    """
+    The check reads the file as the new code would.
+    """
+    file = tmp_path / "p.yaml"
+    good = "workers: 1\nlisteners: [{bind: '127.0.0.1:0', routes: [{respond: {body: good}}]}]\n"
+    file.write_text(good)
+    server = start("-c", "p.yaml").wait_serving()
+
+    file.write_text("listeners: 3\n")
+    server.signal(signal.SIGUSR2)
+
+    status = server.wait_status(lambda status: status["reload_failures"], "a refused hot restart")
+    assert "p.yaml:1:12" in status["master"]["last_failure"]["message"]
+    assert server.get("/")[1] == b"good"
+
+
+def test_descriptors_do_not_pile_up(start: Start) -> None:
+    """
+    What one image hands to the next is all that the next one has.
+    """
+    server = start("--port", "0", "--workers", "1").wait_serving()
+    server.wait_generation(1, workers=1)
+    folder = Path(f"/proc/{server.pid}/fd")
+
+    def settled(generation: int) -> int:
+        server.wait_generation(generation, workers=1)
+        wait_for(lambda: len(server.children()) == 2, "one worker and one admin process")
+        return len(list(folder.iterdir()))
+
+    before = settled(1)
+    for generation in (2, 3, 4):
+        server.signal(signal.SIGUSR2)
+        after = settled(generation)
+
+    assert after == before
+
+
+def test_second_usr2_while_one_is_on_its_way_is_one(start: Start) -> None:
+    """
+    An impatient operator gets one hot restart, not two.
+    """
+    server = start("--port", "0", "--workers", "1").wait_serving()
+
+    server.signal(signal.SIGUSR2)
+    server.wait_status(lambda status: status["master"]["state"] == "upgrading", "the check")
+    server.signal(signal.SIGUSR2)
+
+    status = server.wait_generation(2, workers=1)
+    assert status["reload_failures"] == 0
+
+
+def test_hot_restart_follows_a_switched_symlink(start: Start, tmp_path: Path) -> None:
+    """
+    A deployment that switches `current` gets the new release, from the same command line.
+    """
+    for release in ("one", "two"):
+        (tmp_path / release).mkdir()
+        write_app(tmp_path / release, HELLO.replace("hello", release))
+    current = tmp_path / "current"
+    current.symlink_to("one")
+    server = start(
+        "main:app", "--port", "0", "--workers", "1", cwd=current, env={"PWD": str(current)}
+    ).wait_serving()
+    assert server.get("/")[1].startswith(b"one")
+
+    switched = tmp_path / "switched"
+    switched.symlink_to("two")
+    switched.replace(current)
+    server.control = tmp_path / "one" / "control.sock"
+    server.signal(signal.SIGUSR2)
+
+    server.wait_generation(2, workers=1)
+    assert server.get("/")[1].startswith(b"two")
