@@ -47,17 +47,18 @@ def next_step(fleet: Fleet, now_s: float) -> Step | None:
     A replacement is READY before its predecessor drains, so the number of
     accepting workers never falls below the configured one.
     """
-    return _overdue(fleet, now_s) or _unwanted(fleet) or _missing(fleet, now_s) or _outdated(fleet, now_s)
+    return _overdue(fleet, now_s) or _unwanted(fleet) or _start(fleet, now_s)
 
 
 def next_deadline_s(fleet: Fleet) -> float | None:
-    """Tell when `next_step` may answer otherwise although nothing has happened, or None for never."""
+    """
+    Tell when `next_step` will answer otherwise although nothing has happened, or None for never.
+
+    Once `next_step` has been asked until it waits, this lies in the future: the
+    supervisor sleeps until then, and would spin over a moment that has passed.
+    """
     times = [_overdue_s(fleet, worker) for worker in fleet.workers if not worker.is_killed]
-    times += [
-        backoff.not_before_s
-        for slot, backoff in fleet.backoff.items()
-        if not fleet.is_stopping and slot < fleet.slot_count
-    ]
+    times += [fleet.backoff[slot].not_before_s for slot in _vacancies(fleet) if slot in fleet.backoff]
     return min((time_s for time_s in times if time_s is not None), default=None)
 
 
@@ -98,50 +99,52 @@ def _unwanted(fleet: Fleet) -> Step | None:
 
 
 def _is_superseded(fleet: Fleet, worker: Worker) -> bool:
-    """Whether its slot is served by a younger worker, or it boots what is outdated already."""
-    if worker.state is State.STARTING and fleet.is_rolling and worker.generation != fleet.generation:
-        return True
-    ready = fleet.on_slot(worker.slot, State.READY)
-    return bool(ready) and ready[-1] is not worker and ready[-1].generation >= worker.generation
+    """Whether its slot is served by a younger worker, or it boots what is not wanted any more."""
+    serving = _serving(fleet, worker.slot)
+    if worker.state is State.STARTING:
+        # A roll that was abandoned, or overtaken by the next one, leaves workers that still boot.
+        is_overtaken = worker.generation != fleet.generation and fleet.can_spawn
+        is_abandoned = bool(serving) and not fleet.is_rolling
+        return is_overtaken or is_abandoned
+    return bool(serving) and serving[-1] is not worker and serving[-1].generation >= worker.generation
 
 
-def _missing(fleet: Fleet, now_s: float) -> Step | None:
-    """Fill the slots that have nobody."""
-    if fleet.is_stopping:
-        return None
-    for slot in range(fleet.slot_count):
-        if not fleet.on_slot(slot, State.STARTING, State.READY) and _may_start(fleet, slot, now_s):
+def _serving(fleet: Fleet, slot: int) -> list[Worker]:
+    """List who can be counted on: a worker may turn READY with a SIGKILL already on its way to it."""
+    return [worker for worker in fleet.on_slot(slot, State.READY) if not worker.is_killed]
+
+
+def _start(fleet: Fleet, now_s: float) -> Step | None:
+    for slot in _vacancies(fleet):
+        backoff = fleet.backoff.get(slot)
+        if backoff is None or now_s >= backoff.not_before_s:
             return Spawn(slot)
     return None
 
 
-def _outdated(fleet: Fleet, now_s: float) -> Step | None:
-    """Start a successor for a worker of another generation, a few at a time."""
-    if fleet.is_stopping or not fleet.is_rolling:
-        return None
-    starting = [
-        worker for worker in fleet.in_state(State.STARTING) if len(fleet.on_slot(worker.slot, State.READY))
-    ]
-    if len(starting) >= surge_count(fleet.slot_count):
-        return None
-    for slot in range(fleet.slot_count):
-        workers = fleet.on_slot(slot, State.STARTING, State.READY)
-        is_outdated = bool(workers) and workers[-1].generation != fleet.generation
-        if is_outdated and _may_start(fleet, slot, now_s):
-            return Spawn(slot)
-    return None
+def _vacancies(fleet: Fleet) -> list[int]:
+    """List the slots that are to get a worker, now or when their backoff is over."""
+    if fleet.is_stopping or not fleet.can_spawn:
+        return []
+    empty = [slot for slot in range(fleet.slot_count) if not fleet.on_slot(slot, State.STARTING, State.READY)]
+    return empty + _outdated(fleet)
+
+
+def _outdated(fleet: Fleet) -> list[int]:
+    """List the slots that may get a successor for a worker of another generation, a few at a time."""
+    starting = {worker.slot for worker in fleet.in_state(State.STARTING)}
+    replacing = [slot for slot in starting if fleet.on_slot(slot, State.READY)]
+    if not fleet.is_rolling or len(replacing) >= surge_count(fleet.slot_count):
+        return []
+    ready = {
+        slot: fleet.on_slot(slot, State.READY) for slot in range(fleet.slot_count) if slot not in starting
+    }
+    return [slot for slot, workers in ready.items() if workers and workers[-1].generation != fleet.generation]
 
 
 def surge_count(slot_count: int) -> int:
     """Count the replacements that may boot at once: a quarter, for they cost memory and cores."""
     return max(1, slot_count // 4)
-
-
-def _may_start(fleet: Fleet, slot: int, now_s: float) -> bool:
-    if not fleet.can_spawn:
-        return False
-    backoff = fleet.backoff.get(slot)
-    return backoff is None or now_s >= backoff.not_before_s
 
 
 def abandon_roll(fleet: Fleet, spawnable: frozenset[int]) -> Fleet:

@@ -1,0 +1,462 @@
+"""The decisions of a rolling restart, one by one and then all together under a random operator."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from penstock.master.backoff import after_death
+from penstock.master.fleet import Backoff, Event, Fleet, State, Worker
+from penstock.master.rollout import (
+    DRAIN_GRACE_S,
+    Drain,
+    Kill,
+    Spawn,
+    Step,
+    abandon_roll,
+    is_roll_done,
+    next_deadline_s,
+    next_step,
+    surge_count,
+)
+
+
+def worker(pid: int, slot: int = 0, *, generation: int = 1, state: State = State.READY) -> Worker:
+    return Worker(
+        pid=pid,
+        slot=slot,
+        generation=generation,
+        row=pid,
+        core=None,
+        state=state,
+        since_s=0.0,
+        spawned_s=0.0,
+    )
+
+
+OLD = worker(100)
+BOOTING = worker(200, generation=2, state=State.STARTING)
+YOUNG = worker(200, generation=2)
+
+
+def fleet(*workers: Worker, slot_count: int = 1, generation: int = 2, is_rolling: bool = True) -> Fleet:
+    return Fleet(
+        workers=workers,
+        slot_count=slot_count,
+        generation=generation,
+        is_rolling=is_rolling,
+        has_served=True,
+    )
+
+
+def test_every_slot_is_filled_at_the_start_without_waiting_for_one_another() -> None:
+    """A surge limit holds for replacements only: at the start there is nothing to spare."""
+    empty = fleet(slot_count=2, generation=1, is_rolling=False)
+    half = replace(empty, workers=(worker(1, state=State.STARTING),))
+
+    assert next_step(empty, 0.0) == Spawn(0)
+    assert next_step(half, 0.0) == Spawn(1)
+
+
+def test_predecessor_drains_only_after_replacement_is_ready() -> None:
+    """Capacity never dips: the old worker accepts until the new one can."""
+    assert next_step(fleet(OLD), 0.0) == Spawn(0)
+    assert next_step(fleet(OLD, BOOTING), 1.0) is None
+    assert next_step(fleet(OLD, YOUNG), 2.0) == Drain(100, "roll")
+
+
+def test_the_roll_is_done_when_the_last_predecessor_has_left() -> None:
+    """Until then its generation is still needed, and `status` says that it rolls."""
+    draining = replace(OLD, state=State.DRAINING)
+
+    assert not is_roll_done(fleet(OLD, YOUNG))
+    assert not is_roll_done(fleet(draining, YOUNG))
+    assert is_roll_done(fleet(YOUNG))
+    assert not is_roll_done(fleet(YOUNG, is_rolling=False))
+
+
+def test_without_a_roll_an_outdated_worker_is_left_alone() -> None:
+    """After a failed roll the old generation goes on serving."""
+    assert next_step(fleet(OLD, is_rolling=False), 0.0) is None
+
+
+@pytest.mark.parametrize(("slot_count", "surge"), [(1, 1), (4, 1), (7, 1), (8, 2), (64, 16)])
+def test_a_quarter_of_the_slots_is_replaced_at_a_time(slot_count: int, surge: int) -> None:
+    """Each replacement that boots costs memory and a core's time beside those that serve."""
+    workers = [worker(slot + 1, slot) for slot in range(slot_count)]
+    booting = [worker(slot + 1000, slot, generation=2, state=State.STARTING) for slot in range(surge)]
+
+    assert surge_count(slot_count) == surge
+    assert next_step(fleet(*workers, *booting[:-1], slot_count=slot_count), 0.0) == Spawn(surge - 1)
+    assert next_step(fleet(*workers, *booting, slot_count=slot_count), 0.0) is None
+
+
+def test_a_dead_worker_is_replaced_in_the_middle_of_a_roll() -> None:
+    """The surge limit does not make an empty slot wait."""
+    rolling = fleet(OLD, BOOTING, slot_count=2)
+
+    assert next_step(rolling, 0.0) == Spawn(1)
+
+
+def test_a_replacement_of_yesterdays_generation_is_ended_when_the_next_roll_begins() -> None:
+    """It has served nobody yet, and would only be replaced itself."""
+    third = fleet(OLD, BOOTING, generation=3)
+
+    assert next_step(third, 0.0) == Kill(200, "roll")
+    assert next_step(third.with_kill(200), 0.0) is None
+    assert next_step(third.without(200), 0.0) == Spawn(0)
+
+
+def test_a_slot_gets_no_second_starting_worker_while_the_first_is_dying() -> None:
+    """With room for two replacements, the killed one still has its slot until it is reaped."""
+    workers = [worker(slot + 1, slot) for slot in range(8)]
+    overtaken = worker(100, 0, generation=2, state=State.STARTING)
+    rolling = fleet(*workers, overtaken, slot_count=8, generation=3)
+
+    assert next_step(rolling, 0.0) == Kill(100, "roll")
+    assert next_step(rolling.with_kill(100), 0.0) == Spawn(1)
+
+
+def test_a_straggler_of_an_abandoned_roll_does_not_replace_who_serves() -> None:
+    """The generation has failed elsewhere; a slot that it happens to reach would be the odd one out."""
+    abandoned = abandon_roll(fleet(OLD, BOOTING), frozenset({1, 2}))
+    adopted = abandon_roll(fleet(OLD, BOOTING), frozenset({2}))
+
+    assert next_step(abandoned, 0.0) == Kill(200, "roll")
+    assert next_step(adopted, 0.0) == Kill(200, "roll")
+
+
+def test_a_straggler_on_an_empty_slot_gives_way_to_the_generation_that_serves() -> None:
+    """Unless that one cannot be started any more: then any worker is better than none."""
+    other = worker(101, 1)
+    abandoned = abandon_roll(fleet(BOOTING, other, slot_count=2), frozenset({1, 2}))
+    adopted = abandon_roll(fleet(BOOTING, other, slot_count=2), frozenset({2}))
+    helpless = replace(adopted, generation=1, can_spawn=False)
+
+    assert next_step(abandoned, 0.0) == Kill(200, "roll")
+    assert next_step(adopted, 0.0) is None
+    assert next_step(helpless, 0.0) is None
+
+
+def test_a_worker_that_turns_ready_under_a_kill_replaces_nobody() -> None:
+    """Its READY and our SIGKILL crossed; it will be gone in a moment."""
+    doomed = replace(YOUNG, is_killed=True)
+
+    assert next_step(fleet(OLD, doomed), 0.0) is None
+    assert next_step(fleet(OLD), 0.0) == Spawn(0)
+
+
+def test_a_draining_worker_is_killed_at_its_deadline_and_only_once() -> None:
+    """Every wait of the master has an end."""
+    draining = fleet(replace(OLD, state=State.DRAINING, since_s=5.0), YOUNG)
+    deadline_s = 5.0 + 30.0 + DRAIN_GRACE_S
+
+    assert next_deadline_s(draining) == deadline_s
+    assert next_step(draining, math.nextafter(deadline_s, 0.0)) is None
+    assert next_step(draining, deadline_s) == Kill(100, "draining for too long")
+    assert next_step(draining.with_kill(100), deadline_s + 1000.0) is None
+    assert next_deadline_s(draining.with_kill(100)) is None
+
+
+def test_a_worker_that_never_gets_ready_is_killed() -> None:
+    """An app that hangs at its import must not hold up the roll for ever."""
+    rolling = fleet(OLD, BOOTING)
+
+    assert next_deadline_s(rolling) == 120.0
+    assert next_step(rolling, 120.0) == Kill(200, "starting for too long")
+
+
+def test_scaling_down_drains_who_serves_and_ends_who_boots() -> None:
+    """A worker that does not serve yet has nothing to finish."""
+    workers = (worker(1, 0), worker(2, 1), worker(3, 2, state=State.STARTING))
+    scaled = fleet(*workers, slot_count=1, generation=1, is_rolling=False)
+
+    assert next_step(scaled, 0.0) == Drain(2, "scale")
+    assert next_step(scaled.with_state(2, Event.DRAIN, 0.0), 0.0) == Kill(3, "scale")
+
+
+def test_stopping_drains_everyone_and_starts_nobody() -> None:
+    """Whatever was on its way: a roll, an empty slot, a backoff."""
+    stopping = replace(
+        fleet(OLD, BOOTING, slot_count=3),
+        is_stopping=True,
+        backoff={2: Backoff(failures=1, not_before_s=9.0)},
+    )
+
+    assert next_step(stopping, 0.0) == Drain(100, "stop")
+    stopping = stopping.with_state(100, Event.DRAIN, 0.0)
+    assert next_step(stopping, 0.0) == Kill(200, "stop")
+    assert next_step(stopping.with_kill(200), 10.0) is None
+    assert next_step(stopping.without(100).without(200), 1000.0) is None
+    assert next_deadline_s(stopping.without(100).without(200)) is None
+
+
+def test_an_empty_slot_waits_for_its_backoff() -> None:
+    """A crash loop must not take a core from the workers that serve."""
+    waiting = replace(fleet(is_rolling=False), backoff={0: Backoff(failures=3, not_before_s=7.0)})
+
+    assert next_step(waiting, 6.9) is None
+    assert next_deadline_s(waiting) == 7.0
+    assert next_step(waiting, 7.0) == Spawn(0)
+
+
+def test_a_backoff_that_is_over_is_no_deadline() -> None:
+    """The slot is filled again: a master that slept until a moment in the past would spin."""
+    recovered = replace(fleet(YOUNG), backoff={0: Backoff(failures=3, not_before_s=7.0)})
+
+    assert next_deadline_s(recovered) is None
+
+
+def test_a_backoff_behind_the_surge_limit_is_no_deadline() -> None:
+    """It is the booting replacement that is waited for, and its boot deadline that counts."""
+    other = worker(101, 1)
+    rolling = replace(
+        fleet(OLD, BOOTING, other, slot_count=2), backoff={1: Backoff(failures=1, not_before_s=7.0)}
+    )
+
+    assert next_step(rolling, 8.0) is None
+    assert next_deadline_s(rolling) == 120.0
+
+
+def test_a_master_that_knows_no_code_starts_nobody() -> None:
+    """After a hot restart whose config cannot be read, the adopted workers shrink and never grow."""
+    adopted = replace(fleet(OLD, slot_count=2, is_rolling=False), can_spawn=False)
+
+    assert next_step(adopted, 0.0) is None
+    assert next_deadline_s(adopted) is None
+
+
+def test_an_abandoned_roll_goes_back_to_the_generation_that_serves() -> None:
+    """If this process can still start it: an adopted one is only a number."""
+    assert abandon_roll(fleet(OLD), frozenset({1, 2})) == fleet(OLD, generation=1, is_rolling=False)
+    assert abandon_roll(fleet(OLD), frozenset({2})) == fleet(OLD, generation=2, is_rolling=False)
+    assert abandon_roll(fleet(), frozenset({1, 2})) == fleet(generation=2, is_rolling=False)
+
+
+class RolloutMachine(RuleBasedStateMachine):
+    """
+    A supervisor without processes, an operator without patience, and apps without mercy.
+
+    It notes what happens as the supervisor does and carries out every step; the
+    workers boot, hang, fail, crash and leave whenever they like.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 1000.0
+        self.next_pid = 1
+        self.last_generation = 1
+        self.spawnable = frozenset({1})
+        self.fleet = Fleet(slot_count=1, generation=1)
+
+    @initialize(slot_count=st.integers(1, 10), has_served=st.booleans())
+    def start(self, slot_count: int, has_served: bool) -> None:
+        self.fleet = Fleet(slot_count=slot_count, generation=1)
+        self.advance()
+        if has_served:
+            for each in self.fleet.workers:
+                self.boot(each)
+
+    # What the supervisor does after every event.
+
+    def advance(self) -> None:
+        for _ in range(4 * (len(self.fleet.workers) + self.fleet.slot_count)):
+            step = next_step(self.fleet, self.now_s)
+            if step is None:
+                break
+            self.take(step)
+        else:
+            pytest.fail("next_step never waits")
+        if is_roll_done(self.fleet):
+            self.fleet = replace(self.fleet, is_rolling=False)
+            assert next_step(self.fleet, self.now_s) is None
+
+    def take(self, step: Step) -> None:
+        before = self.fleet
+        match step:
+            case Spawn(slot):
+                assert not before.is_stopping
+                assert slot < before.slot_count
+                assert not before.on_slot(slot, State.STARTING)
+                if before.on_slot(slot, State.READY):
+                    assert before.is_rolling
+                    assert replacement_count(before) < surge_count(before.slot_count)
+                spawned = worker(self.next_pid, slot, generation=before.generation, state=State.STARTING)
+                spawned = replace(spawned, since_s=self.now_s, spawned_s=self.now_s)
+                self.next_pid += 1
+                self.fleet = replace(before, workers=(*before.workers, spawned))
+            case Drain(pid, reason):
+                self.fleet = before.with_state(pid, Event.DRAIN, self.now_s)
+                if reason == "roll":
+                    assert served_slots(self.fleet) == served_slots(before)
+            case Kill(pid, reason):
+                victim = before.find(pid)
+                assert victim is not None
+                assert not victim.is_killed
+                assert victim.state is not State.READY
+                self.fleet = before.with_kill(pid)
+
+    def back_off(self, dead: Worker, lived_s: float) -> None:
+        previous = self.fleet.backoff.get(dead.slot)
+        backoff = after_death(previous, lived_s=lived_s, now_s=self.now_s, jitter=0.5)
+        slots = {slot: each for slot, each in self.fleet.backoff.items() if slot != dead.slot}
+        self.fleet = replace(self.fleet, backoff=slots | ({dead.slot: backoff} if backoff else {}))
+
+    # What happens to workers.
+
+    def pick(self, data: st.DataObject, *states: State) -> Worker:
+        return data.draw(st.sampled_from(self.fleet.in_state(*states)))
+
+    def boot(self, each: Worker) -> None:
+        self.fleet = self.fleet.with_state(each.pid, Event.BOOTED, self.now_s)
+        if self.fleet.all_slots_ready:
+            self.fleet = replace(self.fleet, has_served=True)
+
+    @precondition(lambda self: self.fleet.in_state(State.STARTING))
+    @rule(data=st.data())
+    def a_worker_gets_ready_even_if_it_was_just_killed(self, data: st.DataObject) -> None:
+        self.boot(self.pick(data, State.STARTING))
+        self.advance()
+
+    @precondition(lambda self: self.fleet.in_state(State.STARTING))
+    @rule(data=st.data())
+    def a_worker_fails_to_boot(self, data: st.DataObject) -> None:
+        dead = self.pick(data, State.STARTING)
+        self.fleet = self.fleet.without(dead.pid)
+        if not self.fleet.is_stopping and not dead.is_killed:
+            self.note_boot_failure(dead)
+        self.advance()
+
+    def note_boot_failure(self, dead: Worker) -> None:
+        if not self.fleet.has_served:
+            self.fleet = replace(self.fleet, is_stopping=True)
+            return
+        self.back_off(dead, 0.0)
+        ready = self.fleet.in_state(State.READY)
+        if self.fleet.is_rolling and not any(each.generation == self.fleet.generation for each in ready):
+            self.fleet = abandon_roll(self.fleet, self.spawnable)
+
+    @precondition(lambda self: self.fleet.in_state(State.READY))
+    @rule(data=st.data())
+    def a_worker_crashes(self, data: st.DataObject) -> None:
+        dead = self.pick(data, State.READY)
+        self.fleet = self.fleet.without(dead.pid)
+        self.back_off(dead, self.now_s - dead.since_s)
+        self.advance()
+
+    @precondition(lambda self: self.fleet.in_state(State.DRAINING))
+    @rule(data=st.data())
+    def a_worker_has_drained(self, data: st.DataObject) -> None:
+        self.fleet = self.fleet.without(self.pick(data, State.DRAINING).pid)
+        self.advance()
+
+    # What the operator and the clock do.
+
+    @precondition(lambda self: self.fleet.has_served and not self.fleet.is_stopping)
+    @rule(is_hot_restart=st.booleans())
+    def roll(self, is_hot_restart: bool) -> None:
+        self.last_generation += 1
+        known = frozenset[int]() if is_hot_restart else self.spawnable
+        self.spawnable = known | {self.last_generation}
+        self.fleet = replace(
+            self.fleet, generation=self.last_generation, is_rolling=True, can_spawn=True, backoff={}
+        )
+        self.advance()
+
+    @precondition(lambda self: self.fleet.has_served and not self.fleet.is_stopping)
+    @rule()
+    def hot_restart_with_a_config_that_cannot_be_read(self) -> None:
+        self.spawnable = frozenset()
+        self.fleet = replace(self.fleet, is_rolling=False, can_spawn=False, backoff={})
+        self.advance()
+
+    @precondition(lambda self: not self.fleet.is_stopping)
+    @rule(slot_count=st.integers(1, 10))
+    def scale(self, slot_count: int) -> None:
+        self.fleet = replace(self.fleet, slot_count=slot_count)
+        self.advance()
+
+    @rule()
+    def stop(self) -> None:
+        self.fleet = replace(self.fleet, is_stopping=True)
+        self.advance()
+
+    @rule(seconds=st.floats(0.01, 200.0))
+    def time_passes(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.advance()
+
+    @precondition(lambda self: next_deadline_s(self.fleet) is not None)
+    @rule()
+    def a_deadline_comes(self) -> None:
+        self.now_s = next_deadline_s(self.fleet) or self.now_s
+        self.advance()
+
+    # What always holds.
+
+    @invariant()
+    def no_slot_has_two_starting_workers(self) -> None:
+        slots = [each.slot for each in self.fleet.in_state(State.STARTING)]
+        assert len(slots) == len(set(slots))
+
+    @invariant()
+    def the_deadline_tells_exactly_when_time_alone_changes_the_answer(self) -> None:
+        deadline_s = next_deadline_s(self.fleet)
+        if deadline_s is None:
+            assert next_step(self.fleet, self.now_s + 1e9) is None
+            return
+        assert deadline_s > self.now_s
+        assert next_step(self.fleet, math.nextafter(deadline_s, 0.0)) is None
+        assert next_step(self.fleet, deadline_s) is not None
+
+    @rule()
+    def nothing_fails_any_more(self) -> None:
+        """
+        Everyone boots, drains and dies as told: the fleet becomes what it should be.
+
+        Bounded: a roll of ten slots takes a handful of events a slot.
+        """
+        for _ in range(200):
+            self.advance()
+            if settled(self.fleet):
+                break
+            for each in self.fleet.workers:
+                if each.is_killed or each.state is State.DRAINING:
+                    self.fleet = self.fleet.without(each.pid)
+                elif each.state is State.STARTING:
+                    self.boot(each)
+            if not self.fleet.in_state(State.STARTING, State.DRAINING):
+                self.now_s = max(self.now_s, next_deadline_s(self.fleet) or 0.0)
+        else:
+            pytest.fail("the fleet never settles")
+
+    def teardown(self) -> None:
+        self.nothing_fails_any_more()
+
+
+def served_slots(fleet: Fleet) -> set[int]:
+    return {each.slot for each in fleet.in_state(State.READY) if not each.is_killed}
+
+
+def replacement_count(fleet: Fleet) -> int:
+    return len([each for each in fleet.in_state(State.STARTING) if fleet.on_slot(each.slot, State.READY)])
+
+
+def settled(fleet: Fleet) -> bool:
+    """Whether nothing is on its way, and the fleet is what was asked for."""
+    if fleet.is_stopping:
+        return not fleet.workers
+    if any(each.state is not State.READY or each.is_killed for each in fleet.workers):
+        return False
+    if any(each.slot >= fleet.slot_count for each in fleet.workers):
+        return False
+    if len({each.slot for each in fleet.workers}) < len(fleet.workers):
+        return False
+    return not fleet.is_rolling and (fleet.all_slots_ready or not fleet.can_spawn)
+
+
+RolloutMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestRolloutUnderARandomOperator = RolloutMachine.TestCase
