@@ -1,8 +1,12 @@
 """The systemd unit, judged by systemd's own tools. They are needed: without them these tests fail."""
 
+import ctypes
+import errno
 import os
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +15,7 @@ import msgspec
 import pytest
 
 from penstock.worker.spec import WorkerSpec
+from tests.process.harness import Server
 
 UNIT = Path(__file__).parents[1] / "etc" / "penstock.service"
 
@@ -139,6 +144,36 @@ def test_a_killed_worker_does_not_take_the_others_along() -> None:
     By default systemd stops a whole service when the kernel kills one of its processes for memory.
     """
     assert only("OOMPolicy") == "continue"
+
+
+def confine() -> None:
+    """
+    Forbid this process, and all that it becomes and forks, what the unit forbids and needs no systemd for.
+
+    That is gaining rights, and making code out of data; a kernel before 6.3 does not know the second.
+    """
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    set_no_new_privs, set_mdwe, refuse_exec_gain = 38, 65, 1
+    for order in ((set_no_new_privs, 1), (set_mdwe, refuse_exec_gain)):
+        if prctl(*map(ctypes.c_ulong, (*order, 0, 0, 0))) != 0:
+            assert ctypes.get_errno() == errno.EINVAL, os.strerror(ctypes.get_errno())
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def test_a_confined_server_serves_and_restarts(tmp_path: Path) -> None:
+    """
+    The memfd, the execve in place and the pinned workers live with NoNewPrivileges= and W^X.
+    """
+    server = Server("--port", "0", "--workers", "2", cwd=tmp_path, preexec_fn=confine)
+    try:
+        server.wait_serving()
+        assert server.whoami()["generation"] == 1
+        server.signal(signal.SIGUSR2)
+        server.wait_generation(2, workers=2)
+        assert server.whoami()["generation"] == 2
+        assert server.stop() == 0
+    finally:
+        server.clean_up()
 
 
 def test_every_setting_has_its_reason() -> None:

@@ -1,6 +1,9 @@
 """
 The two pages in a real browser: headless Chromium, told what to do over a pipe.
 
+The welcome page is served by a real Penstock. The admin page is seen there too,
+and before that with canned answers, for what would take a real one hours to show.
+
 Chromium is needed; where it is missing these tests fail, because a page that
 nobody has looked at is not known to work.
 """
@@ -22,7 +25,9 @@ from typing import Any
 
 import pytest
 
+from penstock import __version__
 from penstock.worker.welcome.page import content_security_policy
+from tests.process.harness import Server
 
 ADMIN_PAGE = Path(__file__).parents[1] / "master" / "admin" / "page.html"
 DEADLINE_S = 30
@@ -197,7 +202,7 @@ def browser(chromium: Browser) -> Iterator[Browser]:
 
 
 class AdminServer(http.server.ThreadingHTTPServer):
-    """The admin page and canned answers: what it would take hours of a real server to show."""
+    """The admin page and canned answers."""
 
     daemon_threads = True
 
@@ -248,7 +253,19 @@ def canned_status() -> dict[str, Any]:
         return place | numbers | {"loop_lag_s": 0.0004} | more
 
     return {
-        "master": {"pid": 3999, "state": "rolling", "generation": 3, "started_at": 0},
+        "name": "shop",
+        "version": "0.1.0",
+        "master": {
+            "pid": 3999,
+            "state": "rolling",
+            "generation": 3,
+            "started_at": 0,
+            "rss_bytes": 20 * 2**20,
+            "last_failure": None,
+        },
+        "admin": {"pid": 4010, "address": "127.0.0.1:9180", "rss_bytes": 24 * 2**20},
+        "slots": 2,
+        "worker_restarts": {"crash": 2, "roll": 1200, "timeout": 0},
         "workers": [
             worker(1, 3002, "draining", 2, loop_lag_s=1.25),
             worker(0, 4000, "ready", 3, core=None),
@@ -313,9 +330,12 @@ def test_admin_page_shows_who_runs(browser: Browser, admin: AdminServer) -> None
         f"1 1 4001 starting 3 1 min 15 s {UNKNOWN} 12 1,234,567 {UNKNOWN}",
         "1 1 3002 draining 2 1 min 15 s 36.0 MiB 12 1,234,567 1.3 s",
     ]
-    assert tab.text("header").startswith("Penstock rolling generation 3 master pid 3999 up ")
+    assert tab.text("#others") == (
+        "Memory: master 20.0 MiB, admin 24.0 MiB (pid 4010). Workers replaced: crash 2, roll 1,200."
+    )
+    assert tab.text("header").startswith("Penstock shop · 0.1.0 rolling generation 3 master pid 3999 up ")
     assert tab.text(".listener") == f"web 0.0.0.0:8080 3 shards, 3 waiting 0 1+3 {UNKNOWN}"
-    assert tab.value("document.title") == "1 of 3 ready · Penstock"
+    assert tab.value("document.title") == "1 of 2 ready · Penstock"
     assert tab.value("document.getElementById('failure').hidden")
     assert tab.value("document.getElementById('unreachable').hidden")
     assert tab.complaints == []
@@ -441,6 +461,93 @@ def test_admin_page_can_be_read(browser: Browser, admin: AdminServer, scheme: st
     )
     assert_legible(tab, scheme, ("--ink", "--alarm"), ("--alarm-faint",))
     assert_legible(tab, scheme, ("--ink", "--alarm"), ("--water-faint",))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Start what `penstock` starts when it is told nothing else, with two workers."""
+    started = Server("--port", "0", "--workers", "2", cwd=tmp_path)
+    try:
+        yield started.wait_serving()
+    finally:
+        started.clean_up()
+
+
+def test_welcome_page_shows_every_worker_answering(browser: Browser, server: Server) -> None:
+    """
+    The first thing that a newcomer sees: all workers at work, and nothing missed.
+    """
+    tab = browser.open_tab(f"http://127.0.0.1:{server.port}/")
+    tab.wait("document.querySelectorAll('.slot .generation.new').length === 0 && answered >= 48")
+
+    assert tab.text("h1") == "Penstock is running."
+    counts = tab.value("[...document.querySelectorAll('.count')].map((node) => Number(node.textContent))")
+    pids = tab.value("[...document.querySelectorAll('.pid')].map((node) => Number(node.textContent))")
+    assert len(counts) == 2
+    assert min(counts) > 0
+    assert sorted(pids) == sorted(worker["pid"] for worker in server.status()["workers"])
+    assert " answered, 0 failed." in tab.text("#said")
+    assert f"kill -USR2 {server.pid}" in tab.text(".next")
+    assert tab.value("document.querySelector('.admin a').href") == f"http://127.0.0.1:{server.admin_port}/"
+    assert f"Penstock {__version__} on" in tab.text(".facts")
+    assert tab.complaints == []
+
+
+def test_welcome_page_sees_a_hot_restart_pass(browser: Browser, server: Server) -> None:
+    """
+    It asks while the workers change under it, and tells that nobody was turned away.
+    """
+    tab = browser.open_tab(f"http://127.0.0.1:{server.port}/")
+    tab.wait("answered > 0")
+
+    server.signal(signal.SIGUSR2)
+    tab.wait("[...cards.values()].every((card) => card.generation.textContent === '2')")
+
+    assert tab.text("#said").endswith(" 0 failed. Generation 2 has taken over.")
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_welcome_page_fits(browser: Browser, server: Server, width: int) -> None:
+    """
+    The first look may well be on a phone, at a server in the next room.
+    """
+    tab = browser.open_tab(f"http://127.0.0.1:{server.port}/", width=width)
+    tab.wait("answered > 0")
+
+    assert tab.value("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_welcome_page_can_be_read(browser: Browser, server: Server, scheme: str) -> None:
+    """
+    Every colour of text stands out from every ground, by WCAG's measure for normal text.
+    """
+    tab = browser.open_tab(f"http://127.0.0.1:{server.port}/", scheme=scheme)
+
+    assert_legible(tab, scheme, ("--ink", "--soft", "--water", "--alarm"), ("--paper", "--raised"))
+
+
+def test_admin_page_shows_a_real_server(browser: Browser, server: Server) -> None:
+    """
+    What the page expects of `/status` and `/samples` is what they answer.
+    """
+    for _ in range(20):
+        assert server.get("/whoami")[0] == 200
+
+    tab = browser.open_tab(f"http://127.0.0.1:{server.admin_port}/")
+    tab.wait("document.querySelectorAll('#workers .state.good').length === 2")
+    # Two samples make a rate, and a sample comes every second.
+    tab.wait("/[0-9]/.test(document.getElementById('requests-now').textContent)")
+
+    status = server.status()
+    shown = {int(row.split()[2]) for row in (tab.text(f"#workers tr:nth-child({n})") for n in (1, 2))}
+    assert shown == {worker["pid"] for worker in status["workers"]}
+    shard_count = sum(len(listener["shards"]) for listener in status["listeners"])
+    assert tab.value("document.querySelectorAll('.shards li').length") == shard_count
+    assert tab.text("#pid") == str(server.pid)
+    assert tab.text("#state") == "running"
+    assert tab.complaints == []
 
 
 def heights(tab: Tab, plot: str) -> list[float]:
