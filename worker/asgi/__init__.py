@@ -1,0 +1,1 @@
+"""The ASGI side of a worker: the types an app sees, and its lifespan."""

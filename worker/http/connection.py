@@ -1,0 +1,568 @@
+"""
+One client connection: cuts what arrives into requests, one at a time.
+
+The next request is not looked at until the one before is answered: what came
+with it waits as bytes, and reading stops. So answers are in order by
+construction, a bad request cannot overtake a good one before it, and what a
+client can queue is bounded in bytes.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from penstock.worker.http.chunked import ChunkedDecoder
+from penstock.worker.http.exchange import Exchange
+from penstock.worker.http.head import Framing, Head, RequestError, judge_partial
+from penstock.worker.http.phases import BODY, CLOSING, DONE, HEAD, HELD, IDLE, LINGER, STREAMING
+from penstock.worker.http.responses import CONTINUE, refusal
+from penstock.worker.http.routing import Miss
+from penstock.worker.http.target import split_target
+from penstock.worker.http.wheel import NOT_WATCHED
+from penstock.worker.limits import (
+    BODY_HIGH_WATER_BYTES,
+    DISCARD_BYTES_MAX,
+    DISCARD_S,
+    LINGER_BYTES_MAX,
+    LINGER_S,
+    PIPELINE_BYTES_MAX,
+    WRITE_HIGH_WATER_BYTES,
+    WRITE_LOW_WATER_BYTES,
+)
+
+if TYPE_CHECKING:
+    from penstock.worker.http.site import Site
+
+END_OF_HEAD = b"\r\n\r\n"
+
+# An incomplete request line is judged by its first bytes and again at its end:
+# a look at every byte of a long one would be quadratic.
+EARLY_BYTES = 32
+
+
+class Connection(asyncio.Protocol):
+    """
+    Reads requests for a site. Made by `Site.connect`.
+    """
+
+    __slots__ = (
+        "_body_bytes",
+        "_body_left",
+        "_buffer",
+        "_client",
+        "_decoder",
+        "_discarded_bytes",
+        "_is_eof",
+        "_is_last_request",
+        "_is_reading_paused",
+        "_server",
+        "_unsent_bytes",
+        "_writers",
+        "deadline_s",
+        "exchange",
+        "intake",
+        "is_write_blocked",
+        "site",
+        "transport",
+        "wheel_tick",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, site: "Site") -> None:
+        self.site = site
+        self.intake = IDLE
+        # The last one; it stays after its response, until a later one begins.
+        self.exchange: Exchange | None = None
+        self.deadline_s = 0.0
+        self.wheel_tick = NOT_WATCHED
+        self.is_write_blocked = False
+        self._writers: list[asyncio.Future[None]] | None = None
+        self._client: tuple[str, int] | None = None
+        self._server: tuple[str, int | None] | None = None
+        # HEAD: the incomplete head, a bytearray. HELD: the bytes of later requests.
+        self._buffer: bytes | bytearray = b""
+        # BODY: bytes to come, or the decoder of a chunked body and what it gave.
+        self._body_left = 0
+        self._decoder: ChunkedDecoder | None = None
+        self._body_bytes = 0
+        # Thrown away, of an unread body or while lingering.
+        self._discarded_bytes = 0
+        self._is_reading_paused = False
+        self._is_eof = False
+        # The client said that it closes after this one.
+        self._is_last_request = False
+        # Output that waited at the last look; -1 when some was taken since.
+        self._unsent_bytes = -1
+
+    # For the loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self.transport = transport  # type: ignore[assignment]
+        self.site.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End: tell the app, if it still runs, and be forgotten."""
+        self.intake = CLOSING
+        self._buffer = b""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None and exchange.is_running:
+            exchange.disconnected()
+            self.site.detach(exchange)
+        self._wake_writers()
+        self.site.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes. Nearly always they are one whole request without a body."""
+        site = self.site
+        size = len(data)
+        site.received_bytes += size
+        if self.intake == IDLE and data[-4:] == END_OF_HEAD and size <= site.header_bytes_max:
+            try:
+                head = site.parse_head(data)
+            except RequestError:
+                # Bad, or more than one head. Taken apart with care, it is told.
+                self._take(data)
+                return
+            if head[4] is None:
+                self._begin(head)
+                return
+        self._take(data)
+
+    def eof_received(self) -> bool:
+        """
+        The client will send no more. It may still read: a request that came
+        whole is answered; its app sees the disconnect, but in `receive` only.
+        """
+        self._is_eof = True
+        if self.intake == IDLE or self.intake >= LINGER or self.site.is_tls:
+            return False
+        if self.intake != HELD:
+            self._refuse(RequestError(HTTPStatus.BAD_REQUEST, "incomplete request"))
+        elif self.exchange is not None and self.exchange.phase != DONE:
+            self.exchange.half_closed()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client takes less than we send: `send` waits, and the wheel watches."""
+        self.is_write_blocked = True
+        # uvloop's own low mark is 16 bytes, which lets the pipe run dry.
+        self.transport.set_write_buffer_limits(WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES)
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self.site.watch(self, self.site.limits.send_timeout_s)
+
+    def resume_writing(self) -> None:
+        """Go on sending, and with what had to wait for it."""
+        self.is_write_blocked = False
+        self._unsent_bytes = -1
+        self._wake_writers()
+        if self.intake == HELD and self.exchange is not None and self.exchange.phase == DONE:
+            self._next()
+
+    # Reading heads.
+
+    def _take(self, data: bytes) -> None:
+        """Take bytes by what the first of them is, until all are used or wait."""
+        while data:
+            intake = self.intake
+            if intake == IDLE:
+                data = data.lstrip(b"\r\n")
+                if data:
+                    data = self._take_head(data)
+            elif intake == BODY:
+                data = self._take_body(data)
+            elif intake == HEAD:
+                data = self._take_more_head(data)
+            elif intake == HELD:
+                self._hold(data)
+                return
+            else:
+                self._discarded_bytes += len(data)
+                if intake == LINGER and self._discarded_bytes > LINGER_BYTES_MAX:
+                    self.close()
+                return
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Begin the request that `data` starts with; return what is left."""
+        site = self.site
+        size = data.find(END_OF_HEAD) + len(END_OF_HEAD)
+        if size < len(END_OF_HEAD):
+            self.intake = HEAD
+            self._buffer = bytearray(data)
+            site.watch(self, site.limits.header_timeout_s)
+            self._judge_partial(self._buffer)
+            return b""
+        try:
+            if size > site.header_bytes_max:
+                self._judge_oversize(data)
+            head = site.parse_head(data[:size])
+        except RequestError as error:
+            self._refuse(error, is_head=data.startswith(b"HEAD "))
+            return data[size:]
+        return self._begin(head, data[size:])
+
+    def _take_more_head(self, data: bytes) -> bytes:
+        """Add to an incomplete head; when it is complete, return it whole."""
+        buffer = self._buffer
+        assert isinstance(buffer, bytearray)
+        seen = max(0, len(buffer) + 1 - len(END_OF_HEAD))
+        buffer += data
+        if buffer.find(END_OF_HEAD, seen) >= 0:
+            self._buffer = b""
+            self.intake = IDLE
+            return bytes(buffer)
+        if len(buffer) <= EARLY_BYTES or b"\n" in data or len(buffer) > self.site.header_bytes_max:
+            self._judge_partial(buffer)
+        return b""
+
+    def _judge_partial(self, buffer: bytearray) -> None:
+        try:
+            if len(buffer) > self.site.header_bytes_max:
+                self._judge_oversize(buffer)
+            judge_partial(buffer)
+        except RequestError as error:
+            self._refuse(error, is_head=buffer.startswith(b"HEAD "))
+
+    def _judge_oversize(self, data: bytes | bytearray) -> None:
+        # Only what is allowed and one byte, so that the answer does not depend
+        # on how much more came with it.
+        head = data[: self.site.header_bytes_max + 1]
+        judge_partial(head)
+        if b"\r\n" in head:
+            raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers too large")
+        raise RequestError(HTTPStatus.REQUEST_URI_TOO_LONG, "request line too long")
+
+    def _begin(self, head: Head, rest: bytes = b"") -> bytes:
+        """Start a request whose head is complete; return what comes after it."""
+        site = self.site
+        method, target, headers, host, framing = head
+        previous = self.exchange
+        if previous is not None and previous.is_running:
+            site.detach(previous)
+        try:
+            path, raw_path, query = split_target(target, method, host)
+        except RequestError as error:
+            self._refuse(error, is_head=method == "HEAD")
+            return rest
+        route = site.only_route
+        if route is None:
+            found = site.router.find(method, host, path)
+            route = site.missed(found) if isinstance(found, Miss) else found
+        self.exchange = exchange = Exchange(self, route.meter, method, target)
+        http_version = "1.1"
+        if framing is None:
+            self.intake = HELD
+        else:
+            http_version = framing.http_version
+            if not self._expect_body(exchange, framing):
+                return rest
+            rest = self._take_body(rest) if self.intake == BODY else rest
+            if self.intake > HELD:
+                return rest
+        if rest:
+            # Before the app runs: a response must know whether it is the last.
+            self._hold(rest)
+        if route.app is None:
+            exchange.respond(route.status, route.headers, route.body)
+            return b""
+        if self._server is None:
+            self._client, self._server = site.names_of(self.transport)
+        if site.root_path:
+            path, raw_path = site.under_root_path(path, raw_path)
+        scope = {
+            "type": "http",
+            "asgi": site.asgi,
+            "http_version": http_version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": site.scheme,
+            "method": method,
+            "root_path": site.root_path,
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": headers,
+        }
+        route.start(exchange, scope)
+        return b""
+
+    # Reading bodies.
+
+    def _expect_body(self, exchange: Exchange, framing: Framing) -> bool:
+        """Set up what a head says about its body; refuse it when it is too large."""
+        site = self.site
+        exchange.keep_alive = framing.keep_alive
+        exchange.is_http10 = framing.http_version == "1.0"
+        self._is_last_request = not framing.keep_alive
+        length = framing.content_length
+        if length == 0:
+            self.intake = HELD
+            return True
+        self.intake = BODY
+        if length is None:
+            self._decoder = ChunkedDecoder(site.header_bytes_max)
+            self._body_bytes = 0
+        else:
+            self._decoder = None
+            self._body_left = length
+            if site.body_bytes_max is not None and length > site.body_bytes_max:
+                self._refuse(RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large"))
+                return False
+        exchange.expect_body(expects_continue=framing.expects_continue)
+        site.watch(self, site.limits.body_timeout_s)
+        return True
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Hand on the piece of the body that `data` starts with; return what is left."""
+        site = self.site
+        exchange = self.exchange
+        assert exchange is not None
+        decoder = self._decoder
+        if decoder is None:
+            left = self._body_left
+            body, rest = (data, b"") if len(data) <= left else (data[:left], data[left:])
+            self._body_left = left - len(body)
+            is_complete = not self._body_left
+        else:
+            try:
+                body = decoder.feed(data)
+                self._body_bytes += len(body)
+                if site.body_bytes_max is not None and self._body_bytes > site.body_bytes_max:
+                    raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large")
+            except RequestError as error:
+                self._refuse(error)
+                return b""
+            is_complete = decoder.is_done
+            rest = decoder.surplus if is_complete else b""
+        if is_complete:
+            self.intake = HELD
+            self._decoder = None
+        if exchange.phase == DONE:
+            self._discarded_bytes += len(data) - len(rest)
+            if is_complete:
+                self._next()
+            elif self._discarded_bytes > DISCARD_BYTES_MAX:
+                self.linger()
+                return b""
+            return rest
+        self.deadline_s = site.now_s + site.limits.body_timeout_s
+        untaken = exchange.body_received(body, is_complete=is_complete)
+        if untaken >= BODY_HIGH_WATER_BYTES and not is_complete:
+            self._pause_reading()
+        return rest
+
+    def _hold(self, data: bytes) -> None:
+        """Keep the bytes of a request whose turn has not come; read no more of them."""
+        self._buffer = self._buffer + data if self._buffer else data
+        if len(self._buffer) > PIPELINE_BYTES_MAX:
+            self.abort()
+        else:
+            self._pause_reading()
+
+    def _next(self) -> None:
+        """Turn to the next request: one that waits, or the first byte of one to come."""
+        exchange = self.exchange
+        if self.intake != HELD or self.is_write_blocked or (exchange is not None and exchange.phase != DONE):
+            return  # Came too late: scheduled, and something else came first.
+        data, self._buffer = bytes(self._buffer), b""
+        self.intake = IDLE
+        site = self.site
+        if site.is_draining:
+            site.watch(self, site.idle_grace_s)
+        else:
+            self.deadline_s = site.idle_deadline_s
+        self._resume_reading()
+        self._take(data)
+        if self.intake == IDLE and self._is_eof:
+            self.close()
+
+    # For the site.
+
+    @property
+    def is_active(self) -> bool:
+        """Tell whether a request is being read or answered."""
+        return self.intake != IDLE or (self.exchange is not None and self.exchange.is_running)
+
+    def begin_drain(self) -> None:
+        """Wait less for a next request; for a first one, as long as before."""
+        if self.intake == IDLE and self.exchange is not None:
+            self.site.watch(self, self.site.idle_grace_s)
+
+    # For the exchange.
+
+    def responded(self, exchange: Exchange) -> None:
+        """Go on after the last byte of a response was written."""
+        site = self.site
+        if not exchange.keep_alive:
+            if self._is_eof or (self._is_last_request and self.intake == HELD and not self._buffer):
+                self.close()
+            else:
+                self.linger()
+        elif self.intake == HELD:
+            if self._buffer:
+                # By way of the loop: a pipeline of thousands must not starve the others.
+                site.loop.call_soon(self._next)
+            elif self.is_write_blocked or self._is_eof or site.is_draining:
+                self._next()
+            else:
+                self.intake = IDLE
+                # Later than the one before, so the wheel need not be told.
+                self.deadline_s = site.idle_deadline_s
+        elif self.intake == BODY:
+            self._discard_body(exchange)
+
+    def must_close(self, *, is_last: bool) -> bool:
+        """
+        Tell whether the connection has to end after the response that begins.
+
+        `is_last`: all of the response is there, so the app will not read on.
+        """
+        if self.site.is_draining and END_OF_HEAD not in self._buffer:
+            return True
+        exchange = self.exchange
+        if self.intake != BODY or exchange is None:
+            return False
+        # Nobody can know whether the client will send the body now (RFC 9110, 10.1.1).
+        return exchange.expects_continue or (is_last and self._body_left > DISCARD_BYTES_MAX)
+
+    def send_continue(self) -> None:
+        """Ask the client for the body that it holds back."""
+        site = self.site
+        self.deadline_s = site.now_s + site.limits.body_timeout_s
+        site.sent_bytes += len(CONTINUE)
+        self.transport.write(CONTINUE)
+
+    def body_taken(self) -> None:
+        """Read on, if it was the app that was slow."""
+        if self._is_reading_paused and self.intake == BODY:
+            self.deadline_s = self.site.now_s + self.site.limits.body_timeout_s
+            self._resume_reading()
+
+    async def writable(self) -> None:
+        """Wait until the client has taken enough."""
+        waiter = self.site.loop.create_future()
+        if self._writers is None:
+            self._writers = [waiter]
+        else:
+            self._writers.append(waiter)
+        await waiter
+
+    # Ending.
+
+    def close(self) -> None:
+        """Close after the output that waits; the wheel cuts it if nobody takes it."""
+        if self.intake != CLOSING:
+            self.intake = CLOSING
+            self._buffer = b""
+            self._unsent_bytes = self.transport.get_write_buffer_size()
+            self.site.watch(self, self.site.limits.send_timeout_s)
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once; output that waits is lost."""
+        self.intake = CLOSING
+        self._buffer = b""
+        self.transport.abort()
+
+    def linger(self) -> None:
+        """
+        Close so that the client gets to read the last response.
+
+        The kernel answers bytes that nobody read with a reset, and the client's
+        kernel then throws our response away. So: half-close, read out, close.
+        TLS cannot half-close; there the client, told by Connection: close, ends it.
+        """
+        if self.intake >= LINGER:
+            return
+        if self._is_eof or self.transport.is_closing():
+            self.close()
+            return
+        self.intake = LINGER
+        self._buffer = b""
+        self._decoder = None
+        self._discarded_bytes = 0
+        self.site.watch(self, LINGER_S)
+        self._resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def expire(self, now_s: float) -> None:
+        """Act on the deadline of whatever the connection is waiting for."""
+        site = self.site
+        limits = site.limits
+        transport = self.transport
+        unsent_bytes = transport.get_write_buffer_size()
+        if unsent_bytes:
+            if unsent_bytes == self._unsent_bytes:
+                self.abort()  # Nothing was taken since the last look.
+                return
+            self._unsent_bytes = unsent_bytes
+            site.watch(self, limits.send_timeout_s)
+            return
+        exchange = self.exchange
+        intake = self.intake
+        if intake == HEAD:
+            self._refuse(RequestError(HTTPStatus.REQUEST_TIMEOUT, "request not complete in time"))
+        elif intake == HELD:
+            # The app is at work. When it is done, its deadline will not be earlier.
+            site.watch(self, limits.keep_alive_s)
+        elif intake == BODY and exchange is not None and exchange.phase != DONE:
+            if self._is_reading_paused or exchange.expects_continue:
+                site.watch(self, limits.body_timeout_s)  # It is the app that is slow.
+            else:
+                self._refuse(RequestError(HTTPStatus.REQUEST_TIMEOUT, "body not complete in time"))
+        elif intake == BODY:
+            self.linger()
+        elif intake == CLOSING:
+            self.abort()
+        else:
+            self.close()
+
+    def _refuse(self, error: RequestError, *, is_head: bool = False) -> None:
+        """Answer what the client did wrong, and end the connection."""
+        site = self.site
+        exchange = self.exchange
+        if self.intake != BODY or exchange is None:
+            site.unmatched.count(error.status, 0)
+        elif exchange.phase == DONE:
+            self.linger()  # It has its answer, and did not keep to the rest of the body.
+            return
+        elif exchange.phase == STREAMING:
+            exchange.cut()
+            return
+        else:
+            is_head = exchange.method == "HEAD"
+            exchange.refused(error.status)
+        output = refusal(site.head_starts[error.status], error.status, error.reason, is_head=is_head)
+        site.sent_bytes += len(output)
+        self.transport.write(output)
+        self.linger()
+
+    def _discard_body(self, exchange: Exchange) -> None:
+        """The app answered without reading all: read a little more, to keep the connection."""
+        exchange.discard_body()
+        if self._body_left > DISCARD_BYTES_MAX:
+            self.linger()
+            return
+        self._discarded_bytes = 0
+        self._resume_reading()
+        self.site.watch(self, DISCARD_S)
+
+    def _pause_reading(self) -> None:
+        if not self._is_reading_paused:
+            self._is_reading_paused = True
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_reading_paused:
+            self._is_reading_paused = False
+            if not self._is_eof:
+                self.transport.resume_reading()
+
+    def _wake_writers(self) -> None:
+        writers, self._writers = self._writers, None
+        if writers is not None:
+            for writer in writers:
+                if not writer.done():
+                    writer.set_result(None)

@@ -1,0 +1,259 @@
+"""
+Judges the head of a request: request line, headers, Host and framing.
+
+Knows no socket. llhttp (through httptools) checks the characters and the
+syntax of header lines; what it lets through and a server must not is refused
+here, with the status to answer with.
+"""
+
+import re
+from http import HTTPStatus
+from typing import NamedTuple
+
+from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
+
+from penstock.worker.limits import CONTENT_LENGTH_DIGITS_MAX
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class RequestError(Exception):
+    """The client broke the protocol. Carries the status to answer with."""
+
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class Framing(NamedTuple):
+    """What a head says beyond "HTTP/1.1, no body, keep the connection"."""
+
+    http_version: str
+    keep_alive: bool
+    # Bytes of body; None when it is chunked.
+    content_length: int | None
+    expects_continue: bool
+
+
+# Method, target, headers, Host, framing. No framing is the plain case, and by
+# far the most frequent. A bare tuple: a named one takes 150 ns more to make.
+Head = tuple[str, bytes, Headers, bytes | None, Framing | None]
+
+# What llhttp knows, without RTSP and without CONNECT: an origin server is no
+# tunnel. Any other well-formed method is answered with 501.
+_METHODS = (
+    "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE QUERY PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK "
+    "SEARCH BIND REBIND UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE "
+    "PURGE MKCALENDAR LINK UNLINK SOURCE"
+)
+METHODS = {name.encode(): name for name in _METHODS.split()}
+
+# Headers that mean something to the server itself.
+SPECIAL_HEADERS = frozenset(
+    (b"host", b"connection", b"content-length", b"transfer-encoding", b"expect", b"upgrade")
+)
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
+# How a request line may begin that is not complete yet.
+_PARTIAL_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: (?:[\x21-\xff]+(?: [\x21-\x7e]*)?)?)?\r?")
+# RFC 3986: a registered name, an IPv4 or a bracketed IPv6 address; then a port.
+_HOST = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?"
+)
+# What most clients write, though HTTP/1.1 means it anyway.
+_KEEP_ALIVE = {b"connection": b"keep-alive"}, {b"connection": b"Keep-Alive"}
+
+
+class HeadParser:
+    """
+    Parses one complete head at a time, for every connection of a site.
+
+    One llhttp parser is enough, since heads come whole and bodies are framed
+    elsewhere: idle connections then carry no parser, and no state of one
+    client's message can reach into the next.
+    """
+
+    __slots__ = (
+        "_count_max",
+        "_feed",
+        "_host",
+        "_open",
+        "_parser",
+        "headers",
+        "on_message_complete",
+        "special",
+    )
+
+    def __init__(self, header_count_max: int) -> None:
+        self._count_max = header_count_max
+        self.headers: Headers = []
+        # The special headers of the message being parsed; doubled ones joined with a comma.
+        self.special: dict[bytes, bytes] = {}
+        # Holds one entry while llhttp is inside a message. Popping it is the
+        # callback itself, so that the check costs no Python frame; a second
+        # message in the same bytes finds the list empty and raises into llhttp.
+        self._open: list[None] = []
+        self.on_message_complete = self._open.pop
+        self._parser = HttpRequestParser(self)
+        self._feed = self._parser.feed_data
+        # The last Host that was found valid. Most clients send one and the same.
+        self._host: bytes | None = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header from llhttp."""
+        name = name.lower()
+        if name in SPECIAL_HEADERS:
+            special = self.special
+            special[name] = special[name] + b"," + value if name in special else value
+        self.headers.append((name, value))
+
+    def parse(self, head: bytes) -> Head:
+        """
+        Parse a head up to and with its empty line, or raise RequestError.
+
+        The caller cuts: a second head in the same bytes raises too, and a body
+        that follows in them is passed over.
+        """
+        version = b"HTTP/1.1"
+        try:
+            token, target, rest = head.split(b" ", 2)
+            method = METHODS[token]
+            # llhttp would take "GET /a\r\nb: HTTP/1.1" for an HTTP/0.9 request.
+            is_plain = rest[:10] == b"HTTP/1.1\r\n" and b"\n" not in target
+        except (ValueError, KeyError):
+            is_plain = False
+        if not is_plain:
+            method, target, version = judge_request_line(head[: head.find(b"\r\n")])
+        headers: Headers = []
+        self.headers = headers
+        special = self.special
+        self._open.append(None)
+        try:
+            self._feed(head)
+        except HttpParserUpgrade:
+            # We do not switch protocols: the request is answered as it stands.
+            is_plain = False
+        except HttpParserError as error:
+            special.clear()
+            self._reset()
+            raise _refusal(error) from None
+
+        host = special.pop(b"host", None)
+        if special and is_plain and special in _KEEP_ALIVE:
+            special.clear()
+        if special or not is_plain:
+            # With a body or a last message llhttp waits for other bytes than a head.
+            framing = _framing(version, special)
+            self._reset()
+        elif self._open:
+            # A head ends at its first empty line, so llhttp must be done. Were it
+            # not, it would take the next client's bytes for this one's.
+            self._reset()
+            raise RequestError(HTTPStatus.BAD_REQUEST, "incomplete head")
+        else:
+            framing = None
+        if len(headers) > self._count_max:
+            raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers")
+        if host != self._host or host is None:
+            self._judge_host(host, version)
+        return method, target, headers, host, framing
+
+    def _judge_host(self, host: bytes | None, version: bytes) -> None:
+        if host is None:
+            if version == b"HTTP/1.1":
+                raise RequestError(HTTPStatus.BAD_REQUEST, "missing Host")
+            return
+        # Two of them were joined with a comma, which a valid one may contain.
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise RequestError(HTTPStatus.BAD_REQUEST, "more than one Host")
+        if _HOST.fullmatch(host.strip(b" \t")) is None:
+            raise RequestError(HTTPStatus.BAD_REQUEST, "invalid Host")
+        self._host = host
+
+    def _reset(self) -> None:
+        self._open.clear()
+        self.special = {}
+        self._parser.__init__(self)  # type: ignore[misc]
+
+
+def judge_request_line(line: bytes) -> tuple[str, bytes, bytes]:
+    """
+    Split a request line into method, target and version, or raise RequestError.
+
+    Only HTTP/1.0 and HTTP/1.1 come back.
+    """
+    parts = line.split(b" ")
+    if _TOKEN.fullmatch(parts[0]) is None or b"\r" in line or b"\n" in line:
+        raise RequestError(HTTPStatus.BAD_REQUEST, "invalid request line")
+    if len(parts) == 2 and parts[1]:
+        raise RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/0.9 is not supported")
+    if len(parts) != 3 or not parts[1]:
+        raise RequestError(HTTPStatus.BAD_REQUEST, "invalid request line")
+    token, target, version = parts
+    if _VERSION.fullmatch(version) is None:
+        raise RequestError(HTTPStatus.BAD_REQUEST, "invalid HTTP version")
+    if version not in (b"HTTP/1.0", b"HTTP/1.1"):
+        raise RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP version not supported")
+    method = METHODS.get(token)
+    if method is None:
+        raise RequestError(HTTPStatus.NOT_IMPLEMENTED, "method not implemented")
+    return method, target, version
+
+
+def judge_partial(head: bytes | bytearray) -> None:
+    """
+    Raise RequestError for a head that cannot become valid, whatever follows.
+
+    Only the request line and line endings are looked at: enough to answer at
+    once a client that speaks TLS, HTTP/0.9 or bare newlines to us, and would
+    otherwise wait for the header timeout.
+    """
+    line_size = head.find(b"\r\n")
+    if line_size >= 0:
+        judge_request_line(bytes(head[:line_size]))
+    elif _PARTIAL_LINE.fullmatch(head) is None:
+        raise RequestError(HTTPStatus.BAD_REQUEST, "invalid request line")
+    if head.count(b"\n") != head.count(b"\r\n"):
+        raise RequestError(HTTPStatus.BAD_REQUEST, "bare newline")
+
+
+def _refusal(error: HttpParserError) -> RequestError:
+    if isinstance(error, HttpParserInvalidMethodError):
+        return RequestError(HTTPStatus.NOT_IMPLEMENTED, "method not implemented")
+    return RequestError(HTTPStatus.BAD_REQUEST, str(error).lower() or "invalid head")
+
+
+def _framing(version: bytes, special: dict[bytes, bytes]) -> Framing:
+    connection = special.get(b"connection")
+    options = () if connection is None else [part.strip(b" \t") for part in connection.lower().split(b",")]
+    keep_alive = b"keep-alive" in options if version == b"HTTP/1.0" else b"close" not in options
+    if b"upgrade" in special and b"upgrade" in options:
+        # The client may go on in the other protocol, so these bytes are the last.
+        keep_alive = False
+
+    length: int | None = 0
+    coding = special.get(b"transfer-encoding")
+    digits = special.get(b"content-length")
+    if coding is not None:
+        if version == b"HTTP/1.0":
+            raise RequestError(HTTPStatus.BAD_REQUEST, "Transfer-Encoding in HTTP/1.0")
+        if digits is not None:
+            raise RequestError(HTTPStatus.BAD_REQUEST, "Content-Length with Transfer-Encoding")
+        if coding.strip(b" \t").lower() != b"chunked":
+            raise RequestError(HTTPStatus.NOT_IMPLEMENTED, "transfer coding not implemented")
+        length = None
+    elif digits is not None:
+        digits = digits.strip(b" \t")
+        if not digits.isdigit() or len(digits) > CONTENT_LENGTH_DIGITS_MAX:
+            raise RequestError(HTTPStatus.BAD_REQUEST, "invalid Content-Length")
+        length = int(digits)
+
+    expects_continue = False
+    expect = special.get(b"expect")
+    if expect is not None and version == b"HTTP/1.1":
+        if expect.strip(b" \t").lower() != b"100-continue":
+            raise RequestError(HTTPStatus.EXPECTATION_FAILED, "unknown expectation")
+        expects_continue = length != 0
+    return Framing(version[5:].decode(), keep_alive, length, expects_continue)

@@ -1,0 +1,309 @@
+"""
+What the connections of one listener share in one process: routes, limits,
+counters, the clock and the wheel of deadlines. Everything that can be looked up
+once is looked up here, when the worker starts.
+
+A site knows no shared memory: its cells are any memoryview of 8-byte words.
+"""
+
+import asyncio
+import contextvars
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from penstock.worker.asgi.lifespan import Lifespan
+from penstock.worker.asgi.types import ASGIApp, Scope
+from penstock.worker.http.connection import Connection
+from penstock.worker.http.exchange import Exchange
+from penstock.worker.http.head import HeadParser
+from penstock.worker.http.meter import RouteMeter
+from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
+from penstock.worker.http.routing import Miss, Router
+from penstock.worker.http.wheel import Wheel
+from penstock.worker.limits import LOCAL_NAMES_MAX, STALL_S
+from penstock.worker.spec import AppAction, ListenerSpec, RouteSpec
+
+ASGI_VERSION = {"version": "3.0", "spec_version": "2.4"}
+
+Address = tuple[str, int | None]
+
+
+class HostedApp(NamedTuple):
+    """An application that is ready to be called, and its lifespan."""
+
+    app: ASGIApp
+    lifespan: Lifespan
+
+
+class Route:
+    """
+    What is done with the requests that a rule takes: an app is called, or,
+    when there is none, the same answer is given to all.
+    """
+
+    __slots__ = ("_context", "_loop", "_state", "app", "body", "headers", "meter", "status")
+
+    def __init__(self, meter: RouteMeter, loop: asyncio.AbstractEventLoop) -> None:
+        self.meter = meter
+        self.app: ASGIApp | None = None
+        self.status = 404
+        self.headers: Iterable[tuple[bytes, bytes]] = ()
+        self.body = b""
+        self._loop = loop
+        self._context = contextvars.copy_context()
+        self._state: dict[str, Any] = {}
+
+    def calls(self, hosted: HostedApp) -> "Route":
+        """Make it call an app."""
+        self.app = hosted.app
+        self._context = hosted.lifespan.context
+        self._state = hosted.lifespan.state
+        return self
+
+    def answers(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> "Route":
+        """Make it answer the same to all."""
+        self.status, self.headers, self.body = status, headers, body
+        return self
+
+    def start(self, exchange: Exchange, scope: Scope) -> None:
+        """Call the app in a task of its own, with a context of its own."""
+        assert self.app is not None
+        if self._state:
+            scope["state"] = self._state.copy()
+        exchange.is_running = True
+        exchange.task = _start_task(exchange.run(self.app, scope), self._loop, self._context.copy())
+
+
+# A name of its own for every task would be formatted and thrown away.
+TASK_NAME = "request"
+
+if sys.version_info >= (3, 12):
+
+    def _start_task(
+        coroutine: Any, loop: asyncio.AbstractEventLoop, context: contextvars.Context
+    ) -> asyncio.Task[None]:
+        """Start a task at once, which for a quick app saves a turn of the loop."""
+        return asyncio.Task(coroutine, loop=loop, name=TASK_NAME, context=context, eager_start=True)
+
+else:
+
+    def _start_task(
+        coroutine: Any, loop: asyncio.AbstractEventLoop, context: contextvars.Context
+    ) -> asyncio.Task[None]:
+        """Start a task in the next turn of the loop."""
+        return asyncio.Task(coroutine, loop=loop, name=TASK_NAME, context=context)
+
+
+class Site:
+    """
+    Serves one listener in one process. Pass `connect` to `loop.create_server`
+    or `connect_accepted_socket`, and call `tick` about twice a second.
+    """
+
+    def __init__(
+        self,
+        listener: ListenerSpec,
+        *,
+        apps: Mapping[AppAction, HostedApp],
+        cells: memoryview,
+        loop: asyncio.AbstractEventLoop,
+        root_path: str = "",
+        is_tls: bool = False,
+        server_header: str | None = "penstock",
+    ) -> None:
+        """
+        Prepare to serve. `apps` has an entry for every AppAction of the
+        listener's routes; `cells` is this process's row, as 8-byte words, and
+        counting goes on from the values that are there. `is_tls` says whether
+        connections come decrypted: whoever accepts them knows.
+        """
+        self.name = listener.name
+        self.loop = loop
+        self.limits = listener.limits
+        self.header_bytes_max = listener.limits.header_bytes
+        self.body_bytes_max = listener.limits.body_bytes
+        self.is_tls = is_tls
+        self.scheme = "https" if is_tls else "http"
+        self.root_path = root_path.rstrip("/")
+        self._raw_root_path = self.root_path.encode()
+        self.asgi = ASGI_VERSION
+        self.parse_head = HeadParser(listener.limits.header_count).parse
+        self.starts = HeadStarts(None if server_header is None else server_header.encode())
+        self.head_starts = self.starts.plain
+
+        self._cells = cells
+        self._where = listener.cells
+        self.unmatched = RouteMeter(cells, listener.unmatched)
+        routes = [(spec.match, self._route(spec, apps)) for spec in listener.routes]
+        self.router = Router(routes)
+        self.only_route = self.router.only
+        text = error_text(404, "no route takes this request")
+        self._not_found = Route(self.unmatched, loop).answers(404, TEXT_HEADERS, text)
+
+        self.now_s = time.monotonic()
+        self.idle_deadline_s = self.now_s + self.limits.keep_alive_s
+        self._wheel = Wheel(self.now_s)
+        # Written to the cells by `flush`; here they cost half as much.
+        self.received_bytes = 0
+        self.sent_bytes = 0
+
+        self._connections: set[Connection] = set()
+        # Apps still running whose connection has gone on or away; this also
+        # keeps their tasks alive, which the loop itself does not.
+        self._detached: set[Exchange] = set()
+        self._names: dict[Any, Address] = {}
+        self.is_draining = False
+        self.idle_grace_s = 0.0
+        self._emptied = asyncio.Event()
+
+    # For the worker.
+
+    def connect(self) -> Connection:
+        """Make the protocol for a new connection."""
+        return Connection(self)
+
+    @property
+    def connection_count(self) -> int:
+        """Count the open connections."""
+        return len(self._connections)
+
+    @property
+    def active_count(self) -> int:
+        """Count the requests being answered, and the apps that run on after their answer."""
+        return len(self._detached) + sum(connection.is_active for connection in self._connections)
+
+    def in_flight(self) -> list[str]:
+        """Describe every request that an app is at work on: request line and age."""
+        exchanges = [connection.exchange for connection in self._connections]
+        running = [exchange for exchange in exchanges if exchange is not None and exchange.is_running]
+        return [exchange.describe() for exchange in (*running, *self._detached)]
+
+    def tick(self, now_s: float) -> None:
+        """Follow the clock (`time.monotonic()`): deadlines, the Date header, the numbers."""
+        late = now_s - self.now_s > STALL_S
+        self.now_s = now_s
+        self.idle_deadline_s = now_s + self.limits.keep_alive_s
+        self.starts.refresh()
+        if not late:
+            # Else the loop was blocked, and clients that seem idle have perhaps
+            # written long ago: the next tick comes after their bytes were read.
+            self._wheel.advance(now_s)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write to the cells what is gathered here. Call it last before the process ends."""
+        cells = self._cells
+        where = self._where
+        cells[where.received_bytes] += self.received_bytes
+        cells[where.sent_bytes] += self.sent_bytes
+        self.received_bytes = self.sent_bytes = 0
+        active = sum(connection.is_active for connection in self._connections)
+        cells[where.connections_active] = active
+        cells[where.connections_idle] = len(self._connections) - active
+
+    def begin_drain(self, idle_grace_s: float) -> None:
+        """
+        Finish what is in flight and give every connection away.
+
+        Responses say Connection: close from now on; a connection that is idle
+        may ask once more within the grace, one that never asked within the
+        header timeout. Then `wait_empty`.
+        """
+        self.is_draining = True
+        self.idle_grace_s = idle_grace_s
+        for connection in self._connections:
+            connection.begin_drain()
+        self._judge_emptiness()
+
+    async def wait_empty(self) -> None:
+        """Wait, while draining, until no connection is open and no app at work."""
+        await self._emptied.wait()
+
+    def abort_all(self) -> None:
+        """Cancel every app that runs and cut every connection."""
+        for connection in list(self._connections):
+            exchange = connection.exchange
+            if exchange is not None and exchange.task is not None:
+                exchange.task.cancel()
+            connection.abort()
+        for exchange in list(self._detached):
+            if exchange.task is not None:
+                exchange.task.cancel()
+        self.flush()
+
+    # For connections and exchanges.
+
+    def opened(self, connection: Connection) -> None:
+        """Take in a new connection: its first request has as long as any head."""
+        self._connections.add(connection)
+        self._cells[self._where.connections_total] += 1
+        self._wheel.watch(connection, self.now_s + self.limits.header_timeout_s)
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._connections.discard(connection)
+        self._wheel.forget(connection)
+        self._judge_emptiness()
+
+    def detach(self, exchange: Exchange) -> None:
+        """Hold an exchange whose app runs on without its connection."""
+        exchange.is_detached = True
+        self._detached.add(exchange)
+
+    def detached_ended(self, exchange: Exchange) -> None:
+        """Let go of it."""
+        self._detached.discard(exchange)
+        self._judge_emptiness()
+
+    def watch(self, connection: Connection, after_s: float) -> None:
+        """Have the connection's `expire` called after a time, unless it is put off."""
+        self._wheel.watch(connection, self.now_s + after_s)
+
+    def missed(self, miss: Miss) -> Route:
+        """Return the answer to a request that no route takes."""
+        if not miss.allow:
+            return self._not_found
+        allow = ", ".join(sorted(miss.allow)).encode()
+        text = error_text(405, "this path takes " + allow.decode())
+        return Route(self.unmatched, self.loop).answers(405, (*TEXT_HEADERS, (b"allow", allow)), text)
+
+    def names_of(self, transport: asyncio.Transport) -> tuple[tuple[str, int] | None, Address]:
+        """
+        Return the client's and the server's address as a scope has them.
+
+        A client on a UNIX socket has no name, and gets None.
+        """
+        peer = transport.get_extra_info("peername")
+        client = (peer[0], peer[1]) if isinstance(peer, tuple) else None
+        local = transport.get_extra_info("sockname")
+        server = self._names.get(local)
+        if server is None:
+            server = (local[0], local[1]) if isinstance(local, tuple) else (str(local or ""), None)
+            if len(self._names) < LOCAL_NAMES_MAX:
+                self._names[local] = server
+        return client, server
+
+    def under_root_path(self, path: str, raw_path: bytes) -> tuple[str, bytes]:
+        """
+        Return the paths with the root path in front, as ASGI has it: added when
+        a proxy took it off, and not twice when it did not.
+        """
+        root = self.root_path
+        if path == root or path.startswith(root + "/") or path == "*":
+            return path, raw_path
+        return root + path, self._raw_root_path + raw_path
+
+    def _route(self, spec: RouteSpec, apps: Mapping[AppAction, HostedApp]) -> Route:
+        route = Route(RouteMeter(self._cells, spec.cells), self.loop)
+        action = spec.action
+        if isinstance(action, AppAction):
+            return route.calls(apps[action])
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
+        return route.answers(action.status, headers, action.body)
+
+    def _judge_emptiness(self) -> None:
+        if self.is_draining and not self._connections and not self._detached:
+            self.flush()
+            self._emptied.set()

@@ -1,0 +1,63 @@
+"""
+Every bound of the data plane that an operator does not set, with the sum behind it.
+
+What an operator sets (header bytes, body bytes, timeouts) is in `LimitsSpec`.
+"""
+
+# A response is handed to the kernel until this much waits in the process; then
+# `send` waits. 1024 slow clients x 64 KiB is 64 MiB a worker, which the smallest
+# host can spare. Writing goes on when a quarter is left, so that the app is
+# woken before the pipe runs dry.
+WRITE_HIGH_WATER_BYTES = 64 * 1024
+WRITE_LOW_WATER_BYTES = 16 * 1024
+
+# Reading stops when an app has left this much of a body untaken. One read of
+# the loop (256 KiB in uvloop) can come on top.
+BODY_HIGH_WATER_BYTES = 64 * 1024
+
+# What a client may send ahead of its turn. Reading stops at the first byte that
+# belongs to a later request, so one read of the loop (256 KiB) is the most that
+# can arrive; TLS may add the records that it had already decrypted.
+PIPELINE_BYTES_MAX = 512 * 1024
+
+# An app answered without reading the body. Up to this much is read and thrown
+# away, to keep the connection: a new one costs the client a round trip, which
+# moves about this much over a usual link.
+DISCARD_BYTES_MAX = 64 * 1024
+DISCARD_S = 5.0
+
+# A closing connection is half-closed and read out, or the kernel would answer
+# the unread bytes with a reset that can overtake our last response. A megabyte
+# is more than any socket buffer that was full when we answered.
+LINGER_BYTES_MAX = 1024 * 1024
+LINGER_S = 2.0
+
+# A chunk's size line with its extensions. Sixteen digits would do; nobody uses
+# extensions, but they are allowed.
+CHUNK_LINE_BYTES_MAX = 256
+CHUNK_DIGITS_MAX = 15  # 60 bits: no sum of sizes overflows anything
+
+# Header names that responses use are remembered with what they mean. An app
+# has a few dozen; a hundred times that is 200 KiB.
+RESPONSE_NAMES_MAX = 2048
+
+# Bodies above this are written as a second buffer, not joined to the head:
+# copying 64 KiB costs about as much as the second entry of a writev.
+JOIN_BYTES_MAX = 64 * 1024
+
+# The wheel: half a second is a twentieth of the shortest usual timeout, and
+# 256 buckets reach past two minutes; what lies further is looked at twice.
+WHEEL_TICK_S = 0.5
+WHEEL_BUCKETS = 256
+
+# A tick that comes this late means the loop was blocked; requests may wait
+# unread in the kernel, so nobody is timed out before the loop has read.
+STALL_S = 3.0
+
+# Nineteen digits is eight exbibytes; int() of a longer string costs more than
+# linear time.
+CONTENT_LENGTH_DIGITS_MAX = 19
+
+# Addresses of our own that clients connected to, kept to share one tuple: as
+# many as a big host has interfaces; beyond that each connection has its own.
+LOCAL_NAMES_MAX = 64
