@@ -40,36 +40,37 @@ class Cores:
 
 def usable_cores() -> Cores:
     """Look at this process's affinity and cgroup."""
-    return Cores(tuple(sorted(os.sched_getaffinity(0))), _cgroup_quota())
+    return Cores(tuple(sorted(os.sched_getaffinity(0))), cgroup_quota(_read(Path("/proc/self/cgroup"))))
 
 
 def parse_v2_quota(text: str) -> float | None:
     """Read `cpu.max`: "max 100000" or "150000 100000"."""
-    fields = text.split()
-    if len(fields) != 2 or not all(field.isdigit() for field in fields) or int(fields[1]) == 0:
-        return None
-    return int(fields[0]) / int(fields[1])
+    quota_us, _, period_us = text.strip().partition(" ")
+    return parse_v1_quota(quota_us, period_us)
 
 
 def parse_v1_quota(quota_us: str, period_us: str) -> float | None:
     """Read `cpu.cfs_quota_us` (-1: none) and `cpu.cfs_period_us`."""
     try:
         quota, period = int(quota_us), int(period_us)
-    except ValueError:
+        return quota / period if quota > 0 and period > 0 else None
+    except (ValueError, OverflowError):
         return None
-    return quota / period if quota > 0 and period > 0 else None
 
 
-def _cgroup_quota() -> float | None:
-    """Find the tightest quota from this process's cgroup up to the root."""
+def cgroup_quota(
+    membership: str, *, v2_root: Path = _V2_ROOT, v1_roots: tuple[Path, ...] = _V1_ROOTS
+) -> float | None:
+    """Find the tightest quota from a process's cgroups, as /proc/PID/cgroup has them, up to the root."""
     quotas: list[float] = []
-    for line in _read(Path("/proc/self/cgroup")).splitlines():
-        number, controllers, path = line.split(":", 2)
+    for line in membership.splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
-            for folder in _up_to(_V2_ROOT, path):
+            for folder in _up_to(v2_root, path):
                 quotas += _some(parse_v2_quota(_read(folder / "cpu.max")))
         elif "cpu" in controllers.split(","):
-            for root in _V1_ROOTS:
+            for root in v1_roots:
                 for folder in _up_to(root, path):
                     quota_us, period_us = (
                         _read(folder / "cpu.cfs_quota_us"),
@@ -92,8 +93,8 @@ def _up_to(root: Path, path: str) -> list[Path]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
-    except OSError:
+        return path.read_text(errors="surrogateescape")  # A cgroup's name may hold any byte.
+    except (OSError, ValueError):
         return ""
 
 
