@@ -6,7 +6,7 @@ because that is what HUP is for.
 """
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
@@ -52,7 +52,7 @@ class Invocation:
     `--chdir` mean that one, whatever the process has changed to since.
     """
 
-    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     app: str | None = None
     directory: str = field(default_factory=starting_directory)
 

@@ -88,7 +88,7 @@ def parse_tree(data: bytes, file: str) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        _refuse(place, f"not YAML: {_yaml_problem(error)}")
+        _refuse(place, f"not YAML: {_yaml_problem(error, text)}")
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         column = len(before) - (before.rfind("\n") + 1) + 1
@@ -96,12 +96,19 @@ def parse_tree(data: bytes, file: str) -> Node:
         _refuse(place, "not YAML: found a control character")
 
 
-def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
+def _yaml_problem(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Say what libyaml found, and what the usual reasons are."""
     problem = error.problem or "cannot be parsed"
+    mark = error.problem_mark
+    # Lines as libyaml counts them: by line feeds and by its own few others.
+    lines = text.split("\n")
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
     if "cannot start any token" in problem:
         return f"{problem} (a tab in the indentation, or '@', '`' or '%' without quotes)"
     if "mapping values are not allowed" in problem:
         return f"{problem} (a ': ' too many, or a wrong indentation)"
+    if "flow" in (error.context or "") and "${" in line:
+        problem += " (a ${...} between { and } or [ and ] stands in quotes)"
     return f"{error.context}: {problem}" if error.context else problem
 
 

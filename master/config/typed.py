@@ -116,7 +116,7 @@ def _build_record(cls: type[Record], node: tree.Mapping, path: Path, walk: Walk)
             fields[wanted.name] = built
         elif wanted.required or not _is_container(wanted.type):
             is_whole = False
-        written = {key.text for key, _ in node.items}
+    written = {key.text for key, _ in node.items}
     for name, wanted in known.items():
         if wanted.required and name not in written:
             is_whole = False
@@ -178,8 +178,8 @@ def _build_scalar(wanted: inspect.Type, node: tree.Scalar, path: Path, walk: Wal
     try:
         return read_scalar(wanted, text, is_plain=is_plain)
     except Mismatch as mismatch:
-        if is_replaced and not mismatch.found:
-            mismatch.found = f"{quoted(text)} (from {quoted(node.text)})"
+        if is_replaced:
+            mismatch.found = f"{mismatch.found or quoted(text)} (from {quoted(node.text)})"
         return walk.fault(node.place, path, mismatch.message(text))
 
 

@@ -75,9 +75,9 @@ def duration_text(seconds: float) -> str:
     """
     for unit in ("d", "h", "m", "s", "ms"):
         count = seconds / SECONDS[unit]
-        if count >= 1 and round(count, 6) == int(count):
-            return f"{int(count)}{unit}"
-    return f"{seconds:g}s"
+        if count >= 0.5 and abs(count - round(count)) < 1e-6:
+            return f"{round(count)}{unit}"
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 def size_text(size: int) -> str:

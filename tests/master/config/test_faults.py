@@ -1,0 +1,232 @@
+"""What a file may not say: each fault told with its place, and all of them at once."""
+
+# ruff: noqa: E501 (a case is one line, however long: it is read against its neighbours)
+
+from collections.abc import Callable
+
+import pytest
+
+from penstock.master.config import Reading
+
+Load = Callable[..., Reading]
+Faults = Callable[..., list[str]]
+
+# Two lines that make any file whole.
+LISTENERS = "listeners:\n  - {bind: ':80', routes: [{app: 'a:b'}]}\n"
+# The beginning of a file whose one listener goes on at column 5.
+LISTENER = "listeners:\n  - bind: :80\n"
+ROUTES = LISTENER + "    routes:\n"
+
+FAULTS = [
+    # Misspelt, unknown and planned keys.
+    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, admin, control, pidfile, user, group, app_dir, root_path, lifespan, log or listeners; did you mean 'workers'?"),
+    ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path or config; did you mean 'level'?"),
+    ("x: 1\n", "1:1: x: found the key 'x', expected name, workers"),
+    ("upstreams: {}\n", "1:1: upstreams: found the key 'upstreams', which is not supported yet"),
+    ("upstream: {}\n", "1:1: upstream: found the key 'upstream'"),
+    ("log: {access: {path: stdout}}\n", "1:7: log.access: found the key 'access', which is not supported yet"),
+    # Values of another type.
+    ("workers: 0\n", "1:10: workers: found '0', expected an integer from 1 to 1024 or 'auto'"),
+    ("workers: many\n", "1:10: workers: found 'many', expected an integer from 1 to 1024 or 'auto'"),
+    ("workers: atuo\n", "1:10: workers: found 'atuo', expected an integer from 1 to 1024 or 'auto'; did you mean 'auto'?"),
+    ("workers: '4'\n", "1:10: workers: found '4' in quotes, expected an integer from 1 to 1024 or 'auto'"),
+    ("workers: 1.5\n", "1:10: workers: found '1.5', expected an integer"),
+    ("workers: [1]\n", "1:10: workers: found a list, expected an integer from 1 to 1024 or 'auto'"),
+    ("workers:\n", "1:9: workers: found nothing, expected an integer from 1 to 1024 or 'auto'"),
+    ("workers: ~\n", "1:10: workers: found ~, expected an integer from 1 to 1024 or 'auto'"),
+    ("workers: 99999999999999999999999\n", "1:10: workers: found '99999999999999999999999', expected an integer"),
+    ("pin: maybe\n", "1:6: pin: found 'maybe', expected true or false"),
+    ("pin: 'true'\n", "1:6: pin: found 'true' in quotes, expected true or false"),
+    ("drain_timeout: 30\n", "1:16: drain_timeout: found '30', expected a duration such as 500ms, 30s, 5m or 1h; write 30s"),
+    ("drain_timeout: {s: 30}\n", "1:16: drain_timeout: found a mapping, expected a duration such as 500ms, 30s, 5m or 1h"),
+    ("drain_timeout: -1s\n", "1:16: drain_timeout: found '-1s', expected a duration"),
+    ("admin: 9180\n", "1:8: admin: found '9180', expected a mapping with bind"),
+    ("admin: {bind: 9180}\n", "1:15: admin.bind: found '9180', expected host:port, :port, [::]:port, unix:/path or fd:3; did you mean '127.0.0.1:9180'?"),
+    ("name: a/b\n", "1:7: name: found 'a/b', expected a name of letters, digits, '-', '_' and '.', at most 64 of them"),
+    ("name: ../x\n", "1:7: name: found '../x', expected a name"),
+    ("control: ''\n", "1:10: control: found '', expected a path"),
+    ("app_dir:\n", "1:9: app_dir: found '', expected a path"),
+    ("user: no-such-user\n", "1:7: user: found 'no-such-user', expected a user of this system"),
+    ("group: roott\n", "1:8: group: found 'roott', expected a group of this system; did you mean 'root'?"),
+    ("user: a:b\n", "1:7: user: found 'a:b', expected a name or a number of this system"),
+    ("root_path: shop\n", "1:12: root_path: found 'shop', expected a path that begins with '/'; did you mean '/shop'?"),
+    ("lifespan: of\n", "1:11: lifespan: found 'of', expected 'auto', 'off' or 'on'; did you mean 'off'?"),
+    ("log: info\n", "1:6: log: found 'info', expected a mapping with level, path or config"),
+    ("log: {level: warn}\n", "1:14: log.level: found 'warn', expected 'critical', 'debug', 'error', 'info' or 'warning'; did you mean 'warning'?"),
+    ("log: {path: stdout}\n", "1:13: log.path: found 'stdout', expected a path or 'stderr': 'stdout' is not supported yet"),
+    ("log: {config: {}}\n", "1:15: log.config: found no 'version: 1', expected a dictionary for logging.config.dictConfig"),
+    ("log: {config: missing.json}\n", "1:15: log.config: found 'missing.json', expected the path of a JSON or YAML file for logging.config.dictConfig; missing.json: no such file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), FAULTS, ids=[text.strip() for text, _ in FAULTS])
+def test_a_fault_is_told_with_its_place_and_what_was_expected(
+    faults: Faults, text: str, expected: str
+) -> None:
+    """
+    Line, column, key path, what stood there, what was expected, the nearest word.
+    """
+    (found,) = faults(text + LISTENERS)
+
+    assert found.startswith(expected)
+
+
+LISTENER_FAULTS = [
+    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tls, limits or routes; did you mean 'bind'?"),
+    ("    protocol: tcp\n", "3:15: listeners[0].protocol: found 'tcp', expected 'http': 'tcp' is not supported yet"),
+    ("    protocol: udp\n", "3:15: listeners[0].protocol: found 'udp', expected 'http': 'udp' is not supported yet"),
+    ("    protocol: htpp\n", "3:15: listeners[0].protocol: found 'htpp', expected 'http'; did you mean 'http'?"),
+    ("    proxy: cache\n", "3:5: listeners[0].proxy: found the key 'proxy', which is not supported yet"),
+    ("    handler: a:b\n", "3:5: listeners[0].handler: found the key 'handler', which is not supported yet"),
+    ("    backlog: 0\n", "3:14: listeners[0].backlog: found '0', expected an integer from 1 to 2147483647"),
+    ("    uds_permissions: 0660\n", "3:22: listeners[0].uds_permissions: found permissions for '0.0.0.0:80', expected a unix: address"),
+    ("    uds_permissions: 999\n", "3:22: listeners[0].uds_permissions: found '999', expected permissions in octal such as 0660"),
+    ("    limits: {header_bytes: 64k}\n", "3:28: listeners[0].limits.header_bytes: found '64k', expected a size such as 4096, 64KiB or 1MiB; did you mean '64KiB'?"),
+    ("    limits: {header_bytes: 1}\n", "3:28: listeners[0].limits.header_bytes: found 1 bytes, expected 256 to 16MiB"),
+    ("    limits: {header_count: 0}\n", "3:28: listeners[0].limits.header_count: found '0', expected an integer from 1 to 10000"),
+    ("    limits: {body_bytes: -1}\n", "3:26: listeners[0].limits.body_bytes: found '-1', expected a size"),
+    ("    limits: {header_timeout: 0s}\n", "3:30: listeners[0].limits.header_timeout: found 0, expected a duration above 0"),
+    ("    limits: {send_timeout: 400d}\n", "3:28: listeners[0].limits.send_timeout: found '400d', expected a duration of at most 366d"),
+    ("    limits: {keepalive_timeout: 1s}\n", "3:14: listeners[0].limits.keepalive_timeout: found the key 'keepalive_timeout', expected header_bytes, header_count, body_bytes, header_timeout, body_timeout, keep_alive_timeout or send_timeout; did you mean 'keep_alive_timeout'?"),
+    ("    limits: 5\n", "3:13: listeners[0].limits: found '5', expected a mapping with header_bytes"),
+    ("    tls: {}\n", "3:10: listeners[0].tls: found no 'certificates', expected a list under that key"),
+    ("    tls: {certificates: []}\n", "3:25: listeners[0].tls.certificates: found an empty list, expected at least one item"),
+    ("    tls: {certificates: [{cert: c}]}\n", "3:26: listeners[0].tls.certificates[0]: found no 'key', expected a path under that key"),
+    ("    tls: {certificates: [{cert: /none/c, key: /none/k}]}\n", "3:33: listeners[0].tls.certificates[0].cert: found '/none/c', expected a PEM file: no such file"),
+    ("    tls: {acme: {}}\n", "3:11: listeners[0].tls.acme: found the key 'acme', which is not supported yet"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), LISTENER_FAULTS, ids=[text.strip() for text, _ in LISTENER_FAULTS]
+)
+def test_a_fault_of_a_listener_is_told_likewise(faults: Faults, text: str, expected: str) -> None:
+    """
+    As above, one level down.
+    """
+    found = faults(f"{LISTENER}{text}    routes: [{{app: a:b}}]\n")
+
+    assert any(each.startswith(expected) for each in found), found
+
+
+ROUTE_FAULTS = [
+    ("{app: a:b, rate_limit: {}}", "4:20: listeners[0].routes[0].rate_limit: found the key 'rate_limit', which is not supported yet"),
+    ("{files: {root: .}}", "4:10: listeners[0].routes[0].files: found the key 'files', which is not supported yet"),
+    ("{redirect: {to: /}}", "4:10: listeners[0].routes[0].redirect: found the key 'redirect', which is not supported yet"),
+    ("{proxy: backend}", "4:10: listeners[0].routes[0].proxy: found the key 'proxy', which is not supported yet"),
+    ("{ap: a:b}", "4:10: listeners[0].routes[0].ap: found the key 'ap', expected name, match, app, factory or respond; did you mean 'app'?"),
+    ("{}", "4:9: listeners[0].routes[0]: found neither 'app' nor 'respond', expected one action"),
+    ("{match: {path: /}}", "4:9: listeners[0].routes[0]: found neither 'app' nor 'respond', expected one action"),
+    ("{app: a:b, respond: {}}", "4:9: listeners[0].routes[0]: found both 'app' and 'respond', expected one action"),
+    ("{factory: true, respond: {}}", "4:19: listeners[0].routes[0].factory: found 'factory' without 'app', expected it beside one"),
+    ("[a]", "4:9: listeners[0].routes[0]: found a list, expected a mapping with name, match, app, factory or respond"),
+    ("{app: main}", "4:15: listeners[0].routes[0].app: found 'main', expected module:attribute, such as main:app; did you mean 'main:app'?"),
+    ("{app: src/main.py}", "4:15: listeners[0].routes[0].app: found 'src/main.py', expected module:attribute, such as main:app; did you mean 'src.main:app'?"),
+    ("{app: 'main:make()'}", "4:15: listeners[0].routes[0].app: found 'main:make()', expected module:attribute, such as main:app; did you mean 'main:make'? a factory is named without () and with factory: true"),
+    ("{app: 'a:class'}", "4:15: listeners[0].routes[0].app: found 'a:class', expected module:attribute, such as main:app ('class' is a word of the Python language)"),
+    ("{app: 'a b:c'}", "4:15: listeners[0].routes[0].app: found 'a b:c', expected module:attribute"),
+    ("{match: {path: x}, app: a:b}", "4:24: listeners[0].routes[0].match.path: found 'x', expected a path that begins with '/', or '~' and a regular expression"),
+    ("{match: {path: /api/*}, app: a:b}", "4:24: listeners[0].routes[0].match.path: found '/api/*', expected a path; one that ends in '/' is a prefix; did you mean '/api/'?"),
+    ("{match: {path: '/a?b'}, app: a:b}", "4:24: listeners[0].routes[0].match.path: found '/a?b', expected a path without a query"),
+    ("{match: {path: '~('}, app: a:b}", "4:24: listeners[0].routes[0].match.path: found '~(', expected a regular expression after '~' ("),
+    ("{match: {pth: /}, app: a:b}", "4:18: listeners[0].routes[0].match.pth: found the key 'pth', expected host, path or methods; did you mean 'path'?"),
+    ("{match: {host: '*.example.com'}, app: a:b}", "4:24: listeners[0].routes[0].match.host: found '*.example.com', expected a whole host name: wildcards are not supported yet"),
+    ("{match: {host: 'a.com:80'}, app: a:b}", "4:24: listeners[0].routes[0].match.host: found 'a.com:80', expected a host name without a port; did you mean 'a.com'?"),
+    ("{match: {host: 'http://a'}, app: a:b}", "4:24: listeners[0].routes[0].match.host: found 'http://a', expected a host name"),
+    ("{match: {methods: [get]}, app: a:b}", "4:28: listeners[0].routes[0].match.methods[0]: found 'get', expected an HTTP method such as GET or POST; did you mean 'GET'?"),
+    ("{match: {methods: []}, app: a:b}", "4:27: listeners[0].routes[0].match.methods: found an empty list, expected at least one item"),
+    ("{match: {methods: GET}, app: a:b}", "4:27: listeners[0].routes[0].match.methods: found 'GET', expected a list"),
+    ("{respond: {status: 100}}", "4:28: listeners[0].routes[0].respond.status: found '100', expected an integer from 200 to 599"),
+    ("{respond: {status: 204, body: x}}", "4:39: listeners[0].routes[0].respond.body: found a body, expected none: a 204 response has no body"),
+    ("{respond: {headers: {'a b': c}}}", "4:30: listeners[0].routes[0].respond.headers.a b: found 'a b', expected a header name"),
+    ("{respond: {headers: {Content-Length: 5}}}", "4:30: listeners[0].routes[0].respond.headers.Content-Length: found 'Content-Length', expected another header: this one is set by Penstock itself"),
+    (r'{respond: {headers: {a: "b\r\nc: d"}}}', r"4:33: listeners[0].routes[0].respond.headers.a: found 'b\r\nc: d', expected a header value"),
+    ("{respond: {headers: {a: €}}}", "4:33: listeners[0].routes[0].respond.headers.a: found '€', expected a header value"),
+    ("{respond: {headers: [a]}}", "4:29: listeners[0].routes[0].respond.headers: found a list, expected a mapping"),
+    ("{respond: hello}", "4:19: listeners[0].routes[0].respond: found 'hello', expected a mapping with status, headers or body"),
+    ("{name: '', app: a:b}", "4:16: listeners[0].routes[0].name: found '', expected a name of 1 to 200 characters on one line"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), ROUTE_FAULTS, ids=[text for text, _ in ROUTE_FAULTS])
+def test_a_fault_of_a_route_is_told_likewise(faults: Faults, text: str, expected: str) -> None:
+    """
+    As above, two levels down.
+    """
+    (found,) = faults(f"{ROUTES}      - {text}\n")
+
+    assert found.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("workers: 1\n", "1:1: found no 'listeners', expected at least one, or APP on the command line"),
+        ("listeners: []\n", "1:12: listeners: found an empty list, expected at least one item"),
+        ("listeners: {}\n", "1:12: listeners: found a mapping, expected a list"),
+        ("listeners:\n", "1:11: listeners: found nothing, expected a list"),
+        ("listeners: [x]\n", "1:13: listeners[0]: found 'x', expected a mapping with name, bind"),
+        ("listeners: [{routes: [{app: a:b}]}]\n", "1:13: listeners[0]: found no 'bind', expected host:port"),
+        (
+            "listeners: [{bind: ':80'}]\n",
+            "1:13: listeners[0]: found no 'routes', expected a list under that key",
+        ),
+        ("listeners: [{bind: ':80', routes: []}]\n", "1:35: listeners[0].routes: found an empty list"),
+        ("- 1\n", "1:1: found a list, expected a mapping with name, workers"),
+        ("hello\n", "1:1: found 'hello', expected a mapping with name, workers"),
+        ("null\n", "1:1: found null, expected a mapping with name"),
+    ],
+)
+def test_a_file_without_its_main_parts_is_refused(faults: Faults, text: str, expected: str) -> None:
+    """
+    A file of another program, or one that was only begun.
+    """
+    (found,) = faults(text)
+
+    assert found.startswith(expected)
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_the_file(faults: Faults) -> None:
+    """
+    One run, one round of corrections.
+    """
+    found = faults(
+        "wrokers: 3\npin: 7\nlisteners:\n"
+        "  - {bind: x, routes: [{app: a}, {}]}\n"
+        "  - {bind: ':80', routes: [{app: 'a:b'}]}\n"
+        "  - {bind: ':80', routes: [{app: 'a:b', match: {methods: [GTE, PSOT]}}], limits: {body_bytes: x}}\n"
+        "log: {level: loud}\n"
+    )
+
+    assert [each.split(": ")[0] for each in found] == [
+        "1:1",
+        "2:6",
+        "4:12",
+        "4:30",
+        "4:34",
+        "6:12",
+        "6:59",
+        "6:64",
+        "6:95",
+        "7:14",
+    ]
+
+
+def test_a_file_of_another_kind_does_not_flood_the_terminal(load: Load) -> None:
+    """
+    Nobody reads the four-hundredth line.
+    """
+    with pytest.raises(Exception, match="and 350 more") as caught:
+        load("".join(f"key{number}: x\n" for number in range(400)))
+    assert len(str(caught.value).splitlines()) == 51
+
+
+def test_aliases_that_multiply_are_stopped(faults: Faults) -> None:
+    """
+    A billion laughs in twelve lines.
+    """
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    (found,) = faults("log: {config: {" + ", ".join(lines) + "}}\n" + LISTENERS)
+
+    assert "too many aliases" in found

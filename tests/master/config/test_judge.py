@@ -1,0 +1,192 @@
+"""Whether a configuration makes sense as a whole."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from penstock.master.config import Reading
+
+Load = Callable[..., Reading]
+Faults = Callable[..., list[str]]
+
+
+def listeners(*binds: str) -> str:
+    return "listeners:\n" + "".join(f"  - {{bind: '{bind}', routes: [{{app: 'a:b'}}]}}\n" for bind in binds)
+
+
+def routes(*matches: str) -> str:
+    lines = "".join(f"      - {{app: 'a:b', match: {match}}}\n" for match in matches)
+    return f"listeners:\n  - bind: :80\n    routes:\n{lines}"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("127.0.0.1:80", "127.0.0.1:80", "found '127.0.0.1:80', the address of listeners[0].bind"),
+        (":80", "0.0.0.0:80", "found '0.0.0.0:80', the address of listeners[0].bind"),
+        (":80", "127.0.0.1:80", "found '127.0.0.1:80', an address that overlaps that of listeners[0].bind"),
+        ("10.0.0.1:80", ":80", "found '0.0.0.0:80', an address that overlaps that of listeners[0].bind"),
+        ("[::]:80", "10.0.0.1:80", "found '10.0.0.1:80', an address that overlaps that of listeners[0].bind"),
+        ("[::1]:80", "[0::1]:80", "found '[::1]:80', the address of listeners[0].bind"),
+        ("unix:/x", "unix:/x", "found 'unix:/x', the address of listeners[0].bind"),
+        ("fd:3", "fd://3", "found 'fd:3', the address of listeners[0].bind"),
+    ],
+)
+def test_two_listeners_cannot_have_one_address(faults: Faults, first: str, second: str, told: str) -> None:
+    """
+    The kernel would say so later, with less to go by.
+    """
+    assert faults(listeners(first, second)) == [f"3:12: listeners[1].bind: {told}"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("127.0.0.1:80", "127.0.0.1:81"),
+        ("127.0.0.1:80", "127.0.0.2:80"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("0.0.0.0:80", "[::1]:80"),
+        ("unix:/x", "unix:/y"),
+        ("fd:3", "fd:4"),
+    ],
+)
+def test_addresses_that_only_look_alike_are_two(load: Load, first: str, second: str) -> None:
+    """
+    The invalid neighbour's valid neighbour.
+    """
+    assert len(load(listeners(first, second)).config.listeners) == 2
+
+
+def test_the_names_of_listeners_and_routes_are_unique(faults: Faults) -> None:
+    """
+    Two things with one name are one line in the metrics.
+    """
+    text = (
+        "listeners:\n"
+        "  - {name: a, bind: ':80', routes: [{name: r, app: 'a:b'}, {name: r, app: 'a:b'}]}\n"
+        "  - {name: a, bind: ':81', routes: [{name: r, app: 'a:b'}]}\n"
+    )
+
+    assert faults(text) == [
+        "2:67: listeners[0].routes[1].name: found 'r', the name of route listeners[0].routes[0]",
+        "3:12: listeners[1].name: found 'a', the name of listener listeners[0]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("{}", "{path: /x}"),
+        ("{path: /}", "{}"),
+        ("{path: /a/}", "{path: /a/b}"),
+        ("{path: /a/}", "{path: /a/b/}"),
+        ("{path: /a}", "{path: /a}"),
+        ("{path: ~^/a}", "{path: ~^/a, methods: [GET]}"),
+        ("{}", "{path: ~^/a}"),
+        ("{path: /}", "{host: h}"),
+        ("{host: h}", "{host: H, path: /x}"),
+        ("{methods: [GET, POST]}", "{methods: [GET]}"),
+    ],
+)
+def test_a_route_that_can_never_match_is_warned_about(load: Load, earlier: str, later: str) -> None:
+    """
+    Not an error: a file may be half way through a change. But somebody should know.
+    """
+    (warning,) = load(routes(earlier, later)).warnings
+
+    assert warning.endswith(
+        "/p.yaml:5:9: listeners[0].routes[1]: never matches, "
+        "because listeners[0].routes[0] takes all of its requests"
+    )
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("{path: /a/}", "{path: /a}"),
+        ("{path: /a}", "{path: /a/}"),
+        ("{path: /a}", "{path: /ab}"),
+        ("{host: h}", "{}"),
+        ("{host: h}", "{host: g}"),
+        ("{methods: [GET]}", "{}"),
+        ("{methods: [GET]}", "{methods: [GET, POST]}"),
+        ("{path: ~^/}", "{path: /x}"),
+        ("{path: /a/}", "{path: ~^/a/}"),
+    ],
+)
+def test_a_route_that_may_match_is_not(load: Load, earlier: str, later: str) -> None:
+    """
+    A warning that is wrong once is never read again.
+    """
+    assert load(routes(earlier, later)).warnings == ()
+
+
+def tls(cert: str, key: str) -> str:
+    certificate = f"{{cert: {cert}, key: {key}}}"
+    return (
+        "listeners:\n  - bind: :80\n    routes: [{app: 'a:b'}]\n"
+        f"    tls:\n      certificates: [{certificate}]\n"
+    )
+
+
+def test_a_certificate_that_can_be_served_passes(load: Load, pem: dict[str, str]) -> None:
+    """
+    The chain and its key, also when both are in one file.
+    """
+    both = Path(pem["cert"]).with_name("both.pem")
+    both.write_text(Path(pem["cert"]).read_text() + Path(pem["key"]).read_text())
+
+    for cert, key in ((pem["cert"], pem["key"]), (str(both), str(both))):
+        (certificate,) = load(tls(cert, key)).config.listeners[0].tls.certificates  # type: ignore[union-attr]
+        assert (certificate.cert, certificate.key) == (cert, key)
+
+
+@pytest.mark.parametrize(
+    ("pair", "place", "told"),
+    [
+        ("cert missing", "key", "expected a PEM file: no such file"),
+        ("missing key", "cert", "expected a PEM file: no such file"),
+        (". key", "cert", "expected a PEM file: it is not a regular file"),
+        ("text key", "cert", "expected a certificate in PEM"),
+        ("empty key", "cert", "expected a certificate in PEM"),
+        ("key key", "cert", "expected a certificate in PEM"),
+        ("cert text", "key", "expected a private key in PEM"),
+        ("cert cert", "key", "expected a private key in PEM"),
+        ("cert other", "key", "which is not the key of the certificate"),
+        ("cert locked", "key", "expected a private key without a passphrase"),
+    ],
+)
+def test_a_certificate_that_cannot_be_served_is_told_at_its_line(
+    faults: Faults, pem: dict[str, str], pair: str, place: str, told: str
+) -> None:
+    """
+    Before anything binds, and without asking for a passphrase on the terminal.
+    """
+    directory = Path(pem["cert"]).parent
+    (directory / "text.pem").write_text("hello\n")
+    (directory / "empty.pem").write_text("")
+    paths = (
+        pem
+        | {name: str(directory / f"{name}.pem") for name in ("missing", "text", "empty")}
+        | {".": str(directory)}
+    )
+
+    cert, key = pair.split()
+    (found,) = faults(tls(paths[cert], paths[key]))
+
+    assert found.startswith("5:")
+    assert f"listeners[0].tls.certificates[0].{place}: found" in found
+    assert told in found
+
+
+def test_a_key_that_may_not_be_read_is_told(faults: Faults, pem: dict[str, str], tmp_path: Path) -> None:
+    """
+    A symlink into nothing; permissions cannot be tried as root.
+    """
+    link = tmp_path / "link.pem"
+    link.symlink_to("/nonexistent/key.pem")
+
+    (found,) = faults(tls(pem["cert"], str(link)))
+
+    assert "no such file" in found
