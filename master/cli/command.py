@@ -15,10 +15,11 @@ import click
 import penstock as package
 from penstock.master.cli.check import check_invocation
 from penstock.master.cli.foreign import LATER_COMMANDS
-from penstock.master.cli.help import write_help
+from penstock.master.cli.help import write_help, write_options
 from penstock.master.cli.parameters import Command, first_word, given_invocation, invocation_parameters
 from penstock.master.cli.status import show_status
 from penstock.master.config import ConfigError
+from penstock.master.config.problems import nearest
 from penstock.master.config.schema import schema_text
 
 EXIT_USAGE = 2
@@ -43,15 +44,25 @@ class Penstock(Command):
         return super().main(words, prog_name=name, **extra)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the whole page, grouped."""
+        """Write the whole page."""
         write_help(formatter)
 
 
-def _run(**_: Any) -> NoReturn:
+class Check(Command):
+    """The command `penstock check`, which takes what `penstock` takes."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write every option in its group."""
+        write_options(formatter)
+
+
+def _penstock(**_: Any) -> NoReturn:
     context = click.get_current_context()
     app = context.params.get("app")
     if app in LATER_COMMANDS:
         raise click.UsageError(f"the command '{app}' is not supported yet", context)
+    if app is not None and ":" not in app and (hint := nearest(app, COMMANDS)):
+        raise click.UsageError(f"there is no command {app!r}; {hint}", context)
     invocation = given_invocation(context)
     # A hot restart starts from this environment again, and not from what a file put into it.
     environ = dict(os.environ)
@@ -95,7 +106,7 @@ def _command(
 
 
 HELP = {
-    "run": "Serve APP, or what the configuration file says.",
+    "penstock": "Serve APP, or what the configuration file says.",
     "check": "Validate the configuration, import the apps, bind nothing.",
     "schema": "Print the JSON Schema of the configuration file.",
     "status": "Show the processes and listeners of a running server.",
@@ -103,10 +114,10 @@ HELP = {
 
 VERSION = click.version_option(package.__version__, message="%(prog)s %(version)s")
 
-penstock = VERSION(_command(_run, *invocation_parameters(), cls=Penstock))
+penstock = VERSION(_command(_penstock, *invocation_parameters(), cls=Penstock))
 
 COMMANDS: dict[str, Command] = {
-    "check": _command(_check, *invocation_parameters()),
+    "check": VERSION(_command(_check, *invocation_parameters(), cls=Check)),
     "schema": _command(_schema),
     "status": _command(
         _status,

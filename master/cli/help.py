@@ -23,6 +23,17 @@ def write_help(formatter: click.HelpFormatter) -> None:
         )
     with formatter.section("Commands"):
         formatter.write_dl([(f"penstock {words}", told) for words, told in COMMANDS])
+    write_options(formatter)
+    formatter.write_paragraph()
+    formatter.write_text(
+        "Every option has a variable: --workers is also PENSTOCK_WORKERS. WEB_CONCURRENCY and PORT are "
+        "honoured. The command line wins over PENSTOCK_*, these over WEB_CONCURRENCY and PORT, and those "
+        "over the file."
+    )
+
+
+def write_options(formatter: click.HelpFormatter) -> None:
+    """Write every option in its group."""
     groups: dict[str, list[Option]] = {}
     for option in OPTIONS:
         groups.setdefault(option.group, []).append(option)
@@ -31,12 +42,6 @@ def write_help(formatter: click.HelpFormatter) -> None:
             formatter.write_dl([(_flags(option), option.help) for option in options])
     with formatter.section("Other"):
         formatter.write_dl([("--version", "Print the version."), ("--help, -h", "Print this page.")])
-    formatter.write_paragraph()
-    formatter.write_text(
-        "Every option has a variable: --workers is also PENSTOCK_WORKERS. WEB_CONCURRENCY and PORT are "
-        "honoured. The command line wins over PENSTOCK_*, these over WEB_CONCURRENCY and PORT, and those "
-        "over the file."
-    )
 
 
 def _flags(option: Option) -> str:

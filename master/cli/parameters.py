@@ -54,7 +54,7 @@ class Command(click.Command):
                 flag
                 for each in self.params
                 if isinstance(each, click.Option) and not each.hidden
-                for flag in each.opts
+                for flag in (*each.opts, *each.secondary_opts)
             ]
             raise click.UsageError(_unknown(error.option_name, known), ctx) from None
 
