@@ -15,8 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from penstock.master.admin.app import AdminApp
 from penstock.shm.histogram import WORD_COUNT
-from penstock.worker.http.site import AppHandler
+from penstock.worker.asgi.lifespan import Lifespan
+from penstock.worker.http.site import HostedApp
 from penstock.worker.http.site import Site as HttpSite
+from penstock.worker.logs import LOG
 from penstock.worker.shards import LentShards
 from penstock.worker.spec import (
     AppAction,
@@ -61,7 +63,7 @@ def served(app: AdminApp) -> Iterator[str]:
         loop = asyncio.get_running_loop()
         http_site = HttpSite(
             listener_spec(),
-            handlers={ACTION: AppHandler(app)},
+            apps={ACTION: HostedApp(app, Lifespan(app, "off", LOG))},
             cells=memoryview(bytearray(8 * (9 + WORD_COUNT))).cast("Q"),
             loop=loop,
         )
@@ -75,7 +77,7 @@ def served(app: AdminApp) -> Iterator[str]:
         shards.release_all()
         http_site.begin_drain(0.0)
         async with asyncio.timeout(10.0):
-            await http_site.emptied.wait()
+            await http_site.wait_empty()
 
     def run() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
