@@ -25,7 +25,6 @@ from penstock.worker.spec import (
     RespondAction,
     RouteCells,
     RouteSpec,
-    TlsSpec,
     WorkerSpec,
 )
 
@@ -87,7 +86,6 @@ def _listener_spec(listener: Listener, series: SeriesTable) -> ListenerSpec:
         address=str(listener.address),
         protocol=listener.protocol,
         backlog=listener.backlog,
-        tls=_tls_spec(listener.tls),
         limits=LimitsSpec(
             header_bytes=limits.header_bytes,
             header_count=limits.header_count,
@@ -140,15 +138,7 @@ def _listener_cells(listener: str, series: SeriesTable) -> ListenerCells:
     )
 
 
-def _tls_spec(tls: Tls | None) -> TlsSpec | None:
-    if tls is None:
-        return None
-    return TlsSpec(
-        certificates=tuple((pair.cert, pair.key) for pair in tls.certificates), min_version=tls.min_version
-    )
-
-
-def tls_contexts(spec: WorkerSpec) -> dict[str, ssl.SSLContext]:
+def tls_contexts(config: Config) -> dict[str, ssl.SSLContext]:
     """
     Open the certificates of every listener, by the listener's name.
 
@@ -156,13 +146,15 @@ def tls_contexts(spec: WorkerSpec) -> dict[str, ssl.SSLContext]:
     keys, and with one context they share session tickets. Raises OSError,
     ssl.SSLError; the config was judged, so only a file that changed since does.
     """
-    return {listener.name: _context(listener.tls) for listener in spec.listeners if listener.tls is not None}
+    return {
+        listener.name: _context(listener.tls) for listener in config.listeners if listener.tls is not None
+    }
 
 
-def _context(tls: TlsSpec) -> ssl.SSLContext:
+def _context(tls: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if tls.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    for certificate, key in tls.certificates:
-        context.load_cert_chain(certificate, key)
+    for pair in tls.certificates:
+        context.load_cert_chain(pair.cert, pair.key)
     return context

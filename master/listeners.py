@@ -156,8 +156,10 @@ def _open_unix(
 ) -> socket.socket:
     remove_stale_socket(address)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    is_bound = False
     try:
         sock.bind(address.path)
+        is_bound = True
         if mode is not None:
             Path(address.path).chmod(mode)
         uid, gid = owner
@@ -166,6 +168,8 @@ def _open_unix(
         sock.listen(backlog)
     except OSError:
         sock.close()
+        if is_bound:
+            Path(address.path).unlink(missing_ok=True)
         raise
     return sock
 
@@ -191,26 +195,37 @@ def is_socket_alive(address: UnixBind) -> bool:
         probe.setblocking(False)
         try:
             probe.connect(address.path)
-        except BlockingIOError:
-            return True  # Its queue is full: very much alive.
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError, NotADirectoryError):
             return False
+        except OSError:
+            # Its queue is full, it is of another type, or not for us: somebody's in any case.
+            return True
     return True
 
 
 def _open_inherited(address: FdBind, backlog: int) -> socket.socket:
+    start = f"cannot listen on {address}: "
     try:
-        sock = socket.socket(fileno=os.dup(address.fd))
+        fd = os.dup(address.fd)
     except OSError as error:
-        if error.errno == errno.EBADF:
-            raise ListenError(f"cannot listen on {address}: descriptor {address.fd} is not open") from error
-        raise ListenError(f"cannot listen on {address}: descriptor {address.fd} is not a socket") from error
-    if sock.type != socket.SOCK_STREAM:
+        raise ListenError(f"{start}descriptor {address.fd} is not open") from error
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError as error:
+        os.close(fd)
+        raise ListenError(f"{start}descriptor {address.fd} is not a socket") from error
+    try:
+        if sock.type != socket.SOCK_STREAM:
+            raise ListenError(f"{start}it is not a stream socket")
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            sock.listen(backlog)
+        sock.setblocking(False)
+    except OSError as error:
         sock.close()
-        raise ListenError(f"cannot listen on {address}: it is not a stream socket")
-    sock.setblocking(False)
-    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        sock.listen(backlog)
+        raise ListenError(f"{start}it cannot listen: {error.strerror}") from error
+    except ListenError:
+        sock.close()
+        raise
     return sock
 
 
@@ -255,11 +270,24 @@ def _owner_of(address: Bind) -> str:
     if not isinstance(address, TcpBind):
         return ""
     try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.status != psutil.CONN_LISTEN or not connection.laddr or not connection.pid:
-                continue
-            if connection.laddr.port == address.port:
-                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+        found = (
+            each for each in psutil.net_connections("tcp") if each.pid and _is_listening(each, address.port)
+        )
+        holder = next(found, None)
+        if holder is None:
+            return ""
+        owner = psutil.Process(holder.pid)
+        # A server's children hold its sockets too; whom to speak to is their parent.
+        while (parent := owner.parent()) and any(
+            _is_listening(each, address.port) for each in parent.net_connections("tcp")
+        ):
+            owner = parent
+        return f" by {owner.name()} (pid {owner.pid})"
     except (psutil.Error, OSError):
-        pass
-    return ""
+        return ""
+
+
+def _is_listening(connection: Any, port: int) -> bool:
+    return bool(
+        connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+    )

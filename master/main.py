@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from penstock.master.admin_keeper import AdminKeeper
 from penstock.master.banner import banner
 from penstock.master.blueprint import account_of
-from penstock.master.config.bind import TcpBind
-from penstock.master.config.control_socket import control_path, instance_name
+from penstock.master.config.control_socket import control_path
 from penstock.master.config.invocation import Invocation
 from penstock.master.config.model import Config
 from penstock.master.cores import usable_cores
@@ -32,7 +31,7 @@ from penstock.master.holdings import (
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import ListenError
-from penstock.master.planner import PlanError, Planner, load_config, worker_count_of
+from penstock.master.planner import PlanError, Planner, first_port, load_config, worker_count_of
 from penstock.master.preflight import preflight
 from penstock.master.signals import SignalInbox
 from penstock.master.succession import (
@@ -105,11 +104,11 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
     try:
         if config.pidfile is not None:
             holdings.pidfile = open_pidfile(config.pidfile)
-        planner = Planner(invocation, config, instance_name(config))
+        planner = Planner(invocation, config, config.name or "")
         generation = planner.plan(config, holdings, 1)
-        port = _first_port(holdings)
         holdings.control = open_control(
-            control_path(config, os.getuid(), environ, port=port), is_asked_for=config.control is not None
+            control_path(config, os.getuid(), environ, port=first_port(holdings.listeners.values())),
+            is_asked_for=config.control is not None,
         )
         holdings.admin = open_admin(config)
     except PlanError as error:
@@ -228,11 +227,3 @@ def _start_logging(config: Config) -> None:
         set_up_logging(spec, open_log_file(config.log.path) if config.log.path else None)
     except (OSError, ValueError) as error:
         raise StartError(f"log: {error}", EXIT_CONFIG) from error
-
-
-def _first_port(holdings: Holdings) -> int | None:
-    """Tell the port that the first TCP listener got, which with port 0 only the kernel knows."""
-    for listener in holdings.listeners.values():
-        if isinstance(listener.address, TcpBind):
-            return int(listener.shards[0].getsockname()[1])
-    return None

@@ -7,15 +7,18 @@ one error that says all. A plan that fails leaves everything as it was.
 
 import os
 import ssl
+from collections.abc import Iterable
 
 from penstock.master.blueprint import account_of, build_spec, tls_contexts
+from penstock.master.config.bind import TcpBind
+from penstock.master.config.control_socket import instance_name
 from penstock.master.config.invocation import Invocation
 from penstock.master.config.model import Config
 from penstock.master.config.problems import ConfigError
 from penstock.master.cores import Cores, usable_cores
 from penstock.master.generation import Generation
 from penstock.master.holdings import Holdings, reconcile_listeners, shard_count_of
-from penstock.master.listeners import ListenError
+from penstock.master.listeners import Listener, ListenError
 from penstock.shm.series import SeriesFull
 
 
@@ -30,10 +33,10 @@ class PlanError(Exception):
 class Planner:
     """Makes generations from one invocation."""
 
-    def __init__(self, invocation: Invocation, config: Config, name: str) -> None:
+    def __init__(self, invocation: Invocation, config: Config, name: str = "") -> None:
         self._invocation = invocation
         self.config = config
-        self.name = name
+        self.name = name  # Chosen by the first plan if it is not known yet, and then kept.
 
     def reload(self, holdings: Holdings, number: int) -> Generation:
         """
@@ -67,23 +70,28 @@ class Planner:
     def plan(self, config: Config, holdings: Holdings, number: int) -> Generation:
         """Open what the config adds and work out what the workers are told. Raises PlanError."""
         cores = usable_cores()
+        held = set(holdings.listeners)
         try:
             account = account_of(config)
-            spec = build_spec(
-                config, holdings.segment.series, name=self.name, generation=number, account=account
-            )
-            contexts = tls_contexts(spec)
+            contexts = tls_contexts(config)
             wanted = reconcile_listeners(
                 holdings.listeners, config, shard_count_of(worker_count_of(config, cores)), account
             )
         except KeyError as error:
             raise PlanError(str(error.args[0]), is_config=True) from error
-        except SeriesFull as error:
-            raise PlanError(f"too many routes to count: {error}", is_config=True) from error
         except (OSError, ssl.SSLError) as error:
             raise PlanError(f"certificate: {error}", is_config=True) from error
         except ListenError as error:
             raise PlanError(str(error), is_config=False) from error
+        self.name = self.name or instance_name(config, first_port(wanted.values()))
+        try:
+            spec = build_spec(
+                config, holdings.segment.series, name=self.name, generation=number, account=account
+            )
+        except SeriesFull as error:
+            for key in wanted.keys() - held:
+                wanted[key].close()
+            raise PlanError(f"too many routes to count: {error}", is_config=True) from error
         holdings.listeners |= wanted
         return Generation(
             number=number,
@@ -113,3 +121,11 @@ def worker_count_of(config: Config, cores: Cores) -> int:
 def is_pinned(config: Config, cores: Cores) -> bool:
     """Whether workers are bound to cores; under a fractional quota the scheduler knows better."""
     return config.pin if config.pin is not None else not cores.is_fractional
+
+
+def first_port(listeners: Iterable[Listener]) -> int | None:
+    """Tell the port that the first TCP listener got, which with port 0 only the kernel knows."""
+    for listener in listeners:
+        if isinstance(listener.address, TcpBind):
+            return int(listener.shards[0].getsockname()[1])
+    return None

@@ -83,18 +83,6 @@ class LimitsSpec(msgspec.Struct, frozen=True, kw_only=True):
     send_timeout_s: float = 60.0  # a client that takes no byte of the response
 
 
-class TlsSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The certificates of a listener, as pairs of paths (certificate chain, key).
-
-    The master opens them, before the fork: workers have dropped the privilege
-    to read keys, and contexts built before the fork share session tickets.
-    """
-
-    certificates: tuple[tuple[str, str], ...]
-    min_version: Literal["1.2", "1.3"] = "1.2"
-
-
 class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One address that the worker serves, through the shards it is lent."""
 
@@ -102,7 +90,6 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     address: str  # as configured, and what makes it the same after a reload: "[::]:80", "unix:/run/x.sock"
     protocol: Literal["http"] = "http"
     backlog: int = 2048
-    tls: TlsSpec | None = None
     limits: LimitsSpec
     routes: tuple[RouteSpec, ...]
     # What requests that no route takes are counted under.

@@ -8,6 +8,7 @@ numbers does not change them. It forks nothing and decides nothing.
 
 import asyncio
 import os
+import signal
 import time
 from dataclasses import dataclass
 
@@ -119,6 +120,8 @@ class AdminProcess:
             )
             self._sites.append(site)
             self._shards[name] = LentShards(site.connect, backlog=BACKLOG, tls=None)
+        # A TERM to the whole group is the master's to answer; the numbers are of use until the end.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self._beat()
         self._link.send(Ready())
         order = await self._drain_order

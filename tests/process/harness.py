@@ -87,6 +87,7 @@ class Server:
             return re.search(r"listening on (\S+)", self.output())
 
         match = wait_for(found, "the banner")
+        assert match is not None
         port = re.search(r":(\d+)", match[1])
         self.port = int(port[1]) if port else 0
         admin = re.search(r"/status +http://[^ ]*:(\d+)", self.output())
