@@ -1,0 +1,165 @@
+"""What one image writes the next one reads, or refuses in words."""
+
+import os
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.master.handover import (
+    HANDOVER_VERSION,
+    Handover,
+    HandoverError,
+    HeldAdmin,
+    HeldGeneration,
+    HeldListener,
+    HeldShard,
+    HeldWorker,
+    read_handover,
+    write_handover,
+)
+
+WORKER = HeldWorker(
+    pid=100,
+    slot=0,
+    generation=3,
+    row=2,
+    core=None,
+    state="ready",
+    since_s=12.5,
+    spawned_s=12.25,
+    is_killed=False,
+    channel_fd=20,
+)
+WEB = HeldListener(name="web", address="[::]:8080", backlog=2048, fds=(7, 8))
+FULL = Handover(
+    name="8080",
+    started_at_s=1_700_000_000.25,
+    last_generation=3,
+    slot_count=2,
+    configured_workers="auto",
+    master_row=0,
+    segment_fd=4,
+    lifeline_fds=(5, 6),
+    listeners=(WEB,),
+    control=HeldListener(name="control", address="unix:/run/x", backlog=128, fds=(9,)),
+    admin_listener=HeldListener(name="admin", address="127.0.0.1:9180", backlog=128, fds=(10,)),
+    pidfile=("/run/x.pid", 11),
+    workers=(
+        WORKER,
+        msgspec.structs.replace(WORKER, pid=101, slot=1, core=1, state="draining", channel_fd=21),
+    ),
+    admins=(HeldAdmin(pid=200, row=9, channel_fd=22),),
+    generations=(HeldGeneration(number=3, addresses=("[::]:8080",), drain_timeout_s=30.0),),
+    shards=(HeldShard(address="[::]:8080", index=0, pids=(100, 101)),),
+    worker_restarts={"crash": 2},
+    reload_failures=1,
+)
+BARE = msgspec.structs.replace(
+    FULL,
+    admin_listener=None,
+    pidfile=None,
+    workers=(),
+    admins=(),
+    generations=(),
+    shards=(),
+    configured_workers=2,
+)
+
+
+def memfd(text: bytes) -> int:
+    fd = os.memfd_create("test")
+    os.write(fd, text)
+    return fd
+
+
+@pytest.mark.parametrize("handover", [FULL, BARE])
+def test_what_is_written_is_read(handover: Handover) -> None:
+    """Times too, to the last bit: deadlines go on through a hot restart."""
+    assert read_handover(write_handover(handover)) == handover
+
+
+def test_the_descriptor_is_closed_once_read_and_not_inherited_by_accident() -> None:
+    fd = write_handover(FULL)
+    assert not os.get_inheritable(fd)
+    read_handover(fd)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
+def test_every_descriptor_is_named_once() -> None:
+    """One that were forgotten here would be closed by execve, and with it a queue or a worker's ear."""
+    assert sorted(FULL.descriptors()) == [4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 22]
+    assert sorted(BARE.descriptors()) == [4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("version", [0, HANDOVER_VERSION + 1, -1])
+def test_another_version_is_refused(version: int) -> None:
+    fd = write_handover(msgspec.structs.replace(FULL, version=version))
+    with pytest.raises(HandoverError, match=f"hand-over of version {version}, expected {HANDOVER_VERSION}"):
+        read_handover(fd)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"version": 1',
+        b"\0" * 64,
+        b"\xff\xfe",
+    ],
+)
+def test_rubbish_is_refused(text: bytes) -> None:
+    with pytest.raises(HandoverError, match="unreadable hand-over"):
+        read_handover(memfd(text))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("segment_fd", "4"),
+        ("lifeline_fds", [5]),
+        ("workers", [{"pid": 1}]),
+        ("configured_workers", "many"),
+        ("control", None),
+        ("pidfile", ["/run/x.pid"]),
+    ],
+)
+def test_a_value_of_another_shape_is_refused_and_named(key: str, value: object) -> None:
+    fields: dict[str, Any] = msgspec.to_builtins(FULL)
+    with pytest.raises(HandoverError, match=key):
+        read_handover(memfd(msgspec.json.encode(fields | {key: value})))
+
+
+def test_a_key_that_a_later_version_added_is_no_obstacle() -> None:
+    """Going back to the release before is a hot restart too."""
+    fields: dict[str, Any] = msgspec.to_builtins(FULL)
+    assert read_handover(memfd(msgspec.json.encode(fields | {"mood": "good"}))) == FULL
+
+
+def test_a_descriptor_that_is_not_open_is_refused() -> None:
+    with pytest.raises(HandoverError, match="Bad file descriptor"):
+        read_handover(1_000_000)
+
+
+def test_a_descriptor_that_holds_no_file_is_refused() -> None:
+    """The variable that names it was left over in somebody's environment."""
+    read_fd, write_fd = os.pipe()
+    os.close(write_fd)
+    with pytest.raises(HandoverError, match="unreadable hand-over"):
+        read_handover(read_fd)
+
+
+@given(at=st.integers(0, 10_000), byte=st.integers(0, 127))
+def test_a_damaged_text_is_read_or_refused_and_nothing_else(at: int, byte: int) -> None:
+    text = bytearray(msgspec.json.encode(FULL))
+    text[at % len(text)] = byte
+    try:
+        read_handover(memfd(bytes(text)))
+    except HandoverError:
+        pass
