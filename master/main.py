@@ -148,7 +148,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover: Handov
         planner = Planner(invocation, config, handover.name)
         generations[number] = planner.plan(config, holdings, number)
         fleet = Fleet(
-            slot_count=_slot_count(handover, config),
+            slot_count=min(_slot_count(handover, config), holdings.worker_count_max),
             generation=number,
             is_rolling=True,
             has_served=True,

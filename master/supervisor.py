@@ -6,7 +6,6 @@ asks `next_step` what to do, and does it. It never waits for a child without a
 deadline, and parses no client byte.
 """
 
-import os
 import random
 import selectors
 import signal
@@ -17,7 +16,6 @@ from dataclasses import dataclass, replace
 from penstock.master.admin.status import FleetStatus
 from penstock.master.admin_keeper import AdminKeeper
 from penstock.master.backoff import after_death
-from penstock.master.cores import usable_cores
 from penstock.master.crew import Crew, Exit, kill, reap
 from penstock.master.fleet import Event, Fleet, State, Worker
 from penstock.master.generation import Generation
@@ -26,6 +24,8 @@ from penstock.master.holdings import Holdings
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import Listener
+from penstock.master.nursery import Nursery
+from penstock.master.obituary import Meaning, is_roll_hopeless, judge_death
 from penstock.master.planner import PlanError, Planner
 from penstock.master.rollout import (
     Drain,
@@ -40,14 +40,10 @@ from penstock.master.rollout import (
 from penstock.master.signals import SignalInbox
 from penstock.master.succession import describe
 from penstock.master.upgrade import Upgrade
-from penstock.shm.row import Kind
 from penstock.shm.row import State as RowState
+from penstock.shm.segment import RowsFull
 from penstock.worker import messages
-from penstock.worker.channel import Channel
-from penstock.worker.child import process_started
-from penstock.worker.identity import Identity
 from penstock.worker.logs import LOG, open_log_file, swap_log_file
-from penstock.worker.process import Assignment, run_worker
 
 EXIT_DONE = 0
 EXIT_NOT_STARTED = 3
@@ -86,6 +82,7 @@ class Supervisor:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._fleet = parts.fleet
+        self._nursery = Nursery(parts.crew, parts.holdings)
         self._generations = parts.generations
         self._last_generation = max(parts.generations)
         self._drain_reasons: dict[int, str] = {}  # by pid, counted when the worker is gone
@@ -182,54 +179,20 @@ class Supervisor:
                 kill(pid, signal.SIGKILL)
 
     def _spawn(self, slot: int, now_s: float) -> None:
-        parts = self._parts
-        generation = self._generations[self._fleet.generation]
-        assert generation.spec is not None
-        spec = generation.spec
-        core = usable_cores().core_of(slot) if generation.is_pinned else None
-        row = parts.holdings.segment.claim(
-            kind=Kind.WORKER, generation=generation.number, slot=slot, core=core, now_ns=time.monotonic_ns()
-        )
-        master_pid = os.getpid()
-        identity = Identity(
-            slot=slot,
-            core=core,
-            generation=generation.number,
-            worker_count=self._fleet.slot_count,
-            admin_address=parts.holdings.admin.shown_address if parts.holdings.admin else None,
-            name=spec.name,
-            master_pid=master_pid,
-        )
-
-        def live(channel: Channel) -> int:
-            return run_worker(
-                Assignment(
-                    spec=spec,
-                    identity=identity,
-                    master_pid=master_pid,
-                    segment=parts.holdings.segment,
-                    row_index=row.index,
-                    channel=channel,
-                    lifeline_fd=parts.holdings.lifeline[0],
-                    groups=generation.groups,
-                    tls_contexts=generation.tls_contexts,
-                )
+        try:
+            worker = self._nursery.spawn(
+                self._generations[self._fleet.generation],
+                slot,
+                worker_count=self._fleet.slot_count,
+                now_s=now_s,
+                let_go=self._let_go,
             )
-
-        pid = parts.crew.fork(self._let_go, live)
-        row.set_process(pid, process_started(pid))
-        worker = Worker(
-            pid=pid,
-            slot=slot,
-            generation=generation.number,
-            row=row.index,
-            core=core,
-            state=State.STARTING,
-            since_s=now_s,
-            spawned_s=now_s,
-        )
+        except (RowsFull, OSError) as error:
+            LOG.error("slot %d: cannot start a worker now: %s", slot, error)
+            self._back_off(slot, 0.0, now_s)
+            return
         self._fleet = replace(self._fleet, workers=(*self._fleet.workers, worker))
-        LOG.debug("worker %d (slot %d): started, generation %d", pid, slot, generation.number)
+        LOG.debug("worker %d (slot %d): started, generation %d", worker.pid, slot, worker.generation)
 
     def _drain(self, pid: int, reason: str, now_s: float) -> None:
         self._drain_reasons[pid] = reason
@@ -303,23 +266,22 @@ class Supervisor:
 
     def _on_worker_exit(self, worker: Worker, exit: Exit, now_s: float) -> None:
         self._is_changed = True
+        reason = self._drain_reasons.pop(worker.pid, None)
+        obituary = judge_death(self._fleet, worker, reason=reason, status=exit.status)
         self._fleet = self._fleet.without(worker.pid)
         self._parts.lender.forget(worker.pid)
         self._parts.holdings.segment.row(worker.row).release()
         failed = self._boot_failures.pop(worker.pid, None)
-        reason = self._drain_reasons.pop(worker.pid, None)
-        if reason in ("stop", "scale") or self._fleet.is_stopping:
-            LOG.debug("worker %d (slot %d): %s", worker.pid, worker.slot, exit)
-            return
-        if worker.state is State.STARTING and reason != "roll":
-            self._on_boot_failure(worker, exit, failed, now_s)
-        elif worker.state is State.READY:
-            LOG.error("worker %d (slot %d): %s", worker.pid, worker.slot, exit)
-            self._parts.ledger.count_restart("crash" if exit.status else "exit")
-            self._back_off(worker, now_s)
-        elif reason is not None:
-            LOG.info("worker %d (slot %d): %s after a drain (%s)", worker.pid, worker.slot, exit, reason)
-            self._parts.ledger.count_restart("roll" if reason == "roll" else "timeout")
+        if obituary.restart_reason is not None and self._fleet.has_served:
+            self._parts.ledger.count_restart(obituary.restart_reason)
+        match obituary.meaning:
+            case Meaning.BOOT_FAILURE:
+                self._on_boot_failure(worker, exit, failed, now_s)
+            case Meaning.CRASH:
+                LOG.error("worker %d (slot %d): %s", worker.pid, worker.slot, exit)
+                self._back_off(worker.slot, now_s - worker.since_s, now_s)
+            case _:
+                LOG.info("worker %d (slot %d): %s (%s)", worker.pid, worker.slot, exit, reason or "stop")
 
     def _on_boot_failure(
         self, worker: Worker, exit: Exit, failed: messages.Failed | None, now_s: float
@@ -333,12 +295,8 @@ class Supervisor:
             self._exit_status = EXIT_NOT_STARTED
             self._fleet = replace(self._fleet, is_stopping=True)
             return
-        self._parts.ledger.count_restart("boot_failure")
-        self._back_off(worker, now_s)
-        served = any(
-            other.generation == self._fleet.generation for other in self._fleet.in_state(State.READY)
-        )
-        if self._fleet.is_rolling and not served:
+        self._back_off(worker.slot, 0.0, now_s)
+        if is_roll_hopeless(self._fleet):
             self._fail_roll(f"generation {self._fleet.generation} could not start: {what}")
 
     def _fail_roll(self, why: str) -> None:
@@ -347,15 +305,12 @@ class Supervisor:
         self._parts.ledger.fail(why)
         LOG.error("roll abandoned; generation %d goes on serving", self._fleet.serving_generation)
 
-    def _back_off(self, worker: Worker, now_s: float) -> None:
+    def _back_off(self, slot: int, lived_s: float, now_s: float) -> None:
         backoff = after_death(
-            self._fleet.backoff.get(worker.slot),
-            lived_s=now_s - worker.since_s if worker.state is State.READY else 0.0,
-            now_s=now_s,
-            jitter=random.random(),
+            self._fleet.backoff.get(slot), lived_s=lived_s, now_s=now_s, jitter=random.random()
         )
-        slots = {slot: each for slot, each in self._fleet.backoff.items() if slot != worker.slot}
-        self._fleet = replace(self._fleet, backoff=slots | ({worker.slot: backoff} if backoff else {}))
+        slots = {other: each for other, each in self._fleet.backoff.items() if other != slot}
+        self._fleet = replace(self._fleet, backoff=slots | ({slot: backoff} if backoff else {}))
 
     # Signals.
 
@@ -413,7 +368,10 @@ class Supervisor:
             is_rolling=True,
             can_spawn=True,
             backoff={},
-            slot_count=self._parts.planner.slot_count_after(before, self._fleet.slot_count),
+            slot_count=min(
+                self._parts.planner.slot_count_after(before, self._fleet.slot_count),
+                self._parts.holdings.worker_count_max,
+            ),
             drain_timeout_s=generation.drain_timeout_s,
         )
 

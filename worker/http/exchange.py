@@ -309,6 +309,8 @@ class Exchange:
         else:
             parts += (b"content-length: ", digits, b"\r\n\r\n")
 
+        if not more_body:
+            self._count()
         size = len(body)
         if size <= JOIN_BYTES_MAX:
             parts.append(body)
@@ -340,14 +342,12 @@ class Exchange:
     def _continue(self, body: bytes, more_body: bool) -> None:
         """Write one more piece of a body."""
         size = len(body)
+        output = b""
         if self._status in NO_BODY or self.method == "HEAD":
-            size = 0
+            pass
         elif self._is_chunked:
-            if size:
-                end = b"" if more_body else b"0\r\n\r\n"
-                self._write(b"%x\r\n%b\r\n%b" % (size, body, end))
-            elif not more_body:
-                self._write(b"0\r\n\r\n")
+            end = b"" if more_body else b"0\r\n\r\n"
+            output = b"%x\r\n%b\r\n%b" % (size, body, end) if size else end
         else:
             if self._content_left is not None:
                 if size > self._content_left:
@@ -355,19 +355,17 @@ class Exchange:
                 self._content_left -= size
                 if self._content_left and not more_body:
                     raise RuntimeError("the response is shorter than its Content-Length")
-            if size:
-                self._write(body)
+            output = body
+        if not more_body:
+            self._count()
+        if output:
+            connection = self.connection
+            connection.site.sent_bytes += len(output)
+            connection.transport.write(output)
         if not more_body:
             self._finish()
 
-    def _write(self, data: bytes) -> None:
-        connection = self.connection
-        connection.site.sent_bytes += len(data)
-        connection.transport.write(data)
-
     def _finish(self) -> None:
-        self.phase = DONE
-        self._meter.count(self._status, perf_counter_ns() - self._started_ns)
         if self._receivers is not None:
             self._wake()
         self.connection.responded(self)
@@ -405,6 +403,11 @@ class Exchange:
             self.connection.abort()
 
     def _count(self) -> None:
+        """
+        Count the response, before its last bytes are written.
+
+        Whoever has got an answer and then looks at the numbers finds it counted.
+        """
         self.phase = DONE
         self._meter.count(self._status, perf_counter_ns() - self._started_ns)
 

@@ -1,0 +1,88 @@
+"""
+Brings workers into the world: a row, a channel, a fork, and what the child is told.
+
+When and on which slot is the supervisor's decision.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+from penstock.master.cores import usable_cores
+from penstock.master.crew import Crew
+from penstock.master.fleet import State, Worker
+from penstock.master.generation import Generation
+from penstock.master.holdings import Holdings
+from penstock.shm.row import Kind
+from penstock.worker.channel import Channel
+from penstock.worker.child import process_started
+from penstock.worker.identity import Identity
+from penstock.worker.process import Assignment, run_worker
+
+
+class Nursery:
+    """Forks workers of this master."""
+
+    def __init__(self, crew: Crew, holdings: Holdings) -> None:
+        self._crew = crew
+        self._holdings = holdings
+
+    def spawn(
+        self,
+        generation: Generation,
+        slot: int,
+        *,
+        worker_count: int,
+        now_s: float,
+        let_go: Callable[[], None],
+    ) -> Worker:
+        """
+        Fork a worker of a generation that this master can start. Raises RowsFull.
+
+        `let_go` closes, in the child, what is the master's alone.
+        """
+        spec = generation.spec
+        assert spec is not None, "an adopted generation cannot be started"
+        holdings = self._holdings
+        core = usable_cores().core_of(slot) if generation.is_pinned else None
+        row = holdings.segment.claim(
+            kind=Kind.WORKER, generation=generation.number, slot=slot, core=core, now_ns=time.monotonic_ns()
+        )
+        master_pid = os.getpid()
+        identity = Identity(
+            slot=slot,
+            core=core,
+            generation=generation.number,
+            worker_count=worker_count,
+            admin_address=holdings.admin.shown_address if holdings.admin else None,
+            name=spec.name,
+            master_pid=master_pid,
+        )
+
+        def live(channel: Channel) -> int:
+            return run_worker(
+                Assignment(
+                    spec=spec,
+                    identity=identity,
+                    master_pid=master_pid,
+                    segment=holdings.segment,
+                    row_index=row.index,
+                    channel=channel,
+                    lifeline_fd=holdings.lifeline[0],
+                    groups=generation.groups,
+                    tls_contexts=generation.tls_contexts,
+                )
+            )
+
+        pid = self._crew.fork(let_go, live)
+        row.set_process(pid, process_started(pid))
+        return Worker(
+            pid=pid,
+            slot=slot,
+            generation=generation.number,
+            row=row.index,
+            core=core,
+            state=State.STARTING,
+            since_s=now_s,
+            spawned_s=now_s,
+        )

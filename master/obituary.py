@@ -1,0 +1,57 @@
+"""
+What the end of a worker means.
+
+The same exit status is a success or a catastrophe by what the worker was doing
+and whether it was told to. Pure: the supervisor logs, counts and restarts.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from penstock.master.fleet import Fleet, State, Worker
+
+# Why we ended a worker that is not replaced.
+NOT_REPLACED = frozenset({"stop", "scale"})
+
+
+class Meaning(enum.Enum):
+    """What a death is."""
+
+    WANTED = "wanted"  # Told to go, and nobody comes in its place.
+    REPLACED = "replaced"  # Told to go; its successor serves.
+    SUPERSEDED = "superseded"  # Had not served yet when a later roll made it obsolete.
+    BOOT_FAILURE = "boot_failure"
+    CRASH = "crash"
+
+
+@dataclass(frozen=True)
+class Obituary:
+    """The meaning of a death and the label under which a replacement is counted, None for no replacement."""
+
+    meaning: Meaning
+    restart_reason: str | None = None
+
+
+def judge_death(fleet: Fleet, worker: Worker, *, reason: str | None, status: int) -> Obituary:
+    """
+    Say what it means that this worker ended.
+
+    `reason` is why it was drained or killed by us, None if it went by itself;
+    `status` is what waitpid told.
+    """
+    if reason in NOT_REPLACED or fleet.is_stopping:
+        return Obituary(Meaning.WANTED)
+    if worker.state is State.STARTING:
+        if reason == "roll":
+            return Obituary(Meaning.SUPERSEDED)
+        return Obituary(Meaning.BOOT_FAILURE, "boot_failure")
+    if worker.state is State.READY:
+        return Obituary(Meaning.CRASH, "crash" if status else "exit")
+    return Obituary(Meaning.REPLACED, "roll" if reason == "roll" else "timeout")
+
+
+def is_roll_hopeless(fleet: Fleet) -> bool:
+    """Whether a roll whose worker could not boot should be given up: nobody of it has ever served."""
+    return fleet.is_rolling and not any(
+        worker.generation == fleet.generation for worker in fleet.in_state(State.READY)
+    )
