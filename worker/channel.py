@@ -8,6 +8,7 @@ messages mean.
 """
 
 import array
+import errno
 import os
 import socket
 import struct
@@ -24,6 +25,7 @@ INLINE_BYTES_MAX = 64 * 1024
 
 _INLINE = b"I"
 _SPILLED = b"S"
+
 _LENGTH = struct.Struct("<Q")
 _RECEIVE_BYTES = 1 + INLINE_BYTES_MAX + 1024
 
@@ -102,10 +104,12 @@ class Channel:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         try:
             self._sock.sendmsg([datagram], ancillary, socket.MSG_NOSIGNAL)
-        except BlockingIOError:
-            return False
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ChannelClosed from error
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                return False
+            raise
         return True
 
     def receive(self) -> tuple[bytes, list[int]] | None:

@@ -1,0 +1,110 @@
+"""Every message arrives as it was sent, and what is none is refused in one way."""
+
+from typing import get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.worker.messages import (
+    MESSAGES_VERSION,
+    Adopt,
+    Drain,
+    Failed,
+    MessageError,
+    Ready,
+    Refresh,
+    Release,
+    Released,
+    ReopenLog,
+    Snapshot,
+    ToChild,
+    ToMaster,
+    decode_for_child,
+    decode_for_master,
+    encode,
+)
+
+TO_CHILD: list[ToChild] = [
+    Adopt("[::]:8080", (0, 5, 1023)),
+    Adopt("unix:/run/ä.sock", ()),
+    Release("127.0.0.1:80", (3,)),
+    Drain(2.5),
+    Drain(timeout_s=0.0, is_last=True, orphaned=("127.0.0.1:80", "fd:3")),
+    ReopenLog(),
+    Snapshot(b'{"workers": []}'),
+]
+TO_MASTER: list[ToMaster] = [
+    Ready(),
+    Failed("no module named shop"),
+    Failed("lifespan failed", detail="Traceback ...\n  ünïcödé\n"),
+    Released(),
+    Refresh(),
+]
+
+
+def test_no_kind_of_message_is_missing_here() -> None:
+    assert {type(message) for message in TO_CHILD} == set(get_args(ToChild))
+    assert {type(message) for message in TO_MASTER} == set(get_args(ToMaster))
+
+
+@pytest.mark.parametrize("message", TO_CHILD, ids=repr)
+def test_a_child_reads_what_the_master_wrote(message: ToChild) -> None:
+    assert decode_for_child(encode(message)) == message
+    with pytest.raises(MessageError):
+        decode_for_master(encode(message))
+
+
+@pytest.mark.parametrize("message", TO_MASTER, ids=repr)
+def test_the_master_reads_what_a_child_wrote(message: ToMaster) -> None:
+    assert decode_for_master(encode(message)) == message
+    with pytest.raises(MessageError):
+        decode_for_child(encode(message))
+
+
+@pytest.mark.parametrize("version", [0, MESSAGES_VERSION + 1, 255])
+def test_another_version_is_refused_by_its_number(version: int) -> None:
+    """Whatever follows may mean something else there."""
+    datagram = bytes([version]) + encode(Ready())[1:]
+    with pytest.raises(MessageError, match=f"a message of version {version:02x}, not {MESSAGES_VERSION}"):
+        decode_for_master(datagram)
+
+
+def test_an_empty_datagram_is_refused() -> None:
+    with pytest.raises(MessageError, match="of version none"):
+        decode_for_child(b"")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "unheard_of"},
+        {"listener": "a", "shards": [1]},
+        {"type": "adopt", "listener": "a"},
+        {"type": "adopt", "listener": "a", "shards": ["one"]},
+        {"type": "drain", "timeout_s": "soon"},
+        ["adopt", "a", [1]],
+        None,
+    ],
+    ids=repr,
+)
+def test_a_message_of_another_shape_is_refused(body: object) -> None:
+    with pytest.raises(MessageError, match="not a message"):
+        decode_for_child(bytes([MESSAGES_VERSION]) + msgspec.msgpack.encode(body))
+
+
+def test_a_field_that_a_later_release_added_is_no_obstacle() -> None:
+    """A hot restart keeps running workers of the release before."""
+    body = {"type": "drain", "timeout_s": 1.0, "mood": "good"}
+    assert decode_for_child(bytes([MESSAGES_VERSION]) + msgspec.msgpack.encode(body)) == Drain(1.0)
+
+
+@given(st.binary(max_size=200))
+def test_rubbish_is_refused_and_does_no_harm(rubbish: bytes) -> None:
+    for decode in (decode_for_child, decode_for_master):
+        for datagram in (rubbish, bytes([MESSAGES_VERSION]) + rubbish):
+            try:
+                decode(datagram)
+            except MessageError:
+                pass
