@@ -23,9 +23,12 @@ CHANNEL_OUTBOX_MAX = 1024
 # A datagram over about 212 KB gets EMSGSIZE at the default socket buffer size.
 INLINE_BYTES_MAX = 64 * 1024
 
+# What the kernel says when it has no room just now. The last: too many descriptors in flight,
+# which it counts for the user and bounds by RLIMIT_NOFILE, unless the user is root.
+_NO_ROOM = {errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS}
+
 _INLINE = b"I"
 _SPILLED = b"S"
-
 _LENGTH = struct.Struct("<Q")
 _RECEIVE_BYTES = 1 + INLINE_BYTES_MAX + 1024
 
