@@ -5,6 +5,7 @@ Knows the path of a socket and nothing of what is asked through it.
 """
 
 import http.client
+import os
 import socket
 import stat
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ def ask(path: Path, target: str) -> bytes:
         connection.request("GET", target)
         response = connection.getresponse()
         body = response.read(ANSWER_BYTES_MAX + 1)
+        # With a size to read at most, http.client takes a short body for a whole one.
+        is_whole = len(body) > ANSWER_BYTES_MAX or not response.length
     except TimeoutError:
         raise ControlError(f"{path}: no answer within {TIMEOUT_S:g} seconds") from None
     except FileNotFoundError:
@@ -50,6 +53,8 @@ def ask(path: Path, target: str) -> bytes:
         ) from None
     finally:
         connection.close()
+    if not is_whole:
+        raise ControlError(f"{path}: the answer was cut short")
     if response.status != http.client.OK:
         raise ControlError(f"{path}: answered {response.status} {response.reason}")
     if len(body) > ANSWER_BYTES_MAX:
@@ -73,7 +78,10 @@ def _is_live(path: Path) -> bool:
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     probe.settimeout(TIMEOUT_S)
     try:
-        if not stat.S_ISSOCK(path.stat().st_mode):
+        found = path.stat()
+        # In /tmp anybody may have made the directory that is ours by its name.
+        is_trusted = os.geteuid() == 0 or found.st_uid in {0, os.geteuid()}
+        if not stat.S_ISSOCK(found.st_mode) or not is_trusted:
             return False
         probe.connect(str(path))
     except OSError:

@@ -6,7 +6,6 @@ Pure: a status in, a text out. Fields that a server does not know are shown as "
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 
@@ -18,7 +17,7 @@ FAILURE_LINES_MAX = 10
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """The last roll or hot restart that failed."""
 
-    at: float | str | None = None
+    at: float | None = None
     message: str = ""
 
 
@@ -28,8 +27,17 @@ class Master(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     state: str
     generation: int
-    started_at: float | str | None = None
+    started_at: float | None = None
+    rss_bytes: int | None = None
     last_failure: Failure | None = None
+
+
+class Admin(msgspec.Struct, frozen=True, kw_only=True):
+    """The admin process."""
+
+    pid: int | None = None
+    address: str | None = None
+    rss_bytes: int | None = None
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,66 +75,77 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What `/status` answers; keys that are not shown are passed over."""
 
     master: Master
+    name: str = ""
+    version: str = ""
+    admin: Admin | None = None
     workers: tuple[Worker, ...] = ()
     listeners: tuple[Listener, ...] = ()
+    worker_restarts: dict[str, int] = {}
+    reload_failures: int = 0
 
 
 def status_tables(status: Status, now_s: float) -> str:
-    """Write the master, its workers and the listeners. `now_s` is the wall clock."""
-    master = status.master
-    parts = [f"penstock master {master.pid}", master.state, f"generation {master.generation}"]
-    started_s = _seconds(master.started_at)
-    if started_s is not None:
-        parts.append(f"up {duration(now_s - started_s)}")
-    blocks = ["  ".join(parts)]
-    if master.last_failure is not None:
-        blocks[0] += "\n" + _failure(master.last_failure, now_s)
-    if status.workers:
-        blocks.append(_workers(status.workers))
+    """Write what runs, as a tree, and where it listens. `now_s` is the wall clock."""
+    blocks = ["\n".join(_headlines(status, now_s)), _processes(status, now_s)]
     if status.listeners:
         blocks.append(_listeners(status.listeners))
     return "\n\n".join(blocks) + "\n"
 
 
-def _failure(failure: Failure, now_s: float) -> str:
-    at_s = _seconds(failure.at)
-    ago = "" if at_s is None else f" {duration(now_s - at_s)} ago"
-    lines = failure.message.strip().splitlines() or ["without a reason"]
-    return f"last failure{ago}: {lines[0]}" + "".join(f"\n  {line}" for line in lines[1:FAILURE_LINES_MAX])
+def _headlines(status: Status, now_s: float) -> list[str]:
+    master = status.master
+    named = " ".join(filter(None, ("penstock", status.name, status.version and f"({status.version})")))
+    lines = [f"{named}: {master.state}, generation {master.generation}"]
+    if status.admin is not None and status.admin.address is not None:
+        lines.append(f"admin: http://{status.admin.address}")
+    counts = [f"{times} {reason}" for reason, times in sorted(status.worker_restarts.items()) if times]
+    if counts:
+        lines.append(f"worker restarts: {', '.join(counts)}")
+    if status.reload_failures:
+        lines.append(f"failed reloads: {status.reload_failures}")
+    if master.last_failure is not None:
+        lines += _failure(master.last_failure, now_s)
+    return lines
 
 
-def _seconds(moment: float | str | None) -> float | None:
-    """Read a moment, told in seconds or as ISO 8601."""
-    if not isinstance(moment, str):
-        return moment
-    try:
-        return datetime.fromisoformat(moment).timestamp()
-    except ValueError:
-        return None
+def _failure(failure: Failure, now_s: float) -> list[str]:
+    ago = "" if failure.at is None else f" {duration(now_s - failure.at)} ago"
+    first, *others = failure.message.strip().splitlines() or ["without a reason"]
+    return [f"last failure{ago}: {first}", *(f"  {line}" for line in others[: FAILURE_LINES_MAX - 1])]
 
 
-def _workers(workers: Sequence[Worker]) -> str:
-    rows = [("SLOT", "CORE", "PID", "STATE", "GEN", "AGE", "RSS", "CONNS", "REQUESTS", "LAG")]
-    for each in sorted(workers, key=lambda worker: (worker.slot, worker.generation)):
+def _processes(status: Status, now_s: float) -> str:
+    master, admin = status.master, status.admin
+    age_s = None if master.started_at is None else now_s - master.started_at
+    rows = [
+        ("PROCESS", "SLOT", "CORE", "PID", "STATE", "GEN", "AGE", "RSS", "CONNS", "REQUESTS", "LAG"),
+        # A hot restart keeps the process, and it is none of the generations.
+        ("master", "", "", str(master.pid), "", "", duration(age_s), size(master.rss_bytes), "", "", ""),
+    ]
+    for index, each in enumerate(status.workers):
+        is_last = admin is None and index == len(status.workers) - 1
         rows.append(
             (
+                "└ worker" if is_last else "├ worker",
                 str(each.slot),
-                _shown(each.core),
-                _shown(each.pid),
+                count(each.core),
+                count(each.pid),
                 each.state,
                 str(each.generation),
                 duration(each.age_s),
                 size(each.rss_bytes),
-                _shown(each.connections),
-                _shown(each.requests),
+                count(each.connections),
+                count(each.requests),
                 lag(each.loop_lag_s),
             )
         )
-    return aligned(rows, left={3})
+    if admin is not None:
+        rows.append(("└ admin", "", "", count(admin.pid), "", "", "", size(admin.rss_bytes), "", "", ""))
+    return aligned(rows, left={0, 4})
 
 
 def _listeners(listeners: Sequence[Listener]) -> str:
-    rows = [("LISTENER", "ADDRESS", "SHARDS", "QUEUED", "BY SLOT")]
+    rows = [("LISTENER", "ADDRESS", "SHARDS", "QUEUED", "SHARDS BY SLOT")]
     for each in listeners:
         queued = sum(shard.queued or 0 for shard in each.shards)
         rows.append((each.name, each.address, str(len(each.shards)), str(queued), by_slot(each.shards)))
@@ -140,15 +159,13 @@ def by_slot(shards: Sequence[Shard]) -> str:
     Even spreads are the rule, and a machine of 64 cores has one line as well.
     """
     counts = Counter(shard.slot for shard in shards if shard.slot is not None)
-    idle = sum(shard.slot is None for shard in shards)
-    parts = []
     if len(counts) > 1 and len(set(counts.values())) == 1:
-        parts.append(f"{next(iter(counts.values()))} each")
+        lent = f"{next(iter(counts.values()))} each"
     else:
-        parts += [f"{slot}:{count}" for slot, count in sorted(counts.items())]
-    if idle:
-        parts.append(f"{idle} held by the master")
-    return " ".join(parts) or "-"
+        lent = " ".join(f"{slot}:{lent_count}" for slot, lent_count in sorted(counts.items()))
+    held_count = sum(shard.slot is None for shard in shards)
+    held = f"{held_count} held by the master" if held_count else ""
+    return ", ".join(filter(None, (lent, held))) or "-"
 
 
 def duration(seconds: float | None) -> str:
@@ -166,7 +183,8 @@ def duration(seconds: float | None) -> str:
         if whole >= length:
             lower, lower_length = units[index + 1]
             rest = whole % length // lower_length
-            return f"{whole // length}{unit}" + (f"{rest}{lower}" if rest else "")
+            # After 100 days the hours say nothing.
+            return f"{whole // length}{unit}" + (f"{rest}{lower}" if rest and whole < 100 * 86400 else "")
     return f"{whole}s"
 
 
@@ -175,8 +193,8 @@ def size(count: int | None) -> str:
     if count is None:
         return "-"
     value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1000 or unit == "GiB":
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if value < 1000 or unit == "PiB":
             break
         value /= 1024
     return f"{value:.0f}{unit}" if value >= 100 or unit == "B" else f"{value:.1f}{unit}"
@@ -186,21 +204,35 @@ def lag(seconds: float | None) -> str:
     """Write how late a loop is."""
     if seconds is None:
         return "-"
-    return f"{seconds * 1000:.1f}ms" if seconds < 10 else f"{seconds:.0f}s"
+    if seconds < 0.1:
+        return f"{seconds * 1000:.1f}ms"
+    return f"{seconds * 1000:.0f}ms" if seconds < 10 else duration(seconds)
+
+
+def count(number: int | None) -> str:
+    """
+    Write a number in at most eight characters.
+
+    >>> count(1234567890)
+    '1234.6M'
+    """
+    if number is None:
+        return "-"
+    for unit, one in (("", 1), ("M", 10**6), ("G", 10**9), ("T", 10**12)):
+        if number < 10**4 * one or (one == 1 and number < 10**8):
+            return f"{number / one:.1f}{unit}" if unit else str(number)
+    return f"{number / 10**12:.0f}T"
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: set[int]) -> str:
-    """Align columns, and cut lines to what a terminal shows."""
+    """Align columns, closer together when they would not fit, and cut what does not fit even so."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= COLUMNS_MAX else " "
     lines = []
     for row in rows:
         cells = [
             cell.ljust(width) if column in left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        lines.append("  ".join(cells).rstrip())
+        lines.append(gap.join(cells).rstrip())
     return "\n".join(line if len(line) <= COLUMNS_MAX else line[: COLUMNS_MAX - 1] + "…" for line in lines)
-
-
-def _shown(value: int | None) -> str:
-    return "-" if value is None else str(value)
