@@ -66,11 +66,10 @@ def _penstock(**_: Any) -> NoReturn:
     invocation = given_invocation(context)
     # A hot restart starts from this environment again, and not from what a file put into it.
     environ = dict(os.environ)
-    try:
-        invocation.enter()
-        # The other commands need none of it.
-        from penstock.master.main import serve  # noqa: PLC0415
+    # The other commands need none of it.
+    from penstock.master.main import serve  # noqa: PLC0415
 
+    try:
         sys.exit(serve(invocation, environ))
     except ConfigError as error:
         _fail(error)

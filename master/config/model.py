@@ -138,7 +138,7 @@ class Limits(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Size | None, _says("Request body; beyond: 413. none: as much as the app reads.")
     ] = None
     header_timeout_s: Annotated[
-        Duration, _says("From the first byte to the end of the headers; beyond: 408.")
+        Duration, _says("How long the headers of a request may take; beyond: 408.")
     ] = field(default=10.0, name="header_timeout")
     body_timeout_s: Annotated[Duration, _says("Between two pieces of a body; beyond: 408.")] = field(
         default=30.0, name="body_timeout"

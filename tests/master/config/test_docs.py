@@ -68,6 +68,6 @@ def test_the_mistakes_that_are_shown_are_told_as_shown(
     with pytest.raises(ConfigError) as caught:
         Invocation({"config": ("penstock.yaml",)}).load({})
 
-    shown = re.search(r"\$ penstock -c penstock.yaml\n(penstock.yaml.*?)penstock: 3", PAGE, re.DOTALL)
+    shown = re.search(r"\$ penstock check -c penstock.yaml\n(penstock.yaml.*?)penstock: 3", PAGE, re.DOTALL)
     assert shown is not None
     assert re.sub(r"\n(?!penstock)", " ", shown[1]).strip() == str(caught.value)
