@@ -77,6 +77,8 @@ def gather(options: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -
         elif text:
             texts = tuple(text.split()) if option.is_repeatable else (text,)
             variables[option.name] = _given(option, texts, variable)
+    if environ.get("FORWARDED_ALLOW_IPS"):
+        warnings.append("FORWARDED_ALLOW_IPS is not supported yet: no forwarded header is trusted")
     platform: Level = {}
     for variable, name in (("WEB_CONCURRENCY", "workers"), ("PORT", "port")):
         if environ.get(variable):

@@ -57,7 +57,7 @@ class Invocation:
     directory: str = field(default_factory=starting_directory)
 
     def enter(self, environ: MutableMapping[str, str] | None = None) -> None:
-        """Read `--env-file` and do `--chdir`: once, before anything else. Raises ConfigError."""
+        """Read `--env-file` and do `--chdir`, first of all; again does no harm. Raises ConfigError."""
         levels, _ = self._gathered(os.environ if environ is None else environ)
         given = levels.find("chdir")
         if given is None:

@@ -96,7 +96,7 @@ class Overlay:
             self.problems.append(
                 Problem(scalars[1].place, (), "found several addresses for the one listener of the file")
             )
-        elif asked is not None:
+        elif asked is not None and len(listeners.items) != 1:
             count = len(listeners.items)
             message = f"found an address and a file with {count} listeners, expected a file with one"
             self.problems.append(Problem(asked.place, (), message))
