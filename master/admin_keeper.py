@@ -1,11 +1,12 @@
 """
 Keeps one admin process alive, and tells it what the master knows.
 
-Its death costs nobody a request, so it needs no roll: it is started again after
-a moment. Across a hot restart the old one answers until the new one is ready.
+Its death costs nobody a request, so it needs no roll: it is started again, later
+and later if it keeps dying. Across a hot restart the old one answers until the new one is ready.
 """
 
 import os
+import random
 import signal
 import time
 from collections.abc import Callable
@@ -14,7 +15,9 @@ import msgspec
 
 from penstock.master.admin.process import AdminAssignment, run_admin
 from penstock.master.admin.status import FleetStatus
+from penstock.master.backoff import after_death
 from penstock.master.crew import Crew, Exit, kill
+from penstock.master.fleet import Backoff
 from penstock.master.holdings import Holdings
 from penstock.shm.row import Kind
 from penstock.shm.row import State as RowState
@@ -23,7 +26,6 @@ from penstock.worker.child import process_started
 from penstock.worker.logs import LOG
 from penstock.worker.messages import Adopt, Drain, Snapshot
 
-RESTART_DELAY_S = 1.0
 DRAIN_TIMEOUT_S = 2.0
 
 
@@ -31,14 +33,16 @@ class AdminKeeper:
     """The master's view of the admin process."""
 
     def __init__(
-        self, crew: Crew, holdings: Holdings, *, name: str, uid: int | None, gid: int | None
+        self, crew: Crew, holdings: Holdings, *, name: str, account: tuple[int | None, int | None]
     ) -> None:
         self._crew = crew
         self._holdings = holdings
         self._name = name
-        self._account = (uid, gid)
+        self.account = account
         self._rows: dict[int, int] = {}  # by pid: the current process last, an old one before it
         self._restart_at_s: float | None = None
+        self._started_s = 0.0
+        self._backoff: Backoff | None = None
         self._is_stopping = False
 
     @property
@@ -66,7 +70,7 @@ class AdminKeeper:
         master_pid = os.getpid()
 
         def live(channel: Channel) -> int:
-            uid, gid = self._account
+            uid, gid = self.account
             return run_admin(
                 AdminAssignment(
                     name=self._name,
@@ -81,6 +85,7 @@ class AdminKeeper:
                 )
             )
 
+        self._started_s = time.monotonic()
         pid = self._crew.fork(let_go, live)
         row.set_process(pid, process_started(pid))
         self._rows[pid] = row.index
@@ -102,9 +107,12 @@ class AdminKeeper:
     def on_exit(self, exit: Exit, now_s: float) -> None:
         """Free the row, and plan another start if it was the current one."""
         self._holdings.segment.row(self._rows.pop(exit.pid)).release()
-        if not self._rows and not self._is_stopping:
-            LOG.warning("the admin process %s; starting another", exit)
-            self._restart_at_s = now_s + RESTART_DELAY_S
+        if self._rows or self._is_stopping:
+            return
+        LOG.warning("the admin process %s; starting another", exit)
+        lived_s = now_s - self._started_s
+        self._backoff = after_death(self._backoff, lived_s=lived_s, now_s=now_s, jitter=random.random())
+        self._restart_at_s = self._backoff.not_before_s if self._backoff else now_s
 
     def tick(self, now_s: float) -> None:
         """Start the process again when it is time."""

@@ -86,6 +86,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     control: HeldListener
     admin_listener: HeldListener | None
     pidfile: tuple[str, int] | None
+    admin_account: tuple[int | None, int | None]
     workers: tuple[HeldWorker, ...]
     admins: tuple[HeldAdmin, ...]
     generations: tuple[HeldGeneration, ...]

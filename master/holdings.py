@@ -50,9 +50,16 @@ class Holdings:
         if self.pidfile is not None:
             os.close(self.pidfile.fd)
 
+    def close_listeners(self) -> None:
+        """Stop listening on every configured address."""
+        for listener in self.listeners.values():
+            listener.close()
+        self.listeners.clear()
+
     def close(self) -> None:
         """Close everything, and remove the files that stood for it."""
-        for listener in (*self.listeners.values(), self.control, self.admin):
+        self.close_listeners()
+        for listener in (self.control, self.admin):
             if listener is not None:
                 listener.close()
         if self.pidfile is not None:

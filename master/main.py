@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from penstock.master.admin_keeper import AdminKeeper
 from penstock.master.banner import banner
-from penstock.master.blueprint import account_of
+from penstock.master.config.accounts import owner_ids
 from penstock.master.config.control_socket import control_path
 from penstock.master.config.invocation import Invocation
 from penstock.master.config.model import Config
@@ -31,7 +31,14 @@ from penstock.master.holdings import (
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import ListenError
-from penstock.master.planner import PlanError, Planner, first_port, load_config, worker_count_of
+from penstock.master.planner import (
+    PlanError,
+    Planner,
+    first_port,
+    load_config,
+    start_logging,
+    worker_count_of,
+)
 from penstock.master.preflight import preflight
 from penstock.master.signals import SignalInbox
 from penstock.master.succession import (
@@ -47,8 +54,7 @@ from penstock.master.upgrade import PREFLIGHT_VARIABLE, Upgrade
 from penstock.shm.layout import Geometry
 from penstock.shm.segment import Segment
 from penstock.worker.child import set_title
-from penstock.worker.logs import LOG, open_log_file, set_up_logging
-from penstock.worker.spec import LogSpec
+from penstock.worker.logs import LOG
 
 EXIT_CONFIG = 2
 
@@ -95,7 +101,10 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         config = load_config(invocation)
     except PlanError as error:
         raise StartError(str(error), EXIT_CONFIG) from error
-    _start_logging(config)
+    try:
+        start_logging(config)
+    except (OSError, ValueError) as error:
+        raise StartError(f"log: {error}", EXIT_CONFIG) from error
     worker_count = worker_count_of(config, usable_cores())
     holdings = Holdings(
         segment=Segment.create(Geometry.for_workers(worker_count), created_ns=time.time_ns()),
@@ -126,6 +135,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         upgrade=Upgrade(invocation.directory, environ),
         crew=crew,
         selector=selector,
+        admin_account=owner_ids(config),
         fleet=Fleet(slot_count=worker_count, generation=1, drain_timeout_s=config.drain_timeout_s),
         generations={1: generation},
         lender=Lender(crew),
@@ -144,9 +154,10 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover: Handov
     number = handover.last_generation + 1
     try:
         config = load_config(invocation)
-        _start_logging(config)
+        start_logging(config)
         planner = Planner(invocation, config, handover.name)
         generations[number] = planner.plan(config, holdings, number)
+        admin_account = owner_ids(config)
         fleet = Fleet(
             slot_count=min(_slot_count(handover, config), holdings.worker_count_max),
             generation=number,
@@ -154,9 +165,10 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover: Handov
             has_served=True,
             drain_timeout_s=config.drain_timeout_s,
         )
-    except (PlanError, StartError) as error:
+    except (PlanError, OSError, ValueError) as error:
         # The check passed a moment ago, so this is rare; whoever serves goes on serving.
         planner = Planner(invocation, Config(), handover.name)
+        admin_account = handover.admin_account
         fleet = Fleet(
             slot_count=handover.slot_count, generation=max(generations), has_served=True, can_spawn=False
         )
@@ -168,6 +180,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover: Handov
         upgrade=Upgrade(invocation.directory, environ),
         crew=crew,
         selector=selector,
+        admin_account=admin_account,
         fleet=take_fleet(handover, fleet),
         generations=generations,
         lender=Lender(crew, take_lent(handover)),
@@ -192,14 +205,14 @@ def _assemble(
     upgrade: Upgrade,
     crew: Crew,
     selector: selectors.BaseSelector,
+    admin_account: tuple[int | None, int | None],
     fleet: Fleet,
     generations: dict[int, Generation],
     lender: Lender,
     ledger: Ledger,
     admins: Mapping[int, int] | None = None,
 ) -> Supervisor:
-    account = account_of(planner.config)
-    admin = AdminKeeper(crew, holdings, name=planner.name, uid=account.uid, gid=account.gid)
+    admin = AdminKeeper(crew, holdings, name=planner.name, account=admin_account)
     for pid, row in (admins or {}).items():
         admin.adopt(pid, row)
     return Supervisor(
@@ -215,15 +228,14 @@ def _assemble(
             admin=admin,
             ledger=ledger,
             upgrade=upgrade,
-            on_serving=lambda count: print(banner(planner.config, holdings, count), flush=True),
+            on_serving=lambda slot_count: _greet(banner(planner.config, holdings, slot_count)),
         )
     )
 
 
-def _start_logging(config: Config) -> None:
-    """Send the log where the config says. Raises StartError."""
-    spec = LogSpec(level=config.log.level, path=config.log.path, dict_config=config.log.config)
+def _greet(text: str) -> None:
+    """Print the banner; nobody may be reading."""
     try:
-        set_up_logging(spec, open_log_file(config.log.path) if config.log.path else None)
-    except (OSError, ValueError) as error:
-        raise StartError(f"log: {error}", EXIT_CONFIG) from error
+        print(text, flush=True)
+    except OSError:
+        pass

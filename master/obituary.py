@@ -47,7 +47,7 @@ def judge_death(fleet: Fleet, worker: Worker, *, reason: str | None, status: int
         return Obituary(Meaning.BOOT_FAILURE, "boot_failure")
     if worker.state is State.READY:
         return Obituary(Meaning.CRASH, "crash" if status else "exit")
-    return Obituary(Meaning.REPLACED, "roll" if reason == "roll" else "timeout")
+    return Obituary(Meaning.REPLACED, reason if reason in ("roll", "term") else "timeout")
 
 
 def is_roll_hopeless(fleet: Fleet) -> bool:

@@ -9,7 +9,7 @@ import os
 import ssl
 from collections.abc import Iterable
 
-from penstock.master.blueprint import account_of, build_spec, tls_contexts
+from penstock.master.blueprint import Account, account_of, build_spec, tls_contexts
 from penstock.master.config.bind import TcpBind
 from penstock.master.config.control_socket import instance_name
 from penstock.master.config.invocation import Invocation
@@ -20,6 +20,8 @@ from penstock.master.generation import Generation
 from penstock.master.holdings import Holdings, reconcile_listeners, shard_count_of
 from penstock.master.listeners import Listener, ListenError
 from penstock.shm.series import SeriesFull
+from penstock.worker.logs import LOG, open_log_file, set_up_logging
+from penstock.worker.spec import LogSpec
 
 
 class PlanError(Exception):
@@ -58,8 +60,18 @@ class Planner:
             raise
         finally:
             os.close(here)
+        for key in ("admin", "control", "name", "pidfile"):
+            if getattr(config, key) != getattr(self.config, key):
+                LOG.warning("reload: a change of %s takes effect when the server is started again", key)
         self.config = config
         return generation
+
+    def apply_log_settings(self) -> None:
+        """Log as the config now says; whoever is forked from now on does too."""
+        try:
+            start_logging(self.config)
+        except (OSError, ValueError) as error:
+            LOG.error("log: %s; going on with the old one", error)
 
     def slot_count_after(self, before: Config, slot_count: int) -> int:
         """Choose the number of slots after a reload: as scaled by hand, unless the config changed."""
@@ -73,6 +85,8 @@ class Planner:
         held = set(holdings.listeners)
         try:
             account = account_of(config)
+            if account != Account() and os.geteuid() != 0:
+                raise PlanError("only root can run workers as another user or group", is_config=False)
             contexts = tls_contexts(config)
             wanted = reconcile_listeners(
                 holdings.listeners, config, shard_count_of(worker_count_of(config, cores)), account
@@ -102,6 +116,12 @@ class Planner:
             groups=account.groups,
             is_pinned=is_pinned(config, cores),
         )
+
+
+def start_logging(config: Config) -> None:
+    """Send the log where the config says. Raises OSError, or ValueError for a useless `log.config`."""
+    spec = LogSpec(level=config.log.level, path=config.log.path, dict_config=config.log.config)
+    set_up_logging(spec, open_log_file(config.log.path) if config.log.path else None)
 
 
 def load_config(invocation: Invocation) -> Config:

@@ -45,6 +45,7 @@ def describe(
     crew: Crew,
     lent: dict[Shard, frozenset[int]],
     admin_rows: dict[int, int],
+    admin_account: tuple[int | None, int | None],
 ) -> Handover:
     """Write down everything that the next image needs."""
     assert holdings.control is not None
@@ -64,6 +65,7 @@ def describe(
         control=_held_listener(holdings.control),
         admin_listener=_held_listener(holdings.admin) if holdings.admin else None,
         pidfile=(str(holdings.pidfile.path), holdings.pidfile.fd) if holdings.pidfile else None,
+        admin_account=admin_account,
         workers=workers,
         admins=tuple(
             HeldAdmin(pid=pid, row=row, channel_fd=crew.channel_fd(pid))

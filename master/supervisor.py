@@ -85,6 +85,7 @@ class Supervisor:
         self._nursery = Nursery(parts.crew, parts.holdings)
         self._generations = parts.generations
         self._last_generation = max(parts.generations)
+        self._released: set[int] = set()  # workers that accept nothing any more
         self._drain_reasons: dict[int, str] = {}  # by pid, counted when the worker is gone
         self._boot_failures: dict[int, messages.Failed] = {}
         self._exit_status = EXIT_DONE
@@ -243,6 +244,8 @@ class Supervisor:
             self._on_ready(pid)
         elif isinstance(message, messages.Failed):
             self._boot_failures[pid] = message
+        elif isinstance(message, messages.Released):
+            self._on_released(pid)
 
     def _on_ready(self, pid: int) -> None:
         self._note(pid, Event.BOOTED, time.monotonic())
@@ -253,6 +256,18 @@ class Supervisor:
             self._fleet = replace(self._fleet, has_served=True)
             self._lend()
             self._parts.on_serving(self._fleet.slot_count)
+
+    def _on_released(self, pid: int) -> None:
+        """Note that a worker accepts nothing any more: told by us, or by a TERM of its own."""
+        self._released.add(pid)
+        worker = self._fleet.find(pid)
+        if worker is not None and worker.state is State.READY:
+            self._drain_reasons[pid] = "term"
+            self._note(pid, Event.DRAIN, time.monotonic())
+            self._parts.lender.forget(pid)
+        if self._fleet.is_stopping and all(each.pid in self._released for each in self._fleet.workers):
+            # Their queues are empty. From now on a client had better be refused than wait for nobody.
+            self._parts.holdings.close_listeners()
 
     def _on_exit(self, exit: Exit) -> None:
         now_s = time.monotonic()
@@ -272,6 +287,7 @@ class Supervisor:
         self._parts.lender.forget(worker.pid)
         self._parts.holdings.segment.row(worker.row).release()
         failed = self._boot_failures.pop(worker.pid, None)
+        self._released.discard(worker.pid)
         if obituary.restart_reason is not None and self._fleet.has_served:
             self._parts.ledger.count_restart(obituary.restart_reason)
         match obituary.meaning:
@@ -359,6 +375,7 @@ class Supervisor:
             LOG.error("reload refused; nothing has changed: %s", error)
             return
         self._is_changed = True
+        self._parts.planner.apply_log_settings()
         self._last_generation = generation.number
         self._generations[generation.number] = generation
         LOG.info("reload: rolling to generation %d", generation.number)
@@ -434,6 +451,7 @@ class Supervisor:
             crew=parts.crew,
             lent=parts.lender.lent,
             admin_rows=parts.admin.rows,
+            admin_account=parts.admin.account,
         )
 
     # Endings.

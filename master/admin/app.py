@@ -31,6 +31,9 @@ PAGE_POLICY: Final = (
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+# Read with the module, hence by the master: the admin process may have dropped the right to.
+_PAGE: Final = resources.files("penstock.master.admin").joinpath("page.html").read_bytes()
+
 
 class Readings(Protocol):
     """Where the facts come from."""
@@ -66,7 +69,6 @@ class AdminApp:
         self._readings = readings
         self._memory = ResidentMemory()
         self._history = SampleHistory(readings.segment)
-        self._page = resources.files("penstock.master.admin").joinpath("page.html").read_bytes()
         self._routes: dict[str, Callable[[Request], Reply]] = {
             "/": self._show_page,
             "/metrics": self._show_metrics,
@@ -107,7 +109,7 @@ class AdminApp:
     def _show_page(self, _: Request) -> Reply:
         return Reply(
             content_type="text/html; charset=utf-8",
-            body=self._page,
+            body=_PAGE,
             headers=((b"content-security-policy", PAGE_POLICY.encode("ascii")),),
         )
 

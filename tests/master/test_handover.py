@@ -55,6 +55,7 @@ FULL = Handover(
     generations=(HeldGeneration(number=3, addresses=("[::]:8080",), drain_timeout_s=30.0),),
     shards=(HeldShard(address="[::]:8080", index=0, pids=(100, 101)),),
     worker_restarts={"crash": 2},
+    admin_account=(None, None),
     reload_failures=1,
 )
 BARE = msgspec.structs.replace(

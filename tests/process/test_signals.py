@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -258,3 +259,51 @@ def alive(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_clients_are_refused_once_a_stop_has_emptied_the_queues(start: Start, tmp_path: Path) -> None:
+    """
+    A balancer in front learns at once that it must go elsewhere, while the last answers are still made.
+    """
+    write_app(tmp_path, SLOW.replace("1.0", "2.0"))
+    server = start("main:app", "--port", "0", "--workers", "2").wait_serving()
+    answers: list[bytes] = []
+    client = threading.Thread(target=lambda: answers.append(server.get("/slow")[1]))
+    client.start()
+    server.wait_status(
+        lambda status: sum(worker["connections"] for worker in status["workers"]) == 1, "the connection"
+    )
+
+    server.signal(signal.SIGTERM)
+
+    def refused() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    wait_for(refused, "a refusal", 1.5)
+    assert not answers, "the slow request was to be still in flight"
+    client.join()
+    assert answers == [b"done"]
+    assert server.wait_exit() == 0
+
+
+def test_term_to_one_worker_drains_and_replaces_it(start: Start, tmp_path: Path) -> None:
+    """
+    An operator may send a single worker away; its shards go to its sibling at once.
+    """
+    write_app(tmp_path, SLOW)
+    server = start("main:app", "--port", "0", "--workers", "2").wait_serving()
+    victim = server.status()["workers"][0]["pid"]
+
+    os.kill(victim, signal.SIGTERM)
+
+    status = server.wait_status(
+        lambda status: victim not in {worker["pid"] for worker in status["workers"]}
+        and [worker["state"] for worker in status["workers"]] == ["ready"] * 2,
+        "a replacement",
+    )
+    assert status["worker_restarts"] == {"term": 1}
+    assert server.get("/")[0] == 200
