@@ -112,7 +112,7 @@ def test_the_server_may_call_what_it_needs() -> None:
     assert allowed >= {
         "memfd_create", "fcntl", "ftruncate", "mmap",  # the shared segment, and its seals
         "execve", "wait4", "rt_sigprocmask",  # the hot restart
-        "sched_setaffinity", "prctl", "setresuid", "setresgid", "setgroups",  # workers
+        "sched_setaffinity", "prctl", "setuid", "setgid", "setgroups",  # workers
         "sendmsg", "recvmsg", "accept4", "setsockopt", "epoll_pwait", "listen",  # shards
         "flock", "kill", "membarrier", "pipe2", "clone", "clone3", "chmod", "chown",
     }  # fmt: skip
