@@ -17,6 +17,7 @@ from penstock.master.config.accounts import owner_ids
 from penstock.master.config.control_socket import control_path
 from penstock.master.config.invocation import Invocation
 from penstock.master.config.model import Config
+from penstock.master.config.problems import ConfigError
 from penstock.master.cores import usable_cores
 from penstock.master.crew import Crew
 from penstock.master.fleet import Fleet
@@ -72,7 +73,7 @@ class StartError(Exception):
 
 def serve(invocation: Invocation, environ: Mapping[str, str]) -> int:
     """
-    Serve until stopped, and return the exit status.
+    Serve until stopped, and return the exit status. Raises ConfigError before anything was opened.
 
     `environ` is the environment as it was inherited, before any file was read
     into it: the new code of a hot restart starts from there too.
@@ -96,11 +97,8 @@ def serve(invocation: Invocation, environ: Mapping[str, str]) -> int:
 
 
 def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
-    """Open everything for the first time. Raises StartError."""
-    try:
-        config = load_config(invocation)
-    except PlanError as error:
-        raise StartError(str(error), EXIT_CONFIG) from error
+    """Open everything for the first time. Raises StartError, ConfigError."""
+    config = load_config(invocation)
     try:
         start_logging(config)
     except (OSError, ValueError) as error:
@@ -165,7 +163,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover: Handov
             has_served=True,
             drain_timeout_s=config.drain_timeout_s,
         )
-    except (PlanError, OSError, ValueError) as error:
+    except (PlanError, ConfigError, OSError, ValueError) as error:
         # The check passed a moment ago, so this is rare; whoever serves goes on serving.
         planner = Planner(invocation, Config(), handover.name)
         admin_account = handover.admin_account

@@ -55,6 +55,9 @@ class Planner:
         except OSError as error:
             os.fchdir(here)
             raise PlanError(f"{self._invocation.directory}: {error.strerror}", is_config=False) from error
+        except ConfigError as error:
+            os.fchdir(here)
+            raise PlanError(str(error), is_config=True) from error
         except PlanError:
             os.fchdir(here)
             raise
@@ -125,12 +128,12 @@ def start_logging(config: Config) -> None:
 
 
 def load_config(invocation: Invocation) -> Config:
-    """Read the configuration. Raises PlanError."""
-    try:
-        invocation.enter()
-        return invocation.load()
-    except ConfigError as error:
-        raise PlanError(str(error), is_config=True) from error
+    """Read the configuration, and log what is odd about it. Raises ConfigError."""
+    invocation.enter()
+    reading = invocation.read()
+    for warning in reading.warnings:
+        LOG.warning("%s", warning)
+    return reading.config
 
 
 def worker_count_of(config: Config, cores: Cores) -> int:
