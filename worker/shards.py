@@ -9,7 +9,9 @@ import asyncio
 import socket
 import ssl
 import struct
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 _TCP_INFO_UNACKED_OFFSET = 24  # struct tcp_info: 8 bytes, then rto, ato, snd_mss, rcv_mss, then unacked
 
@@ -23,6 +25,10 @@ def queued_connections(sock: socket.socket) -> int:
     except OSError:
         return 0
     return int(struct.unpack_from("=I", info, _TCP_INFO_UNACKED_OFFSET)[0])
+
+
+# From Python 3.13 on, closing a UNIX server removes its file, which here belongs to the master.
+_KEEP_SOCKET_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 class LentShards:
@@ -57,8 +63,11 @@ class LentShards:
     async def _serve(self, sock: socket.socket) -> asyncio.Server:
         # Both calls listen() again, which rewrites the backlog: it must be given.
         loop = asyncio.get_running_loop()
-        create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-        return await create(self._connect, sock=sock, backlog=self._backlog, ssl=self._tls)
+        if sock.family != socket.AF_UNIX:
+            return await loop.create_server(self._connect, sock=sock, backlog=self._backlog, ssl=self._tls)
+        return await loop.create_unix_server(
+            self._connect, sock=sock, backlog=self._backlog, ssl=self._tls, **_KEEP_SOCKET_FILE
+        )
 
     def release(self, shard: int) -> None:
         """Stop accepting on this shard; connections that were accepted stay."""
