@@ -173,7 +173,7 @@ class Supervisor:
             case Kill(pid, reason):
                 worker = self._fleet.find(pid)
                 assert worker is not None
-                log = LOG.info if reason in ("stop", "roll", "scale") else LOG.error
+                log = LOG.debug if reason in ("stop", "roll", "scale") else LOG.error
                 log("worker %d (slot %d): killed: %s", pid, worker.slot, reason)
                 self._drain_reasons.setdefault(pid, reason)
                 self._fleet = self._fleet.with_kill(pid)
@@ -296,8 +296,10 @@ class Supervisor:
             case Meaning.CRASH:
                 LOG.error("worker %d (slot %d): %s", worker.pid, worker.slot, exit)
                 self._back_off(worker.slot, now_s - worker.since_s, now_s)
-            case _:
-                LOG.info("worker %d (slot %d): %s (%s)", worker.pid, worker.slot, exit, reason or "stop")
+            case Meaning.REPLACED:
+                LOG.info("worker %d (slot %d): %s (%s)", worker.pid, worker.slot, exit, reason)
+            case Meaning.WANTED | Meaning.SUPERSEDED:
+                LOG.debug("worker %d (slot %d): %s (%s)", worker.pid, worker.slot, exit, reason)
 
     def _on_boot_failure(
         self, worker: Worker, exit: Exit, failed: messages.Failed | None, now_s: float

@@ -24,15 +24,11 @@ from penstock.master.admin.status import FleetStatus, read_workers, render_statu
 from penstock.shm.segment import Segment
 from penstock.shm.totals import totals
 from penstock.worker.asgi.types import Receive, Scope, Send
-
-# The page brings its own script and style, and asks nobody but us.
-PAGE_POLICY: Final = (
-    "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+from penstock.worker.welcome.page import content_security_policy
 
 # Read with the module, hence by the master: the admin process may have dropped the right to.
 _PAGE: Final = resources.files("penstock.master.admin").joinpath("page.html").read_bytes()
+_PAGE_POLICY: Final = content_security_policy(_PAGE.decode()).encode("ascii")
 
 
 class Readings(Protocol):
@@ -110,7 +106,7 @@ class AdminApp:
         return Reply(
             content_type="text/html; charset=utf-8",
             body=_PAGE,
-            headers=((b"content-security-policy", PAGE_POLICY.encode("ascii")),),
+            headers=((b"content-security-policy", _PAGE_POLICY),),
         )
 
     def _show_metrics(self, request: Request) -> Reply:

@@ -69,6 +69,8 @@ class AdminAssignment:
 def run_admin(assignment: AdminAssignment) -> int:
     """Live the admin process's life, and return its exit status."""
     set_title(assignment.name, "admin")
+    # A TERM to the whole group is the master's to answer; the numbers are of use until the end.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         drop_privileges(assignment.uid, assignment.gid)
         die_with_master(assignment.master_pid)
@@ -120,8 +122,6 @@ class AdminProcess:
             )
             self._sites.append(site)
             self._shards[name] = LentShards(site.connect, backlog=BACKLOG, tls=None)
-        # A TERM to the whole group is the master's to answer; the numbers are of use until the end.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self._beat()
         self._link.send(Ready())
         order = await self._drain_order
