@@ -3,7 +3,7 @@ The least that a Python server of our parts can cost, and our own `Site` beside 
 
     python loadtest/floor.py bare 18100    uvloop, httptools, a canned reply
     python loadtest/floor.py task 18100    the same, with an ASGI scope, receive, send and a task per request
-    python loadtest/floor.py site 18100    Penstock's HTTP path in one process, metrics, limits and timeouts on
+    python loadtest/floor.py site 18100    our HTTP path in one process, with metrics, limits and timeouts
 
 The floors are no servers: they know no body, no error, no timeout and no
 pipelining. What a real one adds to them is its price.

@@ -18,6 +18,7 @@ from penstock.worker.http.phases import BODY, CLOSING, DONE, HEAD, HELD, IDLE, L
 from penstock.worker.http.responses import CONTINUE, refusal
 from penstock.worker.http.routing import Miss
 from penstock.worker.http.target import split_target
+from penstock.worker.http.tasks import start_task
 from penstock.worker.http.wheel import NOT_WATCHED
 from penstock.worker.limits import (
     BODY_HIGH_WATER_BYTES,
@@ -140,13 +141,15 @@ class Connection(asyncio.Protocol):
             return False
         if self.intake != HELD:
             self._refuse(RequestError(HTTPStatus.BAD_REQUEST, "incomplete request"))
-        elif self.exchange is not None and self.exchange.phase != DONE:
+        elif self.exchange is not None and self.exchange.phase < DONE:
             self.exchange.half_closed()
         return True
 
     def pause_writing(self) -> None:
         """The client takes less than we send: `send` waits, and the wheel watches."""
         self.is_write_blocked = True
+        if self.exchange is not None:
+            self.exchange.is_plain = False
         # uvloop's own low mark is 16 bytes, which lets the pipe run dry.
         self.transport.set_write_buffer_limits(WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES)
         self._unsent_bytes = self.transport.get_write_buffer_size()
@@ -157,7 +160,7 @@ class Connection(asyncio.Protocol):
         self.is_write_blocked = False
         self._unsent_bytes = -1
         self._wake_writers()
-        if self.intake == HELD and self.exchange is not None and self.exchange.phase == DONE:
+        if self.intake == HELD and self.exchange is not None and self.exchange.phase >= DONE:
             self._next()
 
     # Reading heads.
@@ -240,11 +243,15 @@ class Connection(asyncio.Protocol):
         previous = self.exchange
         if previous is not None and previous.is_running:
             site.detach(previous)
-        try:
-            path, raw_path, query = split_target(target, method, host)
-        except RequestError as error:
-            self._refuse(error, is_head=method == "HEAD")
-            return rest
+        path = target.decode()  # llhttp lets ASCII through only
+        if path[0] == "/" and not ("?" in path or "%" in path or "#" in path):
+            raw_path, query = target, b""
+        else:
+            try:
+                path, raw_path, query = split_target(target, method, host)
+            except RequestError as error:
+                self._refuse(error, is_head=method == "HEAD")
+                return rest
         route = site.only_route
         if route is None:
             found = site.router.find(method, host, path)
@@ -253,6 +260,8 @@ class Connection(asyncio.Protocol):
         http_version = "1.1"
         if framing is None:
             self.intake = HELD
+            if method == "HEAD" or site.is_draining:
+                exchange.is_plain = False
         else:
             http_version = framing.http_version
             if not self._expect_body(exchange, framing):
@@ -284,7 +293,10 @@ class Connection(asyncio.Protocol):
             "query_string": query,
             "headers": headers,
         }
-        route.start(exchange, scope)
+        if route.state:
+            scope["state"] = route.state.copy()
+        exchange.is_running = True
+        exchange.task = start_task(exchange.run(route.app, scope), site.loop, route.context.copy())
         return b""
 
     # Reading bodies.
@@ -292,6 +304,7 @@ class Connection(asyncio.Protocol):
     def _expect_body(self, exchange: Exchange, framing: Framing) -> bool:
         """Set up what a head says about its body; refuse it when it is too large."""
         site = self.site
+        exchange.is_plain = False
         exchange.keep_alive = framing.keep_alive
         exchange.is_http10 = framing.http_version == "1.0"
         self._is_last_request = not framing.keep_alive
@@ -309,7 +322,7 @@ class Connection(asyncio.Protocol):
             if site.body_bytes_max is not None and length > site.body_bytes_max:
                 self._refuse(RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large"))
                 return False
-        exchange.expect_body(expects_continue=framing.expects_continue)
+        exchange.expect_body(is_complete=False, expects_continue=framing.expects_continue)
         site.watch(self, site.limits.body_timeout_s)
         return True
 
@@ -338,7 +351,7 @@ class Connection(asyncio.Protocol):
         if is_complete:
             self.intake = HELD
             self._decoder = None
-        if exchange.phase == DONE:
+        if exchange.phase >= DONE:
             self._discarded_bytes += len(data) - len(rest)
             if is_complete:
                 self._next()
@@ -347,13 +360,16 @@ class Connection(asyncio.Protocol):
                 return b""
             return rest
         self.deadline_s = site.now_s + site.limits.body_timeout_s
-        untaken = exchange.body_received(body, is_complete=is_complete)
+        assert exchange.inbox is not None
+        untaken = exchange.inbox.put(body, is_last=is_complete)
         if untaken >= BODY_HIGH_WATER_BYTES and not is_complete:
             self._pause_reading()
         return rest
 
     def _hold(self, data: bytes) -> None:
         """Keep the bytes of a request whose turn has not come; read no more of them."""
+        if self.exchange is not None:
+            self.exchange.is_plain = False
         self._buffer = self._buffer + data if self._buffer else data
         if len(self._buffer) > PIPELINE_BYTES_MAX:
             self.abort()
@@ -363,7 +379,7 @@ class Connection(asyncio.Protocol):
     def _next(self) -> None:
         """Turn to the next request: one that waits, or the first byte of one to come."""
         exchange = self.exchange
-        if self.intake != HELD or self.is_write_blocked or (exchange is not None and exchange.phase != DONE):
+        if self.intake != HELD or self.is_write_blocked or (exchange is not None and exchange.phase < DONE):
             return  # Came too late: scheduled, and something else came first.
         data, self._buffer = bytes(self._buffer), b""
         self.intake = IDLE
@@ -386,8 +402,10 @@ class Connection(asyncio.Protocol):
 
     def begin_drain(self) -> None:
         """Wait less for a next request; for a first one, as long as before."""
-        if self.intake == IDLE and self.exchange is not None:
-            self.site.watch(self, self.site.idle_grace_s)
+        if self.exchange is not None:
+            self.exchange.is_plain = False
+            if self.intake == IDLE:
+                self.site.watch(self, self.site.idle_grace_s)
 
     # For the exchange.
 
@@ -399,18 +417,17 @@ class Connection(asyncio.Protocol):
                 self.close()
             else:
                 self.linger()
-        elif self.intake == HELD:
-            if self._buffer:
-                # By way of the loop: a pipeline of thousands must not starve the others.
-                site.loop.call_soon(self._next)
-            elif self.is_write_blocked or self._is_eof or site.is_draining:
-                self._next()
-            else:
-                self.intake = IDLE
-                # Later than the one before, so the wheel need not be told.
-                self.deadline_s = site.idle_deadline_s
         elif self.intake == BODY:
-            self._discard_body(exchange)
+            self._discard_body()
+        elif self._buffer:
+            # By way of the loop: a pipeline of thousands must not starve the others.
+            site.loop.call_soon(self._next)
+        elif self.is_write_blocked or self._is_eof or site.is_draining:
+            self._next()
+        else:
+            self.intake = IDLE
+            # Later than the one before, so the wheel need not be told.
+            self.deadline_s = site.idle_deadline_s
 
     def must_close(self, *, is_last: bool) -> bool:
         """
@@ -420,11 +437,10 @@ class Connection(asyncio.Protocol):
         """
         if self.site.is_draining and END_OF_HEAD not in self._buffer:
             return True
-        exchange = self.exchange
-        if self.intake != BODY or exchange is None:
+        if self.intake != BODY:
             return False
-        # Nobody can know whether the client will send the body now (RFC 9110, 10.1.1).
-        return exchange.expects_continue or (is_last and self._body_left > DISCARD_BYTES_MAX)
+        # A client that was not told to go on may send the body or not (RFC 9110, 10.1.1).
+        return self._expects_continue() or (is_last and self._body_left > DISCARD_BYTES_MAX)
 
     def send_continue(self) -> None:
         """Ask the client for the body that it holds back."""
@@ -507,8 +523,8 @@ class Connection(asyncio.Protocol):
         elif intake == HELD:
             # The app is at work. When it is done, its deadline will not be earlier.
             site.watch(self, limits.keep_alive_s)
-        elif intake == BODY and exchange is not None and exchange.phase != DONE:
-            if self._is_reading_paused or exchange.expects_continue:
+        elif intake == BODY and exchange is not None and exchange.phase < DONE:
+            if self._is_reading_paused or self._expects_continue():
                 site.watch(self, limits.body_timeout_s)  # It is the app that is slow.
             else:
                 self._refuse(RequestError(HTTPStatus.REQUEST_TIMEOUT, "body not complete in time"))
@@ -525,7 +541,7 @@ class Connection(asyncio.Protocol):
         exchange = self.exchange
         if self.intake != BODY or exchange is None:
             site.unmatched.count(error.status, 0)
-        elif exchange.phase == DONE:
+        elif exchange.phase >= DONE:
             self.linger()  # It has its answer, and did not keep to the rest of the body.
             return
         elif exchange.phase == STREAMING:
@@ -539,9 +555,12 @@ class Connection(asyncio.Protocol):
         self.transport.write(output)
         self.linger()
 
-    def _discard_body(self, exchange: Exchange) -> None:
+    def _expects_continue(self) -> bool:
+        exchange = self.exchange
+        return exchange is not None and exchange.inbox is not None and exchange.inbox.expects_continue
+
+    def _discard_body(self) -> None:
         """The app answered without reading all: read a little more, to keep the connection."""
-        exchange.discard_body()
         if self._body_left > DISCARD_BYTES_MAX:
             self.linger()
             return

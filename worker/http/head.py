@@ -49,6 +49,8 @@ _METHODS = (
 )
 METHODS = {name.encode(): name for name in _METHODS.split()}
 
+LF = 10
+
 # Headers that mean something to the server itself.
 SPECIAL_HEADERS = frozenset(
     (b"host", b"connection", b"content-length", b"transfer-encoding", b"expect", b"upgrade")
@@ -78,18 +80,21 @@ class HeadParser:
     __slots__ = (
         "_count_max",
         "_feed",
-        "_host",
+        "_good_host",
         "_open",
         "_parser",
         "headers",
+        "host",
         "on_message_complete",
         "special",
     )
 
     def __init__(self, header_count_max: int) -> None:
         self._count_max = header_count_max
+        # Of the message being parsed: its headers, its first Host, and its other
+        # special headers, doubled ones joined with a comma.
         self.headers: Headers = []
-        # The special headers of the message being parsed; doubled ones joined with a comma.
+        self.host: bytes | None = None
         self.special: dict[bytes, bytes] = {}
         # Holds one entry while llhttp is inside a message. Popping it is the
         # callback itself, so that the check costs no Python frame; a second
@@ -99,12 +104,14 @@ class HeadParser:
         self._parser = HttpRequestParser(self)
         self._feed = self._parser.feed_data
         # The last Host that was found valid. Most clients send one and the same.
-        self._host: bytes | None = None
+        self._good_host: bytes | None = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header from llhttp."""
         name = name.lower()
-        if name in SPECIAL_HEADERS:
+        if name == b"host" and self.host is None:
+            self.host = value
+        elif name in SPECIAL_HEADERS:
             special = self.special
             special[name] = special[name] + b"," + value if name in special else value
         self.headers.append((name, value))
@@ -120,14 +127,16 @@ class HeadParser:
         try:
             token, target, rest = head.split(b" ", 2)
             method = METHODS[token]
-            # llhttp would take "GET /a\r\nb: HTTP/1.1" for an HTTP/0.9 request.
-            is_plain = rest[:10] == b"HTTP/1.1\r\n" and b"\n" not in target
+            # llhttp would take "GET /a\r\nb: HTTP/1.1" for an HTTP/0.9 request. (Looking
+            # for an int in bytes is ten times as fast as looking for bytes.)
+            is_plain = rest[:10] == b"HTTP/1.1\r\n" and LF not in target
         except (ValueError, KeyError):
             is_plain = False
         if not is_plain:
             method, target, version = judge_request_line(head[: head.find(b"\r\n")])
         headers: Headers = []
         self.headers = headers
+        self.host = None
         special = self.special
         self._open.append(None)
         try:
@@ -136,17 +145,19 @@ class HeadParser:
             # We do not switch protocols: the request is answered as it stands.
             is_plain = False
         except HttpParserError as error:
-            special.clear()
             self._reset()
             raise _refusal(error) from None
 
-        host = special.pop(b"host", None)
+        host = self.host
         if special and is_plain and special in _KEEP_ALIVE:
             special.clear()
         if special or not is_plain:
+            if b"host" in special:
+                self._reset()
+                raise RequestError(HTTPStatus.BAD_REQUEST, "more than one Host")
             # With a body or a last message llhttp waits for other bytes than a head.
-            framing = _framing(version, special)
             self._reset()
+            framing = _framing(version, special)
         elif self._open:
             # A head ends at its first empty line, so llhttp must be done. Were it
             # not, it would take the next client's bytes for this one's.
@@ -156,7 +167,7 @@ class HeadParser:
             framing = None
         if len(headers) > self._count_max:
             raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers")
-        if host != self._host or host is None:
+        if host != self._good_host or host is None:
             self._judge_host(host, version)
         return method, target, headers, host, framing
 
@@ -165,12 +176,9 @@ class HeadParser:
             if version == b"HTTP/1.1":
                 raise RequestError(HTTPStatus.BAD_REQUEST, "missing Host")
             return
-        # Two of them were joined with a comma, which a valid one may contain.
-        if sum(name == b"host" for name, _ in self.headers) > 1:
-            raise RequestError(HTTPStatus.BAD_REQUEST, "more than one Host")
         if _HOST.fullmatch(host.strip(b" \t")) is None:
             raise RequestError(HTTPStatus.BAD_REQUEST, "invalid Host")
-        self._host = host
+        self._good_host = host
 
     def _reset(self) -> None:
         self._open.clear()

@@ -15,4 +15,5 @@ CLOSING = 5  # not read any more; output may still wait for the client
 WAITING = 0  # the app has said nothing
 STARTED = 1  # it gave status and headers; they wait for the first of the body
 STREAMING = 2  # the head is out
-DONE = 3  # all is out, or nothing more will be
+DONE = 3  # all is out
+LOST = 4  # nothing more can be: the client is gone, or was refused

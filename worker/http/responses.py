@@ -20,6 +20,9 @@ def _phrase(status: int) -> str:
 # Always HTTP/1.1: a server states its own version (RFC 9110, section 2.5).
 STATUS_LINES = {status: f"HTTP/1.1 {status} {_phrase(status)}\r\n".encode() for status in range(200, 600)}
 
+# Those whose responses have no body, whatever the app sends.
+NO_BODY = frozenset((204, 304))
+
 # Which of the default headers a response leaves out, because the app set it.
 WITHOUT_SERVER = 1
 WITHOUT_DATE = 2
@@ -29,15 +32,16 @@ class HeadStarts:
     """
     Status line, Server and Date as one piece of bytes, made once a second.
 
-    `plain[status]` has both headers; `without(status, omitted)` is for a
-    response that brings its own.
+    `every` has them for every status, `plain` for those whose responses have a
+    body; `without` is for a response that brings a Server or Date of its own.
     """
 
-    __slots__ = ("_date_s", "_server", "plain")
+    __slots__ = ("_date_s", "_server", "every", "plain")
 
     def __init__(self, server: bytes | None) -> None:
         self._server = b"" if server is None else b"server: " + server + b"\r\n"
         self._date_s = 0
+        self.every: dict[int, bytes] = {}
         self.plain: dict[int, bytes] = {}
         self.refresh()
 
@@ -47,9 +51,11 @@ class HeadStarts:
         if now_s != self._date_s:
             self._date_s = now_s
             block = self._server + self._date()
-            # In place: a response looks here once, with no name in between.
-            for status, line in STATUS_LINES.items():
-                self.plain[status] = line + block
+            # In place: who looks here holds the dict, not us.
+            self.every.update((status, line + block) for status, line in STATUS_LINES.items())
+            self.plain.update(self.every)
+            for status in NO_BODY:
+                self.plain.pop(status, None)
 
     def without(self, status: int, omitted: int) -> bytes:
         """Return the start of a head without the headers that `omitted` names."""

@@ -8,13 +8,12 @@ A site knows no shared memory: its cells are any memoryview of 8-byte words.
 
 import asyncio
 import contextvars
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from penstock.worker.asgi.lifespan import Lifespan
-from penstock.worker.asgi.types import ASGIApp, Scope
+from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.http.connection import Connection
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import HeadParser
@@ -43,57 +42,29 @@ class Route:
     when there is none, the same answer is given to all.
     """
 
-    __slots__ = ("_context", "_loop", "_state", "app", "body", "headers", "meter", "status")
+    __slots__ = ("app", "body", "context", "headers", "meter", "state", "status")
 
-    def __init__(self, meter: RouteMeter, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, meter: RouteMeter) -> None:
         self.meter = meter
         self.app: ASGIApp | None = None
         self.status = 404
         self.headers: Iterable[tuple[bytes, bytes]] = ()
         self.body = b""
-        self._loop = loop
-        self._context = contextvars.copy_context()
-        self._state: dict[str, Any] = {}
+        # What a request of the app starts from: it gets a copy of each.
+        self.context = contextvars.copy_context()
+        self.state: dict[str, Any] = {}
 
     def calls(self, hosted: HostedApp) -> "Route":
         """Make it call an app."""
         self.app = hosted.app
-        self._context = hosted.lifespan.context
-        self._state = hosted.lifespan.state
+        self.context = hosted.lifespan.context
+        self.state = hosted.lifespan.state
         return self
 
     def answers(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> "Route":
         """Make it answer the same to all."""
         self.status, self.headers, self.body = status, headers, body
         return self
-
-    def start(self, exchange: Exchange, scope: Scope) -> None:
-        """Call the app in a task of its own, with a context of its own."""
-        assert self.app is not None
-        if self._state:
-            scope["state"] = self._state.copy()
-        exchange.is_running = True
-        exchange.task = _start_task(exchange.run(self.app, scope), self._loop, self._context.copy())
-
-
-# A name of its own for every task would be formatted and thrown away.
-TASK_NAME = "request"
-
-if sys.version_info >= (3, 12):
-
-    def _start_task(
-        coroutine: Any, loop: asyncio.AbstractEventLoop, context: contextvars.Context
-    ) -> asyncio.Task[None]:
-        """Start a task at once, which for a quick app saves a turn of the loop."""
-        return asyncio.Task(coroutine, loop=loop, name=TASK_NAME, context=context, eager_start=True)
-
-else:
-
-    def _start_task(
-        coroutine: Any, loop: asyncio.AbstractEventLoop, context: contextvars.Context
-    ) -> asyncio.Task[None]:
-        """Start a task in the next turn of the loop."""
-        return asyncio.Task(coroutine, loop=loop, name=TASK_NAME, context=context)
 
 
 class Site:
@@ -131,7 +102,8 @@ class Site:
         self.asgi = ASGI_VERSION
         self.parse_head = HeadParser(listener.limits.header_count).parse
         self.starts = HeadStarts(None if server_header is None else server_header.encode())
-        self.head_starts = self.starts.plain
+        self.head_starts = self.starts.every
+        self.plain_starts = self.starts.plain
 
         self._cells = cells
         self._where = listener.cells
@@ -140,7 +112,7 @@ class Site:
         self.router = Router(routes)
         self.only_route = self.router.only
         text = error_text(404, "no route takes this request")
-        self._not_found = Route(self.unmatched, loop).answers(404, TEXT_HEADERS, text)
+        self._not_found = Route(self.unmatched).answers(404, TEXT_HEADERS, text)
 
         self.now_s = time.monotonic()
         self.idle_deadline_s = self.now_s + self.limits.keep_alive_s
@@ -225,12 +197,11 @@ class Site:
         """Cancel every app that runs and cut every connection."""
         for connection in list(self._connections):
             exchange = connection.exchange
-            if exchange is not None and exchange.task is not None:
+            if exchange is not None and exchange.is_running:
                 exchange.task.cancel()
             connection.abort()
         for exchange in list(self._detached):
-            if exchange.task is not None:
-                exchange.task.cancel()
+            exchange.task.cancel()
         self.flush()
 
     # For connections and exchanges.
@@ -267,7 +238,7 @@ class Site:
             return self._not_found
         allow = ", ".join(sorted(miss.allow)).encode()
         text = error_text(405, "this path takes " + allow.decode())
-        return Route(self.unmatched, self.loop).answers(405, (*TEXT_HEADERS, (b"allow", allow)), text)
+        return Route(self.unmatched).answers(405, (*TEXT_HEADERS, (b"allow", allow)), text)
 
     def names_of(self, transport: asyncio.Transport) -> tuple[tuple[str, int] | None, Address]:
         """
@@ -296,7 +267,7 @@ class Site:
         return root + path, self._raw_root_path + raw_path
 
     def _route(self, spec: RouteSpec, apps: Mapping[AppAction, HostedApp]) -> Route:
-        route = Route(RouteMeter(self._cells, spec.cells), self.loop)
+        route = Route(RouteMeter(self._cells, spec.cells))
         action = spec.action
         if isinstance(action, AppAction):
             return route.calls(apps[action])

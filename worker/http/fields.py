@@ -1,0 +1,54 @@
+"""
+Response headers: which of them the server takes over, and which are well formed.
+"""
+
+import re
+
+from penstock.worker.limits import CONTENT_LENGTH_DIGITS_MAX, RESPONSE_NAMES_MAX
+
+# What a response header means to the server. Those after ORDINARY are not
+# copied as they are: framing, and what concerns this hop only, is our business.
+ORDINARY, SERVER, DATE, CONTENT_LENGTH, CONNECTION, DROPPED = range(6)
+
+_MEANINGS = {
+    b"server": SERVER,
+    b"date": DATE,
+    b"content-length": CONTENT_LENGTH,
+    b"connection": CONNECTION,
+    b"transfer-encoding": DROPPED,
+    b"keep-alive": DROPPED,
+    b"upgrade": DROPPED,
+}
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+# Header names as apps write them, once judged: the hot path looks here first.
+meanings: dict[bytes, int] = dict(_MEANINGS)
+
+# Bodies of most API responses are this short; formatting a number takes longer.
+LENGTHS_COUNT = 1024
+LENGTHS = tuple(b"%d" % length for length in range(LENGTHS_COUNT))
+
+
+def judge_name(name: bytes) -> int:
+    """Return what a header name means, and remember it. Raises ValueError."""
+    if _TOKEN.fullmatch(name) is None:
+        raise ValueError(f"invalid name of a response header: {name!r}")
+    meaning = _MEANINGS.get(name.lower(), ORDINARY)
+    if len(meanings) < RESPONSE_NAMES_MAX:
+        meanings[name] = meaning
+    return meaning
+
+
+def content_length(digits: bytes) -> int:
+    """Return the number in a Content-Length of the app. Raises ValueError."""
+    if not digits.isdigit() or len(digits) > CONTENT_LENGTH_DIGITS_MAX:
+        raise ValueError(f"invalid Content-Length in the response: {digits!r}")
+    return int(digits)
+
+
+def judge_whole(declared: bytes, size: int) -> None:
+    """Raise unless a Content-Length, written in another way than ours, is right."""
+    length = content_length(declared)
+    if length != size:
+        than = "longer" if size > length else "shorter"
+        raise RuntimeError(f"the response is {than} than its Content-Length: {size} bytes, not {length}")
