@@ -114,11 +114,9 @@ def write_handover(handover: Handover) -> int:
 
 
 def read_handover(fd: int) -> Handover:
-    """Read the text and close the descriptor. Raises HandoverError."""
+    """Read the text, and leave the descriptor open for another attempt. Raises HandoverError."""
     try:
-        with os.fdopen(fd, "rb") as file:
-            file.seek(0)
-            handover = msgspec.json.decode(file.read(), type=Handover)
+        handover = msgspec.json.decode(os.pread(fd, os.fstat(fd).st_size, 0), type=Handover)
     except (OSError, msgspec.MsgspecError) as error:
         raise HandoverError(f"unreadable hand-over: {error}") from error
     if handover.version != HANDOVER_VERSION:

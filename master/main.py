@@ -63,6 +63,10 @@ EXIT_CONFIG = 2
 _OURS = (PREFLIGHT_VARIABLE, HANDOVER_VARIABLE)
 
 
+# Kept alive whatever fails: an object that is collected closes a descriptor that the boot shim needs.
+_inherited: list[object] = []
+
+
 class StartError(Exception):
     """The server cannot start. Carries the exit status."""
 
@@ -81,10 +85,11 @@ def serve(invocation: Invocation, environ: Mapping[str, str]) -> int:
     environ = {name: value for name, value in environ.items() if name not in _OURS}
     if (request := os.environ.pop(PREFLIGHT_VARIABLE, None)) is not None:
         return preflight(invocation, request)
-    inherited = os.environ.pop(HANDOVER_VARIABLE, None)
     try:
-        if inherited is not None:
-            supervisor = _resume(invocation, environ, read_handover(int(inherited)))
+        if (inherited := os.environ.get(HANDOVER_VARIABLE)) is not None:
+            supervisor = _resume(invocation, environ, int(inherited))
+            # Taken over: from here on the boot shim has no part in it.
+            del os.environ[HANDOVER_VARIABLE]
         else:
             supervisor = _start(invocation, environ)
     except (StartError, HandoverError) as error:
@@ -141,9 +146,11 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
     )
 
 
-def _resume(invocation: Invocation, environ: Mapping[str, str], handover: Handover) -> Supervisor:
+def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int) -> Supervisor:
     """Take up what the code before this one held, and roll its workers. Raises HandoverError."""
+    handover = read_handover(handover_fd)
     holdings = take_holdings(handover)
+    _inherited.append(holdings)
     set_title(handover.name, "master")
     selector = selectors.DefaultSelector()
     crew = take_crew(handover, selector)
@@ -185,6 +192,9 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover: Handov
         ledger=ledger,
         admins={held.pid: held.row for held in handover.admins},
     )
+    for fd in handover.descriptors():
+        os.set_inheritable(fd, False)
+    os.close(handover_fd)
     LOG.info("hot restart: generation %d takes over from %d workers", number, len(handover.workers))
     return supervisor
 

@@ -3,9 +3,10 @@ Hot restart: check the new code in a child, then become it.
 
 The process stays the same one, so whoever supervises it notices nothing. Until
 execve has succeeded nothing is given up, so every failure leaves the old code
-in charge.
+in charge; after it, boot_shim.py stands in for new code that does not start.
 """
 
+import inspect
 import os
 import shutil
 import signal
@@ -15,6 +16,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from penstock.master import boot_shim
+from penstock.master.command_line import CommandLine
 from penstock.master.crew import Exit, kill
 from penstock.master.handover import HANDOVER_VARIABLE, HANDOVER_VERSION, Handover, write_handover
 from penstock.master.signals import block_signals, unblock_signals
@@ -34,6 +37,9 @@ class Upgrade:
     def __init__(self, directory: str, environ: Mapping[str, str]) -> None:
         self._directory = directory
         self._environ = dict(environ)
+        self._command_line = CommandLine.of_this_process()
+        # Read now: by the time it is needed, the file may be another release's, or gone.
+        self._shim = inspect.getsource(boot_shim)
         self._process: subprocess.Popen[bytes] | None = None
         self._report_fd = -1
         self.deadline_s: float | None = None
@@ -57,7 +63,7 @@ class Upgrade:
         self._report_fd = os.memfd_create("penstock-preflight", os.MFD_CLOEXEC)
         try:
             self._process = subprocess.Popen(
-                [_executable(), *sys.orig_argv[1:]],
+                [_executable(), *self._command_line.flags, *self._command_line.command],
                 cwd=self._directory,
                 env=self._environ | {PREFLIGHT_VARIABLE: f"{HANDOVER_VERSION}:{segment_fd}"},
                 stdin=subprocess.DEVNULL,
@@ -109,12 +115,12 @@ class Upgrade:
                 os.set_inheritable(fd, True)
             # By name again: a deployment switches the symlink that the name leads through.
             os.chdir(self._directory)
-            executable = _executable()
             sys.stdout.flush()
             sys.stderr.flush()
+            arguments = [*self._command_line.flags, "-c", self._shim, *self._command_line.command]
             os.execve(
-                executable,
-                [sys.orig_argv[0], *sys.orig_argv[1:]],
+                _executable(),
+                [sys.orig_argv[0], *arguments],
                 self._environ | {HANDOVER_VARIABLE: str(handover_fd)},
             )
         except OSError as error:

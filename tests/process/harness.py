@@ -54,6 +54,7 @@ class Server:
         cwd: Path,
         env: dict[str, str] | None = None,
         admin: bool = True,
+        executable: str = sys.executable,
         **popen: Any,
     ) -> None:
         self.control = cwd / "control.sock"
@@ -61,7 +62,7 @@ class Server:
         self.log = self.log_path.open("wb")
         options = ["--control", str(self.control), "--admin-bind", "127.0.0.1:0" if admin else "none"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "penstock", *options, *arguments],
+            [executable, "-m", "penstock", *options, *arguments],
             cwd=cwd,
             env={**_clean_environment(), **(env or {})},
             stdin=subprocess.DEVNULL,

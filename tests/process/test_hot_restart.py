@@ -1,6 +1,7 @@
 """SIGUSR2, and the ways in which it can fail without anyone noticing but the operator."""
 
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from tests.process.harness import Server, wait_for, write_app
 from tests.process.test_serving import HELLO
 
 Start = Callable[..., Server]
+ROOT = Path(__file__).parents[2]
 
 
 def test_app_that_does_not_import_is_found_before_anything_changes(start: Start, tmp_path: Path) -> None:
@@ -140,3 +142,86 @@ def test_hot_restart_follows_a_switched_symlink(start: Start, tmp_path: Path) ->
 
     server.wait_generation(2, workers=1)
     assert server.get("/")[1].startswith(b"two")
+
+
+HALF_A_DEPLOYMENT = """
+import importlib
+import os
+import sys
+
+if "PENSTOCK_HANDOVER" in os.environ:
+    raise ImportError("half a deployment")
+here = sys.path.pop(0)
+del sys.modules["msgspec"]
+sys.modules["msgspec"] = importlib.import_module("msgspec")
+sys.path.insert(0, here)
+"""
+
+
+def test_new_code_that_does_not_even_import_is_stood_in_for(start: Start, tmp_path: Path) -> None:
+    """
+    Packages may change between the check and the start; the workers must not pay for it.
+    """
+    write_app(tmp_path, HELLO)
+    server = start("main:app", "--port", "0", "--workers", "2").wait_serving()
+    workers = {worker["pid"] for worker in server.status()["workers"]}
+    # Found before the installed package, since `python -m` looks in the working directory first.
+    write_app(tmp_path, HALF_A_DEPLOYMENT, "msgspec.py")
+
+    server.signal(signal.SIGUSR2)
+    wait_for(lambda: "the new code did not start" in server.output(), "the stand-in")
+
+    assert "half a deployment" in server.output()
+    answers = {server.get("/")[1] for _ in range(30)}
+    assert answers == {b"hello from %d" % pid for pid in workers}
+
+    (tmp_path / "msgspec.py").unlink()
+    server.signal(signal.SIGUSR2)
+    server.wait_generation(2, workers=2)
+    assert server.get("/")[0] == 200
+    assert server.status()["master"]["pid"] == server.pid
+
+
+def test_stand_in_can_be_stopped(start: Start, tmp_path: Path) -> None:
+    """
+    Whoever gives up on the new code stops the service as always.
+    """
+    write_app(tmp_path, HELLO)
+    pidfile = tmp_path / "master.pid"
+    server = start("main:app", "--port", "0", "--workers", "2", "--pidfile", str(pidfile)).wait_serving()
+    children = server.children()
+    write_app(tmp_path, HALF_A_DEPLOYMENT, "msgspec.py")
+    server.signal(signal.SIGUSR2)
+    wait_for(lambda: "the new code did not start" in server.output(), "the stand-in")
+
+    server.signal(signal.SIGTERM)
+
+    assert server.wait_exit() == 0
+    wait_for(lambda: not any(child.is_running() for child in children), "the children's end")
+    assert not pidfile.exists()
+    assert not server.control.exists()
+
+
+def test_interpreter_that_is_gone_leaves_the_old_code_in_charge(start: Start, tmp_path: Path) -> None:
+    """
+    Nothing has been given up by the time that it is missed.
+    """
+    write_app(tmp_path, HELLO)
+    interpreter = tmp_path / "python"
+    interpreter.symlink_to(sys.executable)
+    site_packages = next(path for path in sys.path if path.endswith("site-packages"))
+    server = start(
+        "main:app",
+        *("--port", "0", "--workers", "1"),
+        executable=str(interpreter),
+        env={"PYTHONPATH": f"{site_packages}:{ROOT}"},
+    ).wait_serving()
+    interpreter.unlink()
+
+    server.signal(signal.SIGUSR2)
+
+    status = server.wait_status(lambda status: status["reload_failures"], "a refused hot restart")
+    assert "new code" in status["master"]["last_failure"]["message"]
+    assert server.get("/")[0] == 200
+    server.signal(signal.SIGHUP)
+    server.wait_generation(2, workers=1)

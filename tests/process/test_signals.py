@@ -301,8 +301,10 @@ def test_term_to_one_worker_drains_and_replaces_it(start: Start, tmp_path: Path)
     os.kill(victim, signal.SIGTERM)
 
     status = server.wait_status(
-        lambda status: victim not in {worker["pid"] for worker in status["workers"]}
-        and [worker["state"] for worker in status["workers"]] == ["ready"] * 2,
+        lambda status: (
+            victim not in {worker["pid"] for worker in status["workers"]}
+            and [worker["state"] for worker in status["workers"]] == ["ready"] * 2
+        ),
         "a replacement",
     )
     assert status["worker_restarts"] == {"term": 1}
