@@ -70,16 +70,21 @@ BARE = msgspec.structs.replace(
 )
 
 
-def memfd(text: bytes) -> int:
+def read_text(text: bytes) -> Handover:
     fd = os.memfd_create("test")
-    os.write(fd, text)
-    return fd
+    try:
+        os.write(fd, text)
+        return read_handover(fd)
+    finally:
+        os.close(fd)
 
 
 @pytest.mark.parametrize("handover", [FULL, BARE])
 def test_what_is_written_is_read(handover: Handover) -> None:
     """Times too, to the last bit: deadlines go on through a hot restart."""
-    assert read_handover(write_handover(handover)) == handover
+    fd = write_handover(handover)
+    assert read_handover(fd) == handover
+    os.close(fd)
 
 
 def test_the_text_can_be_read_again_and_is_not_inherited_by_accident() -> None:
@@ -118,7 +123,7 @@ def test_another_version_is_refused(version: int) -> None:
 )
 def test_rubbish_is_refused(text: bytes) -> None:
     with pytest.raises(HandoverError, match="unreadable hand-over"):
-        read_handover(memfd(text))
+        read_text(text)
 
 
 @pytest.mark.parametrize(
@@ -135,13 +140,13 @@ def test_rubbish_is_refused(text: bytes) -> None:
 def test_a_value_of_another_shape_is_refused_and_named(key: str, value: object) -> None:
     fields: dict[str, Any] = msgspec.to_builtins(FULL)
     with pytest.raises(HandoverError, match=key):
-        read_handover(memfd(msgspec.json.encode(fields | {key: value})))
+        read_text(msgspec.json.encode(fields | {key: value}))
 
 
 def test_a_key_that_a_later_version_added_is_no_obstacle() -> None:
     """Going back to the release before is a hot restart too."""
     fields: dict[str, Any] = msgspec.to_builtins(FULL)
-    assert read_handover(memfd(msgspec.json.encode(fields | {"mood": "good"}))) == FULL
+    assert read_text(msgspec.json.encode(fields | {"mood": "good"})) == FULL
 
 
 def test_a_descriptor_that_is_not_open_is_refused() -> None:
@@ -155,6 +160,7 @@ def test_a_descriptor_that_holds_no_file_is_refused() -> None:
     os.close(write_fd)
     with pytest.raises(HandoverError, match="unreadable hand-over"):
         read_handover(read_fd)
+    os.close(read_fd)
 
 
 @given(at=st.integers(0, 10_000), byte=st.integers(0, 127))
@@ -162,6 +168,6 @@ def test_a_damaged_text_is_read_or_refused_and_nothing_else(at: int, byte: int) 
     text = bytearray(msgspec.json.encode(FULL))
     text[at % len(text)] = byte
     try:
-        read_handover(memfd(bytes(text)))
+        read_text(bytes(text))
     except HandoverError:
         pass
