@@ -21,6 +21,7 @@ from penstock.master.fleet import Backoff
 from penstock.master.holdings import Holdings
 from penstock.shm.row import Kind
 from penstock.shm.row import State as RowState
+from penstock.shm.segment import RowsFull
 from penstock.worker.channel import Channel
 from penstock.worker.child import process_started
 from penstock.worker.logs import LOG
@@ -61,34 +62,49 @@ class AdminKeeper:
         return self._restart_at_s
 
     def start(self, let_go: Callable[[], None], status: FleetStatus) -> None:
-        """Fork an admin process that knows this much already."""
+        """Fork an admin process that knows this much already; if that fails, later."""
         self._status = status
         self._restart_at_s = None
         self._let_go = let_go
-        row = self._holdings.segment.claim(kind=Kind.ADMIN, generation=0, now_ns=time.monotonic_ns())
+        self._started_s = time.monotonic()
+        try:
+            self._fork()
+        except (RowsFull, OSError) as error:
+            LOG.error("cannot start the admin process now: %s", error)
+            self._start_later(self._started_s)
 
-        master_pid = os.getpid()
+    def _fork(self) -> None:
+        holdings, status, master_pid = self._holdings, self._status, os.getpid()
+        uid, gid = self.account
+        row = holdings.segment.claim(kind=Kind.ADMIN, generation=0, now_ns=time.monotonic_ns())
 
         def live(channel: Channel) -> int:
-            uid, gid = self.account
             return run_admin(
                 AdminAssignment(
                     name=self._name,
                     master_pid=master_pid,
-                    status=self._status,
-                    segment=self._holdings.segment,
+                    status=status,
+                    segment=holdings.segment,
                     row_index=row.index,
                     channel=channel,
-                    lifeline_fd=self._holdings.lifeline[0],
+                    lifeline_fd=holdings.lifeline[0],
                     uid=uid,
                     gid=gid,
                 )
             )
 
-        self._started_s = time.monotonic()
-        pid = self._crew.fork(let_go, live)
+        try:
+            pid = self._crew.fork(self._let_go, live)
+        except OSError:
+            row.release()
+            raise
         row.set_process(pid, process_started(pid))
         self._rows[pid] = row.index
+
+    def _start_later(self, now_s: float) -> None:
+        lived_s = now_s - self._started_s
+        self._backoff = after_death(self._backoff, lived_s=lived_s, now_s=now_s, jitter=random.random())
+        self._restart_at_s = self._backoff.not_before_s if self._backoff else now_s
 
     def adopt(self, pid: int, row_index: int) -> None:
         """Take over the admin process of the master's earlier self."""
@@ -110,9 +126,7 @@ class AdminKeeper:
         if self._rows or self._is_stopping:
             return
         LOG.warning("the admin process %s; starting another", exit)
-        lived_s = now_s - self._started_s
-        self._backoff = after_death(self._backoff, lived_s=lived_s, now_s=now_s, jitter=random.random())
-        self._restart_at_s = self._backoff.not_before_s if self._backoff else now_s
+        self._start_later(now_s)
 
     def tick(self, now_s: float) -> None:
         """Start the process again when it is time."""

@@ -38,7 +38,7 @@ class Crew:
         self._channels: dict[int, Channel] = {}
 
     def fork(self, let_go: Callable[[], None], live: Callable[[Channel], int]) -> int:
-        """Fork a child that lives with its end of a new channel; return its pid."""
+        """Fork a child that lives with its end of a new channel; return its pid. Raises OSError."""
         ours, theirs = Channel.pair()
 
         def let_go_of_crew() -> None:
@@ -48,8 +48,13 @@ class Crew:
                 channel.close()
             self._selector.close()
 
-        pid = fork_child(let_go_of_crew, lambda: live(theirs))
-        theirs.close()
+        try:
+            pid = fork_child(let_go_of_crew, lambda: live(theirs))
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self.adopt(pid, ours)
         return pid
 

@@ -59,6 +59,7 @@ class Worker:
     state: State
     since_s: float  # when it came into this state
     spawned_s: float
+    drain_timeout_s: float = 30.0  # what its own generation was promised
     is_killed: bool = False  # we sent it SIGKILL; it is only to be reaped
 
 
@@ -88,7 +89,6 @@ class Fleet:
     has_served: bool = False  # every slot was READY once
     can_spawn: bool = True  # False when only adopted generations are known
     backoff: Mapping[int, Backoff] = field(default_factory=dict)
-    drain_timeout_s: float = 30.0
     boot_timeout_s: float = 120.0
 
     def with_state(self, pid: int, event: Event, now_s: float) -> "Fleet":

@@ -23,14 +23,25 @@ def fork_child(let_go: Callable[[], None], live: Callable[[], int]) -> int:
     answer is the exit status. Signals are blocked around the fork, because one
     that reached the child first would run the master's handler there.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush_outputs()
     block_signals()
-    pid = os.fork()
-    if pid == 0:
-        _be_child(let_go, live)
-    unblock_signals()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _be_child(let_go, live)
+    finally:
+        unblock_signals()  # Also when there was no process to be had: a master must hear its TERM.
     return pid
+
+
+def _flush_outputs() -> None:
+    """Write what is buffered, lest both processes do. An output may be closed, or a broken pipe."""
+    for output in (sys.stdout, sys.stderr):
+        try:
+            if output is not None:
+                output.flush()
+        except OSError:
+            pass
 
 
 def _be_child(let_go: Callable[[], None], live: Callable[[], int]) -> None:
@@ -42,12 +53,11 @@ def _be_child(let_go: Callable[[], None], live: Callable[[], int]) -> None:
         # The hosted app may have registered something; `os._exit` would skip it.
         atexit._run_exitfuncs()
     except SystemExit as stop:
-        status = stop.code if isinstance(stop.code, int) else 1
+        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
         traceback.print_exc()
     finally:
         try:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush_outputs()
         finally:
             os._exit(status)

@@ -41,7 +41,7 @@ class HeldWorker(msgspec.Struct, frozen=True, kw_only=True):
     since_s: float
     spawned_s: float
     is_killed: bool
-    channel_fd: int
+    channel_fd: int | None
 
 
 class HeldAdmin(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +100,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
             *self.lifeline_fds,
             *(fd for listener in listeners for fd in listener.fds),
             *([self.pidfile[1]] if self.pidfile else []),
-            *(worker.channel_fd for worker in self.workers),
+            *(worker.channel_fd for worker in self.workers if worker.channel_fd is not None),
             *(admin.channel_fd for admin in self.admins),
         ]
 
@@ -117,7 +117,7 @@ def read_handover(fd: int) -> Handover:
     """Read the text, and leave the descriptor open for another attempt. Raises HandoverError."""
     try:
         handover = msgspec.json.decode(os.pread(fd, os.fstat(fd).st_size, 0), type=Handover)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise HandoverError(f"unreadable hand-over: {error}") from error
     if handover.version != HANDOVER_VERSION:
         raise HandoverError(f"hand-over of version {handover.version}, expected {HANDOVER_VERSION}")

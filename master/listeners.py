@@ -8,6 +8,7 @@ inherited descriptors are one shard, lent to every worker at once.
 """
 
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -270,16 +271,14 @@ def _owner_of(address: Bind) -> str:
     if not isinstance(address, TcpBind):
         return ""
     try:
-        found = (
-            each for each in psutil.net_connections("tcp") if each.pid and _is_listening(each, address.port)
-        )
+        found = (each for each in psutil.net_connections("tcp") if each.pid and _is_listening(each, address))
         holder = next(found, None)
         if holder is None:
             return ""
         owner = psutil.Process(holder.pid)
         # A server's children hold its sockets too; whom to speak to is their parent.
         while (parent := owner.parent()) and any(
-            _is_listening(each, address.port) for each in parent.net_connections("tcp")
+            _is_listening(each, address) for each in parent.net_connections("tcp")
         ):
             owner = parent
         return f" by {owner.name()} (pid {owner.pid})"
@@ -287,7 +286,21 @@ def _owner_of(address: Bind) -> str:
         return ""
 
 
-def _is_listening(connection: Any, port: int) -> bool:
-    return bool(
-        connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-    )
+def _is_listening(connection: Any, address: TcpBind) -> bool:
+    """Whether this is a listening socket that is in the address's way."""
+    if (
+        connection.status != psutil.CONN_LISTEN
+        or not connection.laddr
+        or connection.laddr.port != address.port
+    ):
+        return False
+    hosts = {address.host, connection.laddr.ip}
+    return len(hosts) == 1 or not hosts.isdisjoint({"0.0.0.0", "::"}) or not _is_number(address.host)
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

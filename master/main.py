@@ -139,7 +139,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         crew=crew,
         selector=selector,
         admin_account=owner_ids(config),
-        fleet=Fleet(slot_count=worker_count, generation=1, drain_timeout_s=config.drain_timeout_s),
+        fleet=Fleet(slot_count=worker_count, generation=1),
         generations={1: generation},
         lender=Lender(crew),
         ledger=Ledger.open(holdings.segment, name=planner.name, started_at_s=time.time()),
@@ -168,7 +168,6 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
             generation=number,
             is_rolling=True,
             has_served=True,
-            drain_timeout_s=config.drain_timeout_s,
         )
     except (PlanError, ConfigError, OSError, ValueError) as error:
         # The check passed a moment ago, so this is rare; whoever serves goes on serving.
@@ -186,7 +185,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
         crew=crew,
         selector=selector,
         admin_account=admin_account,
-        fleet=take_fleet(handover, fleet),
+        fleet=take_fleet(handover, fleet, generations),
         generations=generations,
         lender=Lender(crew, take_lent(handover)),
         ledger=ledger,

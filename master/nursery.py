@@ -37,7 +37,7 @@ class Nursery:
         let_go: Callable[[], None],
     ) -> Worker:
         """
-        Fork a worker of a generation that this master can start. Raises RowsFull.
+        Fork a worker of a generation that this master can start. Raises RowsFull, OSError.
 
         `let_go` closes, in the child, what is the master's alone.
         """
@@ -74,7 +74,11 @@ class Nursery:
                 )
             )
 
-        pid = self._crew.fork(let_go, live)
+        try:
+            pid = self._crew.fork(let_go, live)
+        except OSError:
+            row.release()
+            raise
         row.set_process(pid, process_started(pid))
         return Worker(
             pid=pid,
@@ -85,4 +89,5 @@ class Nursery:
             state=State.STARTING,
             since_s=now_s,
             spawned_s=now_s,
+            drain_timeout_s=generation.drain_timeout_s,
         )

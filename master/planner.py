@@ -90,6 +90,8 @@ class Planner:
             account = account_of(config)
             if account != Account() and os.geteuid() != 0:
                 raise PlanError("only root can run workers as another user or group", is_config=False)
+            if account.uid is not None and account.gid is None:
+                raise PlanError(f"user {config.user} has no group of its own; give one", is_config=True)
             contexts = tls_contexts(config)
             wanted = reconcile_listeners(
                 holdings.listeners, config, shard_count_of(worker_count_of(config, cores)), account

@@ -8,6 +8,7 @@ time arrives as an argument and the answer is carried out by the supervisor.
 
 from dataclasses import dataclass, replace
 
+from penstock.master.backoff import YOUNG_S
 from penstock.master.fleet import Fleet, State, Worker
 
 # What a draining worker may take beyond its deadline, to run the app's own shutdown.
@@ -58,13 +59,13 @@ def next_deadline_s(fleet: Fleet) -> float | None:
     supervisor sleeps until then, and would spin over a moment that has passed.
     """
     times = [_overdue_s(fleet, worker) for worker in fleet.workers if not worker.is_killed]
-    times += [fleet.backoff[slot].not_before_s for slot in _vacancies(fleet) if slot in fleet.backoff]
+    times += [vacancy.not_before_s for vacancy in _vacancies(fleet) if vacancy.not_before_s > 0.0]
     return min((time_s for time_s in times if time_s is not None), default=None)
 
 
 def _overdue_s(fleet: Fleet, worker: Worker) -> float | None:
     if worker.state is State.DRAINING:
-        return worker.since_s + fleet.drain_timeout_s + DRAIN_GRACE_S
+        return worker.since_s + worker.drain_timeout_s + DRAIN_GRACE_S
     if worker.state is State.STARTING:
         return worker.spawned_s + fleet.boot_timeout_s
     return None
@@ -114,20 +115,46 @@ def _serving(fleet: Fleet, slot: int) -> list[Worker]:
     return [worker for worker in fleet.on_slot(slot, State.READY) if not worker.is_killed]
 
 
+@dataclass(frozen=True)
+class _Vacancy:
+    """A slot that is to get a worker, and when that may start at the earliest."""
+
+    slot: int
+    not_before_s: float
+
+
 def _start(fleet: Fleet, now_s: float) -> Step | None:
-    for slot in _vacancies(fleet):
-        backoff = fleet.backoff.get(slot)
-        if backoff is None or now_s >= backoff.not_before_s:
-            return Spawn(slot)
+    for vacancy in _vacancies(fleet):
+        if now_s >= vacancy.not_before_s:
+            return Spawn(vacancy.slot)
     return None
 
 
-def _vacancies(fleet: Fleet) -> list[int]:
-    """List the slots that are to get a worker, now or when their backoff is over."""
+def _vacancies(fleet: Fleet) -> list[_Vacancy]:
+    """List the slots that have nobody, then those whose worker may get a successor."""
     if fleet.is_stopping or not fleet.can_spawn:
         return []
     empty = [slot for slot in range(fleet.slot_count) if not fleet.on_slot(slot, State.STARTING, State.READY)]
-    return empty + _outdated(fleet)
+    settled_s = _settled_s(fleet)
+    return [
+        *(_Vacancy(slot, _backoff_s(fleet, slot)) for slot in empty),
+        *(_Vacancy(slot, max(settled_s, _backoff_s(fleet, slot))) for slot in _outdated(fleet)),
+    ]
+
+
+def _backoff_s(fleet: Fleet, slot: int) -> float:
+    backoff = fleet.backoff.get(slot)
+    return 0.0 if backoff is None else backoff.not_before_s
+
+
+def _settled_s(fleet: Fleet) -> float:
+    """
+    Tell when no worker of this roll has died young for a while.
+
+    New code may crash just after it was READY. Then the workers that still run
+    the old code are all that serves well, and no more of them are replaced.
+    """
+    return max((backoff.not_before_s + YOUNG_S for backoff in fleet.backoff.values()), default=0.0)
 
 
 def _outdated(fleet: Fleet) -> list[int]:

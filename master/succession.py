@@ -7,6 +7,7 @@ is the supervisor's affair.
 
 import selectors
 import socket
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -49,7 +50,7 @@ def describe(
 ) -> Handover:
     """Write down everything that the next image needs."""
     assert holdings.control is not None
-    workers = tuple(_held_worker(worker, crew) for worker in fleet.workers if crew.has_channel(worker.pid))
+    workers = tuple(_held_worker(worker, crew) for worker in fleet.workers)
     return Handover(
         name=name,
         started_at_s=ledger.started_at_s,
@@ -99,7 +100,8 @@ def _held_worker(worker: Worker, crew: Crew) -> HeldWorker:
         since_s=worker.since_s,
         spawned_s=worker.spawned_s,
         is_killed=worker.is_killed,
-        channel_fd=crew.channel_fd(worker.pid),
+        # One whose channel has closed is about to be reaped, by whoever is the master then.
+        channel_fd=crew.channel_fd(worker.pid) if crew.has_channel(worker.pid) else None,
     )
 
 
@@ -146,14 +148,14 @@ def take_ledger(handover: Handover, segment: Segment) -> Ledger:
 def take_crew(handover: Handover, selector: selectors.BaseSelector) -> Crew:
     """Take up the channels to the children that go on running."""
     crew = Crew(selector)
-    channels = {held.pid: held.channel_fd for held in handover.workers}
+    channels = {held.pid: held.channel_fd for held in handover.workers if held.channel_fd is not None}
     channels |= {held.pid: held.channel_fd for held in handover.admins}
     for pid, fd in channels.items():
         crew.adopt(pid, Channel.from_fd(fd))
     return crew
 
 
-def take_fleet(handover: Handover, fleet: Fleet) -> Fleet:
+def take_fleet(handover: Handover, fleet: Fleet, generations: Mapping[int, Generation]) -> Fleet:
     """Put the running workers into a fleet that is to replace them."""
     workers = tuple(
         Worker(
@@ -165,6 +167,7 @@ def take_fleet(handover: Handover, fleet: Fleet) -> Fleet:
             state=State(held.state),
             since_s=held.since_s,
             spawned_s=held.spawned_s,
+            drain_timeout_s=generations[held.generation].drain_timeout_s,
             is_killed=held.is_killed,
         )
         for held in handover.workers

@@ -131,6 +131,10 @@ class Supervisor:
         self._parts.admin.tick(now_s)
         self._parts.upgrade.tick(now_s)
         self._lend()
+        if not self._fleet.has_served and self._fleet.all_slots_ready:
+            self._fleet = replace(self._fleet, has_served=True)
+            self._parts.on_serving(self._fleet.slot_count)
+            self._is_changed = True
         if is_roll_done(self._fleet):
             self._fleet = replace(self._fleet, is_rolling=False)
             self._parts.ledger.succeed()
@@ -248,14 +252,12 @@ class Supervisor:
             self._on_released(pid)
 
     def _on_ready(self, pid: int) -> None:
-        self._note(pid, Event.BOOTED, time.monotonic())
         worker = self._fleet.find(pid)
-        assert worker is not None
+        if worker is None or worker.state is State.READY:
+            LOG.warning("ignored a second or late word of process %d that it is ready", pid)
+            return
+        self._note(pid, Event.BOOTED, time.monotonic())
         LOG.info("worker %d (slot %d): ready, generation %d", pid, worker.slot, worker.generation)
-        if not self._fleet.has_served and self._fleet.all_slots_ready:
-            self._fleet = replace(self._fleet, has_served=True)
-            self._lend()
-            self._parts.on_serving(self._fleet.slot_count)
 
     def _on_released(self, pid: int) -> None:
         """Note that a worker accepts nothing any more: told by us, or by a TERM of its own."""
@@ -391,7 +393,6 @@ class Supervisor:
                 self._parts.planner.slot_count_after(before, self._fleet.slot_count),
                 self._parts.holdings.worker_count_max,
             ),
-            drain_timeout_s=generation.drain_timeout_s,
         )
 
     def scale(self, slot_count: int) -> None:

@@ -92,7 +92,7 @@ class Channel:
             return
         if len(self._outbox) >= CHANNEL_OUTBOX_MAX:
             raise ChannelFull
-        self._outbox.append((datagram, [os.dup(fd) for fd in fds]))
+        self._outbox.append((datagram, _duplicates(fds)))
 
     def flush(self) -> None:
         """Send what waits, as far as the kernel takes it. Raises ChannelClosed."""
@@ -163,6 +163,18 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
     return list(fds)
+
+
+def _duplicates(fds: list[int]) -> list[int]:
+    """Duplicate all of them or none. Raises ChannelFull when there is no room for more descriptors."""
+    made: list[int] = []
+    try:
+        for fd in fds:
+            made.append(os.dup(fd))
+    except OSError as error:
+        _close_all(made)
+        raise ChannelFull from error
+    return made
 
 
 def _close_all(fds: list[int]) -> None:

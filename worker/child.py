@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Iterable
 from pathlib import Path
+from types import FrameType
 
 import setproctitle
 
@@ -29,7 +30,7 @@ MASTER_SIGNALS = frozenset(
 )
 
 # A terminal sends INT, QUIT and HUP to the whole process group: the master alone answers them.
-_IGNORED = MASTER_SIGNALS - {signal.SIGTERM, signal.SIGCHLD}
+_UNHEEDED = MASTER_SIGNALS - {signal.SIGTERM, signal.SIGCHLD}
 
 _PR_SET_PDEATHSIG = 1
 
@@ -47,8 +48,12 @@ def reset_signals() -> None:
     """
     signal.set_wakeup_fd(-1)
     for number in MASTER_SIGNALS:
-        signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
+        signal.signal(number, _do_nothing if number in _UNHEEDED else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, MASTER_SIGNALS)
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Not SIG_IGN, which programs that the hosted app runs would inherit: nobody could interrupt them."""
 
 
 def set_title(name: str, role: str) -> None:
@@ -57,7 +62,14 @@ def set_title(name: str, role: str) -> None:
 
 
 def drop_privileges(uid: int | None, gid: int | None, groups: Iterable[int] = ()) -> None:
-    """Become the configured user for good. Raises PermissionError."""
+    """
+    Become the configured user for good. Raises PermissionError.
+
+    A user without a group, such as a number that has no entry, keeps the group
+    that it has; what else the starter was a member of is not for it.
+    """
+    if gid is None and uid is not None:
+        os.setgroups(sorted({os.getgid(), *groups}))
     if gid is not None:
         os.setgroups(sorted({gid, *groups}))
         os.setgid(gid)
@@ -82,7 +94,7 @@ def die_with_master(master_pid: int) -> None:
 def process_started(pid: int) -> int:
     """Tell when a process started, in clock ticks after boot; 0 if it is gone. With it a pid is unique."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return 0
     return int(fields[19])

@@ -28,10 +28,11 @@ class SwappableHandler(logging.StreamHandler[TextIO]):
         self.acquire()
         try:
             old = self.stream
-            self.flush()
             self.stream = os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace")
             if old is not sys.stderr:
                 old.close()
+        except OSError:
+            pass  # The old file's disk is full, which may well be why it is rotated.
         finally:
             self.release()
 
@@ -53,7 +54,8 @@ def set_up_logging(spec: LogSpec, file_fd: int | None = None) -> None:
         _handler.swap(file_fd)
     LOG.handlers = [_handler]
     if spec.dict_config is not None:
-        logging.config.dictConfig(spec.dict_config)
+        # The default of the dictionary would silence every logger that it does not name, ours first.
+        logging.config.dictConfig({"disable_existing_loggers": False} | spec.dict_config)
 
 
 def swap_log_file(fd: int) -> None:

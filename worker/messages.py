@@ -115,5 +115,6 @@ def _decode(decoder: "msgspec.msgpack.Decoder[T]", datagram: bytes) -> T:
         raise MessageError(f"a message of version {datagram[:1].hex() or 'none'}, not {MESSAGES_VERSION}")
     try:
         return decoder.decode(datagram[1:])
-    except msgspec.MsgspecError as error:
+    # msgspec lets these two through: text that is not UTF-8, and a thousand nested lists.
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError(f"not a message: {error}") from error

@@ -154,12 +154,14 @@ class WorkerProcess:
 
     def _adopt(self, listener: str, shards: tuple[int, ...], fds: list[int]) -> None:
         lent = self._hosting.shards.get(listener)
+        if len(fds) < len(shards):
+            LOG.error("out of descriptors: can accept on %d of %d shards", len(fds), len(shards))
         if lent is None or self._drain_order.done():
             for fd in fds:
                 os.close(fd)
             return
         lent.expect(shards)
-        task = self._loop.create_task(lent.adopt(dict(zip(shards, fds, strict=True))))
+        task = self._loop.create_task(lent.adopt(dict(zip(shards, fds, strict=False))))
         self._adoptions.add(task)
         task.add_done_callback(self._adopted)
 

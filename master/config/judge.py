@@ -137,8 +137,10 @@ def _collide(one: Listener, other: Listener) -> bool:
     """Say whether the kernel would refuse the second address because of the first."""
     first, second = one.address, other.address
     if isinstance(first, TcpBind) and isinstance(second, TcpBind):
-        if first.port != second.port or first.port == 0:
+        if first.port != second.port:
             return False
+        if first.port == 0:
+            return first.host == second.host  # Two ports, but one address to tell them apart by.
         if first.host == second.host or "::" in {first.host, second.host}:
             return True
         both_ipv4 = ":" not in first.host + second.host

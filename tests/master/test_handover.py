@@ -119,6 +119,8 @@ def test_another_version_is_refused(version: int) -> None:
         b'{"version": 1',
         b"\0" * 64,
         b"\xff\xfe",
+        b'{"name": "\xff"}',
+        b'{"x": ' + b"[" * 100_000,
     ],
 )
 def test_rubbish_is_refused(text: bytes) -> None:
@@ -163,7 +165,7 @@ def test_a_descriptor_that_holds_no_file_is_refused() -> None:
     os.close(read_fd)
 
 
-@given(at=st.integers(0, 10_000), byte=st.integers(0, 127))
+@given(at=st.integers(0, 10_000), byte=st.integers(0, 255))
 def test_a_damaged_text_is_read_or_refused_and_nothing_else(at: int, byte: int) -> None:
     text = bytearray(msgspec.json.encode(FULL))
     text[at % len(text)] = byte

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from penstock.master.backoff import after_death
+from penstock.master.backoff import YOUNG_S, after_death
 from penstock.master.fleet import Backoff, Event, Fleet, State, Worker
 from penstock.master.rollout import (
     DRAIN_GRACE_S,
@@ -201,6 +201,24 @@ def test_an_empty_slot_waits_for_its_backoff() -> None:
     assert next_step(waiting, 6.9) is None
     assert next_deadline_s(waiting) == 7.0
     assert next_step(waiting, 7.0) == Spawn(0)
+
+
+def test_a_roll_pauses_while_new_code_crashes_just_after_it_was_ready() -> None:
+    """Who still runs the old code is all that serves well, so no more of it is replaced."""
+    crashed = Backoff(failures=1, not_before_s=5.0)
+    half = replace(fleet(worker(200, generation=2), worker(101, slot=1), slot_count=2), backoff={0: crashed})
+
+    assert next_step(half, 6.0) is None
+    assert next_deadline_s(half) == 5.0 + YOUNG_S
+    assert next_step(half, 5.0 + YOUNG_S) == Spawn(1)
+
+
+def test_a_worker_drains_as_long_as_its_own_generation_was_promised() -> None:
+    """A config with a shorter deadline is for those who are started by it."""
+    draining = replace(OLD, state=State.DRAINING, drain_timeout_s=100.0)
+
+    assert next_step(fleet(draining, YOUNG), 99.0 + DRAIN_GRACE_S) is None
+    assert next_step(fleet(draining, YOUNG), 100.0 + DRAIN_GRACE_S) == Kill(100, "draining for too long")
 
 
 def test_a_backoff_that_is_over_is_no_deadline() -> None:

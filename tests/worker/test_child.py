@@ -14,7 +14,7 @@ from penstock.worker.child import MASTER_SIGNALS, process_started
 def run(code: str) -> str:
     """Run a script with the functions at hand, and give what it printed."""
     start = """
-import os, select, signal, sys
+import os, select, signal, subprocess, sys
 from penstock.worker.child import *
 from penstock.worker.child import MASTER_SIGNALS
 """
@@ -42,9 +42,13 @@ def test_the_masters_handlers_do_not_run_in_the_child() -> None:
         print(signal.getsignal(signal.SIGTERM).name, signal.getsignal(signal.SIGCHLD).name)
         for number in MASTER_SIGNALS:
             if number not in (signal.SIGTERM, signal.SIGCHLD):
-                assert signal.getsignal(number) is signal.SIG_IGN
+                # A handler, not SIG_IGN, which the programs that an app runs would inherit.
+                assert callable(signal.getsignal(number))
+                os.kill(os.getpid(), number)
+        child = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True)
+        print(*[line.split()[1].strip("0") for line in child.stdout.splitlines() if "SigIgn" in line])
     """)
-    assert said.splitlines() == ["set()", "-1 []", "SIG_DFL SIG_DFL"]
+    assert said.splitlines() == ["set()", "-1 []", "SIG_DFL SIG_DFL", ""]
 
 
 def test_a_child_without_a_handler_ends_at_a_term() -> None:
@@ -126,6 +130,18 @@ def test_privileges_are_dropped_for_good() -> None:
         assert said.strip() == "not allowed"
 
 
+def test_a_user_without_a_group_loses_the_starters_other_groups() -> None:
+    said = run("""
+        if os.getuid() == 0:
+            os.setgroups([0, 7, 8])
+            drop_privileges(4000000001, None)
+        print(os.getgroups() if os.getuid() == 4000000001 else [os.getgid()])
+        print(os.getgid())
+    """)
+    groups, gid = said.splitlines()
+    assert groups == f"[{gid}]"
+
+
 def test_with_nothing_to_drop_nothing_changes() -> None:
     said = run("""
         before = os.getresuid(), os.getresgid(), os.getgroups()
@@ -149,7 +165,7 @@ def test_the_start_of_a_process_tells_it_from_another_with_its_pid() -> None:
 def test_a_process_with_an_odd_name_has_a_start_too() -> None:
     """The name stands in the same line, and may hold blanks and brackets."""
     said = run("""
-        open("/proc/self/comm", "w").write("a) S 1 (b")
+        open("/proc/self/comm", "wb").write(b"\\xe9) S 1 (b")
         print(process_started(os.getpid()) > 0)
     """)
     assert said.strip() == "True"

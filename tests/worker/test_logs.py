@@ -174,3 +174,28 @@ def test_a_dictionary_that_cannot_be_applied_is_an_error_of_its_value() -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run('set_up_logging(LogSpec(dict_config={"version": 1, "root": {"handlers": ["none"]}}))')
     assert "ValueError" in caught.value.stderr
+
+
+def test_a_dictionary_that_forgets_our_logger_does_not_silence_it() -> None:
+    """`disable_existing_loggers` is on unless somebody thinks of it."""
+    _, err = run("""
+        set_up_logging(LogSpec(dict_config={"version": 1, "root": {"level": "INFO"}}))
+        LOG.info("still here")
+    """)
+    assert err.endswith("INFO still here\n")
+
+
+def test_a_full_disk_does_not_stand_in_the_way_of_rotation(tmp_path: Path) -> None:
+    """It may well be why the file is rotated."""
+    _, err = run(
+        """
+        set_up_logging(LogSpec(path="/dev/full"), os.open("/dev/full", os.O_WRONLY))
+        logging.raiseExceptions = False
+        LOG.info("lost")
+        swap_log_file(open_log_file(sys.argv[1]))
+        LOG.info("kept")
+        """,
+        tmp_path / "log",
+    )
+    assert err == ""
+    assert (tmp_path / "log").read_text().endswith("INFO kept\n")

@@ -108,3 +108,21 @@ def test_rubbish_is_refused_and_does_no_harm(rubbish: bytes) -> None:
                 decode(datagram)
             except MessageError:
                 pass
+
+
+@given(at=st.integers(1, 1000), byte=st.integers(0, 255))
+def test_a_damaged_message_is_read_or_refused(at: int, byte: int) -> None:
+    for message in TO_CHILD:
+        datagram = bytearray(encode(message))
+        datagram[at % len(datagram)] = byte
+        try:
+            decode_for_child(bytes(datagram))
+        except MessageError:
+            pass
+
+
+def test_a_thousand_nested_lists_are_refused() -> None:
+    """Under a key that nobody reads, where no type stops them."""
+    body = b"\x82\xa1x" + b"\x91" * 100_000 + b"\xc0\xa4type\xa5ready"
+    with pytest.raises(MessageError):
+        decode_for_master(bytes([MESSAGES_VERSION]) + body)

@@ -1,0 +1,52 @@
+"""What the end of a worker means."""
+
+from dataclasses import replace
+
+import pytest
+
+from penstock.master.fleet import Fleet, State, Worker
+from penstock.master.obituary import Meaning, Obituary, is_roll_hopeless, judge_death
+
+READY = Worker(pid=1, slot=0, generation=1, row=1, core=None, state=State.READY, since_s=0.0, spawned_s=0.0)
+FLEET = Fleet(slot_count=1, generation=1, workers=(READY,), has_served=True)
+KILLED, FINE = 9, 0
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "status", "expected"),
+    [
+        (State.READY, None, KILLED, Obituary(Meaning.CRASH, "crash")),
+        (State.READY, None, FINE, Obituary(Meaning.CRASH, "exit")),
+        (State.STARTING, None, FINE, Obituary(Meaning.BOOT_FAILURE, "boot_failure")),
+        (State.STARTING, "starting for too long", KILLED, Obituary(Meaning.BOOT_FAILURE, "boot_failure")),
+        (State.STARTING, "roll", KILLED, Obituary(Meaning.SUPERSEDED)),
+        (State.STARTING, "scale", KILLED, Obituary(Meaning.WANTED)),
+        (State.DRAINING, "roll", FINE, Obituary(Meaning.REPLACED, "roll")),
+        (State.DRAINING, "term", FINE, Obituary(Meaning.REPLACED, "term")),
+        (State.DRAINING, "draining for too long", KILLED, Obituary(Meaning.REPLACED, "timeout")),
+        (State.DRAINING, "scale", FINE, Obituary(Meaning.WANTED)),
+    ],
+)
+def test_a_death_is_judged_by_what_the_worker_was_doing(
+    state: State, reason: str | None, status: int, expected: Obituary
+) -> None:
+    """The same exit status is a success or a catastrophe."""
+    worker = replace(READY, state=state)
+
+    assert judge_death(FLEET, worker, reason=reason, status=status) == expected
+
+
+def test_while_stopping_every_death_is_wanted() -> None:
+    """Nobody is replaced any more, so nobody has crashed."""
+    stopping = replace(FLEET, is_stopping=True)
+
+    assert judge_death(stopping, READY, reason=None, status=KILLED) == Obituary(Meaning.WANTED)
+
+
+def test_a_roll_is_hopeless_until_one_of_its_workers_has_served() -> None:
+    """After that the new code is known to start, and one failure is bad luck."""
+    rolling = replace(FLEET, generation=2, is_rolling=True)
+
+    assert is_roll_hopeless(rolling)
+    assert not is_roll_hopeless(replace(rolling, workers=(READY, replace(READY, pid=2, generation=2))))
+    assert not is_roll_hopeless(FLEET)
