@@ -53,7 +53,8 @@ class Exchange:
     """
     Answers one request of a connection.
 
-    It may outlive its response (background tasks), and its connection.
+    It lives as long as its app runs, which may be longer than its response
+    (background tasks), and longer than its connection: then it is detached.
 
     `is_plain` says that nothing about it is out of the ordinary: HTTP/1.1, to
     be kept alive, not HEAD, no body, nothing pipelined behind it, the client
@@ -71,33 +72,23 @@ class Exchange:
         "_status",
         "connection",
         "inbox",
-        "is_detached",
-        "is_http10",
         "is_plain",
-        "is_running",
-        "keep_alive",
-        "method",
         "phase",
-        "target",
+        "scope",
         "task",
     )
 
-    task: asyncio.Task[None]  # while it is running
+    task: asyncio.Task[None]  # when an app was called
     _status: int
     _headers: list[tuple[bytes, bytes]]
     _content_left: int | None  # what the Content-Length still allows, if there is one
     _is_chunked: bool
 
-    def __init__(self, connection: "Connection", meter: "RouteMeter", method: str, target: bytes) -> None:
+    def __init__(self, connection: "Connection", meter: "RouteMeter", scope: Scope) -> None:
         self.connection = connection
-        self.method = method
-        self.target = target
+        self.scope = scope
         self.phase = WAITING
         self.is_plain = True
-        self.keep_alive = True
-        self.is_http10 = False
-        self.is_running = False
-        self.is_detached = False
         # Only with a body, or when the app waits for the client to go.
         self.inbox: Inbox | None = None
         self._meter = meter
@@ -130,15 +121,19 @@ class Exchange:
         kind = message["type"]
         if phase == WAITING and kind == "http.response.start":
             self._status = message["status"]
-            headers = message.get("headers", ())
+            headers = message["headers"] if "headers" in message else ()  # noqa: SIM401, half as long as get()
             self._headers = headers if type(headers) is list else list(headers)
             self.phase = STARTED
             return
         if phase == STARTED and kind == "http.response.body":
-            if self.is_plain and not message.get("more_body", False):
-                self._answer(message.get("body", b""))
+            body = message["body"] if "body" in message else b""  # noqa: SIM401
+            more_body = "more_body" in message and message["more_body"]
+            if self.is_plain and not more_body:
+                self._answer(body)
+                if self.is_plain:
+                    return
             else:
-                self._begin(message.get("body", b""), message.get("more_body", False))
+                self._begin(body, more_body)
         elif phase == STREAMING and kind == "http.response.body":
             self._continue(message.get("body", b""), message.get("more_body", False))
         elif phase == LOST:
@@ -165,9 +160,11 @@ class Exchange:
             if self.phase < DONE:
                 self._app_fell_short()
         finally:
-            self.is_running = False
-            if self.is_detached:
-                self.connection.site.detached_ended(self)
+            connection = self.connection
+            if connection.exchange is self:
+                connection.exchange = None
+            else:
+                connection.site.detached_ended(self)
 
     # For the connection.
 
@@ -213,8 +210,10 @@ class Exchange:
 
     def describe(self) -> str:
         """Return the request line and its age, for a log."""
+        scope = self.scope
+        target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         age_s = (perf_counter_ns() - self._started_ns) / 1e9
-        return f"{self.method} {self.target.decode('latin-1')} ({age_s:.3f} s)"
+        return f"{scope['method']} {target.decode('latin-1')} ({age_s:.3f} s)"
 
     # The response.
 
@@ -268,7 +267,7 @@ class Exchange:
         status = self._status
         if status not in site.head_starts:
             raise RuntimeError(f"a response's status is 200 to 599, not {status!r}")
-        keep_alive = self.keep_alive
+        keep_alive = connection.keep_alive
         fields: list[bytes] = []
         declared: bytes | None = None
         omitted = 0
@@ -290,10 +289,11 @@ class Exchange:
             elif meaning == CONNECTION and b"close" in value.lower():
                 keep_alive = False
 
+        is_http10 = self.scope["http_version"] == "1.0"
         content_left: int | None = None
         is_chunked = False
         size = len(body)
-        if status in NO_BODY or self.method == "HEAD":
+        if status in NO_BODY or self.scope["method"] == "HEAD":
             digits = self._length_without_body(declared, size, more_body)
             body = b""
         elif not more_body:
@@ -307,7 +307,7 @@ class Exchange:
                 raise RuntimeError("the response is longer than its Content-Length")
         else:
             digits = None
-            if self.is_http10:
+            if is_http10:
                 keep_alive = False  # The end of the connection is the end of the body.
             else:
                 is_chunked = True
@@ -315,9 +315,9 @@ class Exchange:
                 if size:
                     body = b"%x\r\n%b\r\n" % (size, body)
         if not keep_alive or connection.must_close(is_last=not more_body):
-            self.keep_alive = False
+            connection.keep_alive = False
             fields.append(b"connection: close\r\n")
-        elif self.is_http10:
+        elif is_http10:
             fields.append(b"connection: keep-alive\r\n")
 
         start = site.head_starts[status] if not omitted else site.starts.without(status, omitted)
@@ -350,7 +350,7 @@ class Exchange:
         if declared is not None:
             content_length(declared)
             return declared
-        if size and not more_body and self.method == "HEAD":
+        if size and not more_body and self.scope["method"] == "HEAD":
             return b"%d" % size
         return None  # What a GET would have had, nobody told us.
 
@@ -358,7 +358,7 @@ class Exchange:
         """Write one more piece of a body."""
         size = len(body)
         output = b""
-        if self._status in NO_BODY or self.method == "HEAD":
+        if self._status in NO_BODY or self.scope["method"] == "HEAD":
             pass
         elif self._is_chunked:
             end = b"" if more_body else b"0\r\n\r\n"
@@ -399,7 +399,7 @@ class Exchange:
     def _finish(self) -> None:
         if self.inbox is not None:
             self.inbox.wake()
-        self.connection.responded(self)
+        self.connection.responded()
 
     # When something is wrong.
 
@@ -422,7 +422,7 @@ class Exchange:
             self.cut()
             return
         # The client must hear that this connection ends, or it loses its next request.
-        self.keep_alive = self.is_plain = False
+        self.is_plain = self.connection.keep_alive = False
         self.respond(500, TEXT_HEADERS, error_text(500, "the application failed"))
 
     def _lose_client(self) -> None:

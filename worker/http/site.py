@@ -100,7 +100,7 @@ class Site:
         self.root_path = root_path.rstrip("/")
         self._raw_root_path = self.root_path.encode()
         self.asgi = ASGI_VERSION
-        self.parse_head = HeadParser(listener.limits.header_count).parse
+        self.head_parser = HeadParser(listener.limits.header_count)
         self.starts = HeadStarts(None if server_header is None else server_header.encode())
         self.head_starts = self.starts.every
         self.plain_starts = self.starts.plain
@@ -149,8 +149,7 @@ class Site:
     def in_flight(self) -> list[str]:
         """Describe every request that an app is at work on: request line and age."""
         exchanges = [connection.exchange for connection in self._connections]
-        running = [exchange for exchange in exchanges if exchange is not None and exchange.is_running]
-        return [exchange.describe() for exchange in (*running, *self._detached)]
+        return [exchange.describe() for exchange in (*exchanges, *self._detached) if exchange is not None]
 
     def tick(self, now_s: float) -> None:
         """Follow the clock (`time.monotonic()`): deadlines, the Date header, the numbers."""
@@ -197,7 +196,7 @@ class Site:
         """Cancel every app that runs and cut every connection."""
         for connection in list(self._connections):
             exchange = connection.exchange
-            if exchange is not None and exchange.is_running:
+            if exchange is not None:
                 exchange.task.cancel()
             connection.abort()
         for exchange in list(self._detached):
@@ -220,7 +219,6 @@ class Site:
 
     def detach(self, exchange: Exchange) -> None:
         """Hold an exchange whose app runs on without its connection."""
-        exchange.is_detached = True
         self._detached.add(exchange)
 
     def detached_ended(self, exchange: Exchange) -> None:
