@@ -44,6 +44,7 @@ class AdminKeeper:
         self._restart_at_s: float | None = None
         self._started_s = 0.0
         self._backoff: Backoff | None = None
+        self._current = 0  # the pid of the one that is to serve
         self._is_stopping = False
 
     @property
@@ -100,6 +101,7 @@ class AdminKeeper:
             raise
         row.set_process(pid, process_started(pid))
         self._rows[pid] = row.index
+        self._current = pid
 
     def _start_later(self, now_s: float) -> None:
         lived_s = now_s - self._started_s
@@ -123,7 +125,7 @@ class AdminKeeper:
     def on_exit(self, exit: Exit, now_s: float) -> None:
         """Free the row, and plan another start if it was the current one."""
         self._holdings.segment.row(self._rows.pop(exit.pid)).release()
-        if self._rows or self._is_stopping:
+        if exit.pid != self._current or self._is_stopping:
             return
         LOG.warning("the admin process %s; starting another", exit)
         self._start_later(now_s)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from penstock.master.config.accounts import owner_ids
 from penstock.master.config.model import Config, Listener, Respond, Route, Tls
 from penstock.shm import names
-from penstock.shm.series import SeriesTable
+from penstock.shm.layout import Geometry
+from penstock.shm.segment import Segment
+from penstock.shm.series import SeriesFull, SeriesTable
 from penstock.worker.spec import (
     Action,
     AppAction,
@@ -30,6 +32,11 @@ from penstock.worker.spec import (
 
 # The label of requests that no route took.
 UNMATCHED = "-"
+
+TOO_MANY_ROUTES = (
+    "too many routes: the shared segment has words for the numbers of about 88 pairs of listener and route; "
+    "routes of a listener that have the same name share theirs"
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,18 @@ def build_spec(
         gid=account.gid,
         lifespan=config.lifespan,
     )
+
+
+def is_countable(config: Config) -> bool:
+    """Whether the shared segment has words for the numbers of every route."""
+    segment = Segment.create(Geometry.for_workers(1))
+    try:
+        build_spec(config, segment.series, name="", generation=1, account=Account())
+    except SeriesFull:
+        return False
+    finally:
+        segment.close()
+    return True
 
 
 def _listener_spec(listener: Listener, series: SeriesTable) -> ListenerSpec:

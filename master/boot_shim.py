@@ -23,7 +23,7 @@ import traceback
 from typing import Any
 
 # Set by the old code, removed by the new code when it has taken over.
-HANDOVER_VARIABLE = "PENSTOCK_HANDOVER"
+HANDOVER_VARIABLE = "_PENSTOCK_HANDOVER"
 
 HANDLED = (
     signal.SIGTERM,
@@ -78,8 +78,7 @@ def stand_in(arguments: "list[str]") -> int:
         # The signals are blocked since before execve, so each waits until it is asked for.
         number = signal.sigwait(HANDLED)
         if number == signal.SIGUSR2:
-            say("hot restart: trying again")
-            os.execv(sys.executable, [sys.executable, *arguments])
+            try_again(arguments, handover.get("directory", "."))
         if number == signal.SIGCHLD:
             reap(children)
         if number in STOPPING:
@@ -87,6 +86,16 @@ def stand_in(arguments: "list[str]") -> int:
     stop(children, signal.SIGKILL if number == signal.SIGQUIT else signal.SIGTERM)
     remove_files(handover)
     return 0
+
+
+def try_again(arguments: "list[str]", directory: str) -> None:
+    """Start the new code once more, from where it is by name. Returns if not even that is possible."""
+    say("hot restart: trying again")
+    try:
+        os.chdir(directory)
+        os.execvp(sys.orig_argv[0], [sys.orig_argv[0], *arguments])
+    except OSError as error:
+        say(f"hot restart: {error}")
 
 
 def reap(children: "set[int]") -> None:

@@ -71,18 +71,20 @@ class Crew:
         """Give the descriptor of our end, to be inherited across execve."""
         return self._channels[pid].fileno()
 
-    def send(self, pid: int, message: ToChild, fds: list[int] | None = None) -> None:
-        """Tell a child. One that is gone, or reads nothing any more, is dealt with when it is reaped."""
+    def send(self, pid: int, message: ToChild, fds: list[int] | None = None) -> bool:
+        """Tell a child, and say whether it will hear it: it may be gone, or read nothing any more."""
         channel = self._channels.get(pid)
         if channel is None:
-            return
+            return False
         try:
             channel.send(encode(message), fds)
         except ChannelClosed:
-            return
+            return False
         except ChannelFull:
             LOG.error("process %d reads no messages; dropped %s", pid, type(message).__name__)
+            return False
         self._watch(channel, pid)
+        return True
 
     def receive(self, pid: int, events: int) -> Iterator[ToMaster]:
         """Give what a child has sent, and send what waits for it."""

@@ -2,7 +2,7 @@
 Starting a child by fork, with nothing of the master's left in it.
 
 The child never returns from here: whatever happens in it ends in `os._exit`, so
-that none of the master's clean-up ever runs twice.
+no `finally` of the master's ever runs in it.
 """
 
 import atexit

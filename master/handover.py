@@ -13,7 +13,7 @@ import msgspec
 HANDOVER_VERSION = 1
 
 # The variable that names the memfd, for the new image to find.
-HANDOVER_VARIABLE = "PENSTOCK_HANDOVER"
+HANDOVER_VARIABLE = "_PENSTOCK_HANDOVER"
 
 
 class HandoverError(Exception):
@@ -41,6 +41,7 @@ class HeldWorker(msgspec.Struct, frozen=True, kw_only=True):
     since_s: float
     spawned_s: float
     is_killed: bool
+    drain_reason: str | None  # why it was told to go
     channel_fd: int | None
 
 
@@ -73,6 +74,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int = HANDOVER_VERSION
     name: str
+    directory: str  # where the server was started, by name
     started_at_s: float  # wall-clock time of the first start
     last_generation: int
     slot_count: int

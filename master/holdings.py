@@ -80,7 +80,7 @@ def reconcile_listeners(
     """
     Open what the config asks for beyond what is held, and return all that it asks for.
 
-    Raises ListenError, and then nothing has changed. Grown groups stay grown.
+    Raises ListenError, and then nothing is open that was not. Grown groups stay grown.
     """
     opened: list[Listener] = []
     wanted: dict[str, Listener] = {}

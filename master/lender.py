@@ -41,7 +41,10 @@ class Lender:
         for pid, gained in change.adopt.items():
             for key, indexes in _messages(gained):
                 fds = [sockets[key, index].fileno() for index in indexes]
-                self._crew.send(pid, Adopt(key, indexes), fds)
+                if not self._crew.send(pid, Adopt(key, indexes), fds):
+                    # It does not hold them, so they are offered again the next time.
+                    for index in indexes:
+                        wanted[key, index] -= {pid}
         for pid, lost in change.release.items():
             for key, indexes in _messages(lost):
                 self._crew.send(pid, Release(key, indexes))

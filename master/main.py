@@ -190,11 +190,13 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
         lender=Lender(crew, take_lent(handover)),
         ledger=ledger,
         admins={held.pid: held.row for held in handover.admins},
+        drain_reasons={held.pid: held.drain_reason for held in handover.workers if held.drain_reason},
     )
     for fd in handover.descriptors():
         os.set_inheritable(fd, False)
     os.close(handover_fd)
-    LOG.info("hot restart: generation %d takes over from %d workers", number, len(handover.workers))
+    if fleet.is_rolling:
+        LOG.info("hot restart: generation %d takes over from %d workers", number, len(handover.workers))
     return supervisor
 
 
@@ -218,6 +220,7 @@ def _assemble(
     lender: Lender,
     ledger: Ledger,
     admins: Mapping[int, int] | None = None,
+    drain_reasons: Mapping[int, str] | None = None,
 ) -> Supervisor:
     admin = AdminKeeper(crew, holdings, name=planner.name, account=admin_account)
     for pid, row in (admins or {}).items():
@@ -235,6 +238,7 @@ def _assemble(
             admin=admin,
             ledger=ledger,
             upgrade=upgrade,
+            drain_reasons=drain_reasons or {},
             on_serving=lambda slot_count: _greet(banner(planner.config, holdings, slot_count)),
         )
     )

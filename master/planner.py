@@ -2,14 +2,15 @@
 From what the operator wrote to a generation that can be started.
 
 Reads the configuration again each time, opens the addresses it adds, and gives
-one error that says all. A plan that fails leaves everything as it was.
+one error that says all. A plan that fails leaves every listener open that was
+open before, and none that was not.
 """
 
 import os
 import ssl
 from collections.abc import Iterable
 
-from penstock.master.blueprint import Account, account_of, build_spec, tls_contexts
+from penstock.master.blueprint import TOO_MANY_ROUTES, Account, account_of, build_spec, tls_contexts
 from penstock.master.config.bind import TcpBind
 from penstock.master.config.control_socket import instance_name
 from penstock.master.config.invocation import Invocation
@@ -110,7 +111,7 @@ class Planner:
         except SeriesFull as error:
             for key in wanted.keys() - held:
                 wanted[key].close()
-            raise PlanError(f"too many routes to count: {error}", is_config=True) from error
+            raise PlanError(TOO_MANY_ROUTES, is_config=True) from error
         holdings.listeners |= wanted
         return Generation(
             number=number,

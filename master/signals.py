@@ -47,6 +47,11 @@ class SignalInbox:
         arrived, self._arrived = self._arrived, {}
         return list(arrived)
 
+    def put_back(self) -> None:
+        """Send the signals that nobody took to ourselves again. They are blocked, and so wait."""
+        for number in self.take():
+            os.kill(os.getpid(), number)
+
     def close(self) -> None:
         """Close the pipe; the handlers stay."""
         os.close(self._read_fd)

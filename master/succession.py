@@ -37,11 +37,13 @@ from penstock.worker.channel import Channel
 def describe(
     *,
     name: str,
+    directory: str,
     ledger: Ledger,
     configured_workers: int | Literal["auto"],
     last_generation: int,
     holdings: Holdings,
     fleet: Fleet,
+    drain_reasons: Mapping[int, str],
     generations: dict[int, Generation],
     crew: Crew,
     lent: dict[Shard, frozenset[int]],
@@ -50,9 +52,10 @@ def describe(
 ) -> Handover:
     """Write down everything that the next image needs."""
     assert holdings.control is not None
-    workers = tuple(_held_worker(worker, crew) for worker in fleet.workers)
+    workers = tuple(_held_worker(worker, drain_reasons.get(worker.pid), crew) for worker in fleet.workers)
     return Handover(
         name=name,
+        directory=directory,
         started_at_s=ledger.started_at_s,
         last_generation=last_generation,
         slot_count=fleet.slot_count,
@@ -88,7 +91,7 @@ def describe(
     )
 
 
-def _held_worker(worker: Worker, crew: Crew) -> HeldWorker:
+def _held_worker(worker: Worker, drain_reason: str | None, crew: Crew) -> HeldWorker:
     assert worker.state is not State.GONE
     return HeldWorker(
         pid=worker.pid,
@@ -100,6 +103,7 @@ def _held_worker(worker: Worker, crew: Crew) -> HeldWorker:
         since_s=worker.since_s,
         spawned_s=worker.spawned_s,
         is_killed=worker.is_killed,
+        drain_reason=drain_reason,
         # One whose channel has closed is about to be reaped, by whoever is the master then.
         channel_fd=crew.channel_fd(worker.pid) if crew.has_channel(worker.pid) else None,
     )

@@ -10,7 +10,7 @@ import random
 import selectors
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from penstock.master.admin.status import FleetStatus
@@ -25,7 +25,7 @@ from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import Listener
 from penstock.master.nursery import Nursery
-from penstock.master.obituary import Meaning, is_roll_hopeless, judge_death
+from penstock.master.obituary import NOT_REPLACED, Meaning, is_roll_hopeless, judge_death
 from penstock.master.planner import PlanError, Planner
 from penstock.master.rollout import (
     Drain,
@@ -37,7 +37,7 @@ from penstock.master.rollout import (
     next_deadline_s,
     next_step,
 )
-from penstock.master.signals import SignalInbox
+from penstock.master.signals import SignalInbox, block_signals, unblock_signals
 from penstock.master.succession import describe
 from penstock.master.upgrade import Upgrade
 from penstock.shm.row import State as RowState
@@ -73,6 +73,7 @@ class Parts:
     admin: AdminKeeper
     ledger: Ledger
     upgrade: Upgrade
+    drain_reasons: Mapping[int, str]
     on_serving: Callable[[int], None]  # called once with the number of slots, when each of them serves
 
 
@@ -86,7 +87,9 @@ class Supervisor:
         self._generations = parts.generations
         self._last_generation = max(parts.generations)
         self._released: set[int] = set()  # workers that accept nothing any more
-        self._drain_reasons: dict[int, str] = {}  # by pid, counted when the worker is gone
+        self._drain_reasons = dict(parts.drain_reasons)  # by pid, counted when the worker is gone
+        self._is_reload_due = False  # asked for when it could not be; remembered once
+        self._is_upgrade_due = False
         self._boot_failures: dict[int, messages.Failed] = {}
         self._exit_status = EXIT_DONE
         self._next_tick_s = 0.0
@@ -103,7 +106,8 @@ class Supervisor:
                 break
             for key, events in parts.selector.select(self._timeout_s()):
                 if key.data is None:
-                    for number in parts.inbox.take():
+                    # Deaths last: that of a hot restart's check ends this code, and what else came with it.
+                    for number in sorted(parts.inbox.take(), key=lambda each: each == signal.SIGCHLD):
                         self._on_signal(number)
                 else:
                     for message in parts.crew.receive(key.data, events):
@@ -135,6 +139,7 @@ class Supervisor:
             self._fleet = replace(self._fleet, has_served=True)
             self._parts.on_serving(self._fleet.slot_count)
             self._is_changed = True
+        self._do_what_is_due()
         if is_roll_done(self._fleet):
             self._fleet = replace(self._fleet, is_rolling=False)
             self._parts.ledger.succeed()
@@ -146,6 +151,17 @@ class Supervisor:
             self._publish()
             self._is_changed = False
             self._next_tick_s = now_s + TICK_S
+
+    def _do_what_is_due(self) -> None:
+        """Carry out what a signal asked for when it could not be done."""
+        if not self._fleet.has_served or self._parts.upgrade.is_running:
+            return
+        if self._is_upgrade_due:
+            self._is_upgrade_due = False
+            self._start_upgrade()
+        elif self._is_reload_due:
+            self._is_reload_due = False
+            self.reload()
 
     def _publish(self) -> None:
         parts = self._parts
@@ -179,7 +195,8 @@ class Supervisor:
                 assert worker is not None
                 log = LOG.debug if reason in ("stop", "roll", "scale") else LOG.error
                 log("worker %d (slot %d): killed: %s", pid, worker.slot, reason)
-                self._drain_reasons.setdefault(pid, reason)
+                if self._drain_reasons.get(pid) not in NOT_REPLACED:
+                    self._drain_reasons[pid] = reason
                 self._fleet = self._fleet.with_kill(pid)
                 kill(pid, signal.SIGKILL)
 
@@ -273,6 +290,9 @@ class Supervisor:
 
     def _on_exit(self, exit: Exit) -> None:
         now_s = time.monotonic()
+        # Its last words first: why it could not start, or that it had.
+        for message in self._parts.crew.receive(exit.pid, selectors.EVENT_READ):
+            self._on_message(exit.pid, message)
         self._parts.crew.forget(exit.pid)
         if exit.pid in self._parts.admin.pids:
             self._parts.admin.on_exit(exit, now_s)
@@ -368,8 +388,11 @@ class Supervisor:
 
     def reload(self) -> None:
         """Read the configuration again and roll the workers to it."""
-        if self._fleet.is_stopping or not self._fleet.has_served or self._parts.upgrade.is_running:
-            LOG.warning("reload: not now")
+        if self._fleet.is_stopping:
+            return
+        if not self._fleet.has_served or self._parts.upgrade.is_running:
+            LOG.info("reload: as soon as what is on its way is done")
+            self._is_reload_due = True
             return
         before = self._parts.planner.config
         try:
@@ -423,8 +446,11 @@ class Supervisor:
     # Hot restart.
 
     def _start_upgrade(self) -> None:
-        if self._fleet.is_stopping or not self._fleet.has_served:
-            LOG.warning("hot restart: not now")
+        if self._fleet.is_stopping:
+            return
+        if not self._fleet.has_served:
+            LOG.info("hot restart: as soon as every worker is ready")
+            self._is_upgrade_due = True
             return
         failure = self._parts.upgrade.start(self._parts.holdings.segment.fd)
         if failure is not None:
@@ -436,8 +462,15 @@ class Supervisor:
         """Become the new code if it has passed its check; only a failure comes back from that."""
         self._is_changed = True
         failure = self._parts.upgrade.judge(exit)
+        if self._fleet.is_stopping:
+            return
         if failure is None:
+            # A signal that comes between the two images would kill the new one: its handlers do not
+            # stand yet. Those that were taken and not acted on wait in the kernel for whoever runs next.
+            block_signals()
+            self._parts.inbox.put_back()
             failure = self._parts.upgrade.execute(self._describe())
+            unblock_signals()
         self._parts.ledger.fail(f"hot restart: {failure}")
         LOG.error("hot restart failed; generation %d goes on: %s", self._fleet.serving_generation, failure)
 
@@ -445,11 +478,13 @@ class Supervisor:
         parts = self._parts
         return describe(
             name=parts.planner.name,
+            directory=parts.upgrade.directory,
             ledger=parts.ledger,
             configured_workers=parts.planner.config.workers,
             last_generation=self._last_generation,
             holdings=parts.holdings,
             fleet=self._fleet,
+            drain_reasons=self._drain_reasons,
             generations=self._generations,
             crew=parts.crew,
             lent=parts.lender.lent,

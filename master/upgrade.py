@@ -14,17 +14,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from penstock.master import boot_shim
 from penstock.master.command_line import CommandLine
 from penstock.master.crew import Exit, kill
 from penstock.master.handover import HANDOVER_VARIABLE, HANDOVER_VERSION, Handover, write_handover
-from penstock.master.signals import block_signals, unblock_signals
 from penstock.worker.logs import LOG
 
 # "<hand-over version>:<segment's descriptor>": what the new code must be able to accept.
-PREFLIGHT_VARIABLE = "PENSTOCK_PREFLIGHT"
+PREFLIGHT_VARIABLE = "_PENSTOCK_PREFLIGHT"
 PREFLIGHT_TIMEOUT_S = 120.0
 
 # The end of a long traceback says most.
@@ -35,7 +33,7 @@ class Upgrade:
     """A hot restart on its way, or none."""
 
     def __init__(self, directory: str, environ: Mapping[str, str]) -> None:
-        self._directory = directory
+        self.directory = directory
         self._environ = dict(environ)
         self._command_line = CommandLine.of_this_process()
         # Read now: by the time it is needed, the file may be another release's, or gone.
@@ -64,7 +62,7 @@ class Upgrade:
         try:
             self._process = subprocess.Popen(
                 [_executable(), *self._command_line.flags, *self._command_line.command],
-                cwd=self._directory,
+                cwd=self.directory,
                 env=self._environ | {PREFLIGHT_VARIABLE: f"{HANDOVER_VERSION}:{segment_fd}"},
                 stdin=subprocess.DEVNULL,
                 stdout=self._report_fd,
@@ -103,18 +101,21 @@ class Upgrade:
             kill(self._process.pid, signal.SIGKILL)
 
     def execute(self, handover: Handover) -> str:
-        """Become the new code. Returns only if that fails, with the reason."""
+        """
+        Become the new code. Returns only if that fails, with the reason.
+
+        The caller has blocked the signals.
+        """
         LOG.info("hot restart: starting the new code")
         handover_fd = write_handover(handover)
         inherited = [handover_fd, *handover.descriptors()]
-        here = Path.cwd()
-        # A signal that came between the two images would kill the new one: its handlers do not stand yet.
-        block_signals()
+        # Not by its path: a deployment may have removed the folder that we are in.
+        here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for fd in inherited:
                 os.set_inheritable(fd, True)
             # By name again: a deployment switches the symlink that the name leads through.
-            os.chdir(self._directory)
+            os.chdir(self.directory)
             sys.stdout.flush()
             sys.stderr.flush()
             arguments = [*self._command_line.flags, "-c", self._shim, *self._command_line.command]
@@ -125,11 +126,11 @@ class Upgrade:
             )
         except OSError as error:
             failure = f"cannot start the new code: {error}"
-        os.chdir(here)
+        os.fchdir(here)
+        os.close(here)
         for fd in inherited:
             os.set_inheritable(fd, False)
         os.close(handover_fd)
-        unblock_signals()
         return failure
 
 

@@ -52,6 +52,8 @@ def set_up_logging(spec: LogSpec, file_fd: int | None = None) -> None:
     _handler.setFormatter(logging.Formatter(_FORMAT, _TIME_FORMAT))
     if file_fd is not None:
         _handler.swap(file_fd)
+    elif _handler.stream is not sys.stderr:
+        _handler.swap(os.dup(sys.stderr.fileno()))
     LOG.handlers = [_handler]
     if spec.dict_config is not None:
         # The default of the dictionary would silence every logger that it does not name, ours first.

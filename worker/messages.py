@@ -81,12 +81,8 @@ class Released(msgspec.Struct, frozen=True, tag="released"):
     """A draining child accepts on no shard any more."""
 
 
-class Refresh(msgspec.Struct, frozen=True, tag="refresh"):
-    """The admin process asks for a snapshot that is not stale."""
-
-
 ToChild = Adopt | Release | Drain | ReopenLog | Snapshot
-ToMaster = Ready | Failed | Released | Refresh
+ToMaster = Ready | Failed | Released
 
 _encoder = msgspec.msgpack.Encoder()
 _child_decoder: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)

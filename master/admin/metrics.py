@@ -26,7 +26,7 @@ from penstock.shm.totals import HistogramTotal, Totals
 
 HELP: Final[Mapping[str, str]] = {
     names.REQUESTS: "Requests answered, by class of the status code.",
-    names.REQUEST_DURATION: "Time from a request's first byte to its response's last.",
+    names.REQUEST_DURATION: "Time from a request's complete head to its response's last byte.",
     names.CONNECTIONS: "Client connections that are open: active ones have a request in flight.",
     names.CONNECTIONS_TOTAL: "Client connections accepted.",
     names.RECEIVED_BYTES: "Bytes received from clients.",

@@ -7,9 +7,10 @@ import traceback
 
 import click
 
+from penstock.master.blueprint import TOO_MANY_ROUTES, is_countable
 from penstock.master.config import Config, Invocation
 
-EXIT_OK, EXIT_APP = 0, 3
+EXIT_OK, EXIT_CONFIG, EXIT_APP = 0, 2, 3
 
 
 def check_invocation(invocation: Invocation) -> int:
@@ -18,6 +19,10 @@ def check_invocation(invocation: Invocation) -> int:
     reading = invocation.read()
     for warning in reading.warnings:
         click.echo(f"warning: {warning}", err=True)
+    if not is_countable(reading.config):
+        click.echo(TOO_MANY_ROUTES, err=True)
+        _leave_if_held(EXIT_CONFIG)
+        return EXIT_CONFIG
     faults = _import_apps(reading.config)
     for fault in faults:
         click.echo(fault, err=True)

@@ -30,11 +30,13 @@ WORKER = HeldWorker(
     state="ready",
     since_s=12.5,
     spawned_s=12.25,
+    drain_reason=None,
     is_killed=False,
     channel_fd=20,
 )
 WEB = HeldListener(name="web", address="[::]:8080", backlog=2048, fds=(7, 8))
 FULL = Handover(
+    directory="/srv/current",
     name="8080",
     started_at_s=1_700_000_000.25,
     last_generation=3,

@@ -1,9 +1,13 @@
 """SIGUSR2, and the ways in which it can fail without anyone noticing but the operator."""
 
+import select
+import shutil
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.process.harness import Server, wait_for, write_app
 from tests.process.test_serving import HELLO
@@ -149,7 +153,7 @@ import importlib
 import os
 import sys
 
-if "PENSTOCK_HANDOVER" in os.environ:
+if "_PENSTOCK_HANDOVER" in os.environ:
     raise ImportError("half a deployment")
 here = sys.path.pop(0)
 del sys.modules["msgspec"]
@@ -225,3 +229,63 @@ def test_interpreter_that_is_gone_leaves_the_old_code_in_charge(start: Start, tm
     assert server.get("/")[0] == 200
     server.signal(signal.SIGHUP)
     server.wait_generation(2, workers=1)
+
+
+def test_folder_that_is_gone_costs_nothing(start: Start, tmp_path: Path) -> None:
+    """
+    A deployment switches the symlink and removes the old release, working directory and all.
+    """
+    for release in ("one", "two"):
+        (tmp_path / release).mkdir()
+        write_app(tmp_path / release, HELLO.replace("hello", release))
+    current = tmp_path / "current"
+    current.symlink_to("one")
+    control = tmp_path / "control.sock"
+    server = start(
+        *("main:app", "--port", "0", "--workers", "1", "--control", str(control)),
+        cwd=current,
+        env={"PWD": str(current)},
+    ).wait_serving()
+    server.control = control
+
+    switched = tmp_path / "switched"
+    switched.symlink_to("two")
+    switched.replace(current)
+    shutil.rmtree(tmp_path / "one")
+    server.signal(signal.SIGUSR2)
+
+    server.wait_generation(2, workers=1)
+    assert server.get("/")[1].startswith(b"two")
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3])
+def test_term_is_not_lost_between_the_two_images(start: Start, delay_s: float) -> None:
+    """
+    Whatever code runs when it arrives, or neither: the server stops.
+    """
+    server = start("--port", "0", "--workers", "1").wait_serving()
+    server.signal(signal.SIGUSR2)
+    wait_for(lambda: "checking the new code" in server.output(), "the check")
+    select.select([], [], [], delay_s)
+
+    server.signal(signal.SIGTERM)
+
+    assert server.wait_exit(10.0) == 0
+
+
+def test_reload_during_the_check_is_remembered(start: Start, tmp_path: Path) -> None:
+    """
+    The check fails, and the reload that was asked for meanwhile still happens.
+    """
+    write_app(tmp_path, HELLO)
+    server = start("main:app", "--port", "0", "--workers", "1").wait_serving()
+    write_app(tmp_path, "import time; time.sleep(1)\nraise RuntimeError('oops')\n")
+    server.signal(signal.SIGUSR2)
+    server.wait_status(lambda status: status["master"]["state"] == "upgrading", "the check")
+
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: "reload: as soon as" in server.output(), "the reload to be put off")
+    write_app(tmp_path, HELLO.replace("hello", "mended"))
+
+    server.wait_generation(2, workers=1)
+    assert server.get("/")[1].startswith(b"mended")

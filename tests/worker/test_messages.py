@@ -14,7 +14,6 @@ from penstock.worker.messages import (
     Failed,
     MessageError,
     Ready,
-    Refresh,
     Release,
     Released,
     ReopenLog,
@@ -40,7 +39,6 @@ TO_MASTER: list[ToMaster] = [
     Failed("no module named shop"),
     Failed("lifespan failed", detail="Traceback ...\n  ünïcödé\n"),
     Released(),
-    Refresh(),
 ]
 
 
