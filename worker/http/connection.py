@@ -8,6 +8,8 @@ client can queue is bounded in bytes.
 """
 
 import asyncio
+import socket
+import struct
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -297,10 +299,11 @@ class Connection(asyncio.Protocol):
                 exchange.is_plain = False
         else:
             scope["http_version"] = framing.http_version
-            if not self._expect_body(exchange, framing):
-                return rest
-            rest = self._take_body(rest) if self.intake == BODY else rest
+            self._expect_body(exchange, framing)
+            if rest and self.intake == BODY:
+                rest = self._take_body(rest)
             if self.intake > HELD:
+                self.exchange = None  # It was refused, so there is no app to wait for.
                 return rest
         if rest:
             # Before the app runs: a response must know whether it is the last.
@@ -318,8 +321,8 @@ class Connection(asyncio.Protocol):
 
     # Reading bodies.
 
-    def _expect_body(self, exchange: Exchange, framing: Framing) -> bool:
-        """Set up what a head says about its body; refuse it when it is too large."""
+    def _expect_body(self, exchange: Exchange, framing: Framing) -> None:
+        """Set up what a head says beyond the usual; refuse a body that is too large."""
         site = self.site
         exchange.is_plain = False
         if not framing.keep_alive:
@@ -328,7 +331,7 @@ class Connection(asyncio.Protocol):
         length = framing.content_length
         if length == 0:
             self.intake = HELD
-            return True
+            return
         self.intake = BODY
         if length is None:
             self._decoder = ChunkedDecoder(site.header_bytes_max)
@@ -338,10 +341,9 @@ class Connection(asyncio.Protocol):
             self._body_left = length
             if site.body_bytes_max is not None and length > site.body_bytes_max:
                 self._refuse(RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large"))
-                return False
+                return
         exchange.expect_body(is_complete=False, expects_continue=framing.expects_continue)
         site.watch(self, site.limits.body_timeout_s)
-        return True
 
     def _take_body(self, data: bytes) -> bytes:
         """Hand on the piece of the body that `data` starts with; return what is left."""
@@ -490,10 +492,13 @@ class Connection(asyncio.Protocol):
             self.site.watch(self, self.site.limits.send_timeout_s)
             self.transport.close()
 
-    def abort(self) -> None:
-        """Close at once; output that waits is lost."""
+    def abort(self, *, with_reset: bool = False) -> None:
+        """Close at once; output that waits is lost. With a reset, the client notices."""
         self.intake = CLOSING
         self._buffer = b""
+        sock = self.transport.get_extra_info("socket") if with_reset else None
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def linger(self) -> None:

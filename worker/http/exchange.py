@@ -205,8 +205,10 @@ class Exchange:
     def cut(self) -> None:
         """Make a response that ended too early look like one: cut the connection."""
         if self.phase < DONE:
+            # A body that only ends with the connection ends as well with a FIN.
+            needs_reset = self.phase == STREAMING and not self._is_chunked and self._content_left is None
             self.disconnected()
-            self.connection.abort()
+            self.connection.abort(with_reset=needs_reset)
 
     def describe(self) -> str:
         """Return the request line and its age, for a log."""

@@ -53,6 +53,8 @@ SPECIAL_HEADERS = frozenset(
     (b"host", b"connection", b"content-length", b"transfer-encoding", b"expect", b"upgrade")
 )
 
+SPACE = 32
+
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 # How a request line may begin that is not complete yet.
@@ -106,6 +108,8 @@ class HeadParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header from llhttp."""
         name = name.lower()
+        if value and value[-1] <= SPACE:
+            value = value.rstrip(b" \t")  # llhttp takes it off in front only
         if name == b"host" and self.host is None:
             self.host = value
         elif name in SPECIAL_HEADERS:

@@ -1,0 +1,267 @@
+"""
+A real Site on a real uvloop, and a client that writes bytes as they come.
+
+Tests in this folder may be `async def`: each runs on a loop of its own. Server
+and client share it, so a test can wait for the server by letting the loop turn.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvloop
+
+from penstock.shm.histogram import WORD_COUNT
+from penstock.worker.asgi.lifespan import Lifespan
+from penstock.worker.http.site import HostedApp, Site
+from penstock.worker.spec import (
+    Action,
+    AppAction,
+    LimitsSpec,
+    ListenerCells,
+    ListenerSpec,
+    MatchSpec,
+    RouteCells,
+    RouteSpec,
+)
+
+DEADLINE_S = 10.0
+ACTION = AppAction(target="test:app")
+ROUTE = RouteCells(requests=8, duration=16)
+UNMATCHED = RouteCells(requests=12, duration=16 + WORD_COUNT)
+LISTENER = ListenerCells(
+    connections_total=0, received_bytes=1, sent_bytes=2, connections_active=3, connections_idle=4
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run `async def` tests on uvloop."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    uvloop.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
+
+
+@dataclass
+class Response:
+    """One response as a client reads it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Client:
+    """A socket of a client, on the test's loop."""
+
+    sock: socket.socket
+    received: bytes = b""
+    is_eof: bool = False
+
+    async def send(self, data: bytes, *, piece: int | None = None) -> None:
+        """Write bytes; with `piece` in pieces of that size, each read before the next."""
+        loop = asyncio.get_running_loop()
+        if piece is None:
+            await loop.sock_sendall(self.sock, data)
+            return
+        for at in range(0, len(data), piece):
+            try:
+                await loop.sock_sendall(self.sock, data[at : at + piece])
+            except ConnectionError:
+                return  # The server has had enough.
+            # A turn to notice the bytes, a turn to read them.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    async def _more(self) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            try:
+                data = await asyncio.get_running_loop().sock_recv(self.sock, 65536)
+            except ConnectionResetError:
+                data = b""
+                self.received += b"<reset>"
+        self.received += data
+        self.is_eof = not data
+
+    async def until(self, end: bytes) -> bytes:
+        """Read until these bytes have come, and take all up to and with them."""
+        while end not in self.received:
+            assert not self.is_eof, f"the connection ended after {self.received!r}"
+            await self._more()
+        size = self.received.index(end) + len(end)
+        taken, self.received = self.received[:size], self.received[size:]
+        return taken
+
+    async def rest(self) -> bytes:
+        """Read until the server closes."""
+        while not self.is_eof:
+            await self._more()
+        taken, self.received = self.received, b""
+        return taken
+
+    async def response(self, *, to_head: bool = False) -> Response:
+        """Read one response."""
+        head = (await self.until(b"\r\n\r\n")).decode("latin-1")
+        lines = head.split("\r\n")[:-2]
+        version, status, _ = lines[0].split(" ", 2)
+        assert version == "HTTP/1.1"
+        headers: dict[str, str] = {}
+        for line in lines[1:]:
+            name, value = line.split(": ", 1)
+            assert name not in headers
+            headers[name] = value
+        return Response(int(status), headers, await self._body(int(status), headers, to_head=to_head))
+
+    async def _body(self, status: int, headers: dict[str, str], *, to_head: bool) -> bytes:
+        if to_head or status in (204, 304) or status < 200:
+            return b""
+        if headers.get("transfer-encoding") == "chunked":
+            body = b""
+            while size := int((await self.until(b"\r\n"))[:-2], 16):
+                while len(self.received) < size + 2:
+                    await self._more()
+                    assert not self.is_eof
+                body += self.received[:size]
+                assert self.received[size : size + 2] == b"\r\n"
+                self.received = self.received[size + 2 :]
+            assert await self.until(b"\r\n") == b"\r\n"
+            return body
+        if "content-length" in headers:
+            size = int(headers["content-length"])
+            while len(self.received) < size:
+                assert not self.is_eof, "the response is shorter than its Content-Length"
+                await self._more()
+            body, self.received = self.received[:size], self.received[size:]
+            return body
+        return await self.rest()
+
+    async def responses(self) -> list[Response]:
+        """Read responses until the server closes."""
+        found = []
+        while True:
+            while not self.received and not self.is_eof:
+                await self._more()
+            if self.is_eof and not self.received:
+                return found
+            found.append(await self.response())
+
+    def finish(self) -> None:
+        """Say that nothing more is sent."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+
+@dataclass
+class Serving:
+    """A site, and how to reach it."""
+
+    site: Site
+    cells: memoryview
+    lifespan: Lifespan
+    address: Any
+    tls: ssl.SSLContext | None = None
+    clients: list[Client] = field(default_factory=list)
+
+    async def client(self) -> Client:
+        """Connect."""
+        family = socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET
+        sock = socket.socket(family)
+        sock.setblocking(False)
+        if family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, self.address)
+        client = Client(sock)
+        self.clients.append(client)
+        return client
+
+    async def ask(self, data: bytes, *, piece: int | None = None) -> list[Response]:
+        """Send bytes, then FIN, and return every response until the server closes."""
+        client = await self.client()
+        await client.send(data, piece=piece)
+        with contextlib.suppress(OSError):
+            client.finish()
+        return await client.responses()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Let the loop turn until something is the case."""
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline_s, "it did not come about"
+            await asyncio.sleep(0.001)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the site believe that time has passed, in steps as a worker makes them."""
+        until_s = self.site.now_s + seconds
+        while self.site.now_s < until_s:
+            self.site.tick(min(self.site.now_s + 1.0, until_s))
+
+
+Serve = Callable[..., contextlib.AbstractAsyncContextManager[Serving]]
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Give `serve(app, ...)`, an async context manager of a Serving."""
+    return _serve
+
+
+@contextlib.asynccontextmanager
+async def _serve(
+    app: Any = None,
+    *,
+    routes: Iterable[tuple[MatchSpec, Action]] = ((MatchSpec(), ACTION),),
+    lifespan: str = "off",
+    path: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    root_path: str = "",
+    **limits: Any,
+) -> AsyncIterator[Serving]:
+    loop = asyncio.get_running_loop()
+    cells = memoryview(bytearray(8 * (16 + 2 * WORD_COUNT))).cast("Q")
+    life = Lifespan(app, lifespan, logging.getLogger("penstock"))  # type: ignore[arg-type]
+    await life.startup()
+    spec = ListenerSpec(
+        name="test",
+        address="test",
+        limits=LimitsSpec(**limits),
+        routes=tuple(
+            RouteSpec(name="route", match=match, action=action, cells=ROUTE) for match, action in routes
+        ),
+        unmatched=UNMATCHED,
+        cells=LISTENER,
+    )
+    site = Site(
+        spec,
+        apps={ACTION: HostedApp(app, life)},
+        cells=cells,
+        loop=loop,
+        root_path=root_path,
+        is_tls=tls is not None,
+    )
+    if path is None:
+        server = await loop.create_server(site.connect, "127.0.0.1", 0, ssl=tls)
+        address = server.sockets[0].getsockname()
+    else:
+        server = await loop.create_unix_server(site.connect, path)
+        address = path
+    serving = Serving(site, cells, life, address, tls)
+    try:
+        yield serving
+    finally:
+        for client in serving.clients:
+            client.sock.close()
+        server.close()
+        site.abort_all()
+        await serving.until(lambda: not site.connection_count and not site.active_count)
+        await server.wait_closed()
+        await life.shutdown()
