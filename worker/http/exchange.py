@@ -160,11 +160,7 @@ class Exchange:
             if self.phase < DONE:
                 self._app_fell_short()
         finally:
-            connection = self.connection
-            if connection.exchange is self:
-                connection.exchange = None
-            else:
-                connection.site.detached_ended(self)
+            self._app_ended()
 
     # For the connection.
 
@@ -209,6 +205,12 @@ class Exchange:
             needs_reset = self.phase == STREAMING and not self._is_chunked and self._content_left is None
             self.disconnected()
             self.connection.abort(with_reset=needs_reset)
+
+    def cancel(self) -> None:
+        """Cancel the app."""
+        self.task.cancel()
+        # A task that is cancelled before its first step never gets to `run`.
+        self.task.add_done_callback(lambda _: self._app_ended())
 
     def describe(self) -> str:
         """Return the request line and its age, for a log."""
@@ -402,6 +404,13 @@ class Exchange:
         if self.inbox is not None:
             self.inbox.wake()
         self.connection.responded()
+
+    def _app_ended(self) -> None:
+        connection = self.connection
+        if connection.exchange is self:
+            connection.exchange = None
+        else:
+            connection.site.detached_ended(self)
 
     # When something is wrong.
 

@@ -36,6 +36,8 @@ class Framing(NamedTuple):
     expects_continue: bool
 
 
+_PLAIN = Framing("1.1", keep_alive=True, content_length=0, expects_continue=False)
+
 # Method, target, headers, Host, framing; the latter is None in the plain case.
 Head = tuple[str, bytes, Headers, bytes | None, Framing | None]
 
@@ -169,11 +171,11 @@ class HeadParser:
             self._reset()
         if b"host" in special:
             raise RequestError(HTTPStatus.BAD_REQUEST, "more than one Host")
-        framing = _framing(version, special) if special or version != b"HTTP/1.1" else None
+        framing = _framing(version, special)
         if len(self.headers) > self._count_max:
             raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers")
         self._judge_host(version)
-        return method, target, self.headers, self.host, framing
+        return method, target, self.headers, self.host, None if framing == _PLAIN else framing
 
     def _judge_host(self, version: bytes) -> None:
         host = self.host

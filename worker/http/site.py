@@ -195,12 +195,11 @@ class Site:
     def abort_all(self) -> None:
         """Cancel every app that runs and cut every connection."""
         for connection in list(self._connections):
-            exchange = connection.exchange
-            if exchange is not None:
-                exchange.task.cancel()
+            if connection.exchange is not None:
+                connection.exchange.cancel()
             connection.abort()
         for exchange in list(self._detached):
-            exchange.task.cancel()
+            exchange.cancel()
         self.flush()
 
     # For connections and exchanges.

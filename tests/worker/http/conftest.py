@@ -148,7 +148,7 @@ class Client:
 
     async def responses(self) -> list[Response]:
         """Read responses until the server closes."""
-        found = []
+        found: list[Response] = []
         while True:
             while not self.received and not self.is_eof:
                 await self._more()

@@ -104,7 +104,7 @@ async def test_app_sees_the_disconnect_when_the_body_is_refused(serve: Any) -> N
     async with serve(app) as server:
         client = await server.client()
         await client.send(CHUNKED + b"1\r\nx\r\n")
-        await server.until(lambda: server.site.in_flight())
+        await server.until(server.site.in_flight)
         await client.send(b"nonsense\r\n")
         (response,) = await client.responses()
         assert response.status == 400
@@ -173,7 +173,7 @@ async def test_continue_is_sent_when_the_app_asks(serve: Any) -> None:
     async with serve(app) as server:
         client = await server.client()
         await client.send(HEAD + b"Expect: 100-Continue\r\nContent-Length: 5\r\n\r\n")
-        await server.until(lambda: server.site.in_flight())
+        await server.until(server.site.in_flight)
         assert server.site.sent_bytes == 0
         go.set()
         assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"

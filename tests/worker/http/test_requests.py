@@ -86,7 +86,8 @@ GOOD: dict[str, tuple[bytes, dict[str, Any]]] = {
         {"body": "hello!"},
     ),
     "trailers are dropped": (
-        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nHost: evil\r\nX: y\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"1\r\nx\r\n0\r\nHost: evil\r\nX: y\r\n\r\n",
         {"body": "x", "headers": [["host", "a"], ["transfer-encoding", "chunked"]]},
     ),
     "upgrade is ignored": (
