@@ -444,14 +444,23 @@ class Exchange:
             self.inbox.wake()
 
 
-def _is_disconnect(error: BaseException | None) -> bool:
-    """Tell whether an app's exception goes back to our ClientDisconnected."""
+def _is_disconnect(error: BaseException) -> bool:
+    """
+    Tell whether an app's exception goes back to our ClientDisconnected.
+
+    Task groups wrap, and chains of causes may run in circles. When a disconnect
+    ends one task of a group, what the others raise is hardly news.
+    """
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, ClientDisconnected):
+    left: list[BaseException | None] = [error]
+    while left:
+        link = left.pop()
+        if link is None or id(link) in seen:
+            continue
+        if isinstance(link, ClientDisconnected):
             return True
-        if isinstance(error, BaseExceptionGroup):
-            return all(_is_disconnect(part) for part in error.exceptions)
-        error = error.__cause__ or error.__context__
+        seen.add(id(link))
+        left += (link.__cause__, link.__context__)
+        if isinstance(link, BaseExceptionGroup):
+            left += link.exceptions
     return False

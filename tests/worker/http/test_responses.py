@@ -272,6 +272,22 @@ async def test_failure_before_the_first_byte_is_a_500(serve: Any, caplog: Any, a
         assert "boom" in caplog.text
 
 
+async def test_exceptions_that_run_in_circles_are_logged(serve: Any, caplog: Any) -> None:
+    """
+    As task groups in middleware make them: a group whose member has it as context.
+    """
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        inner = RuntimeError("boom")
+        inner.__context__ = ExceptionGroup("group", [inner])
+        raise inner
+
+    async with serve(app) as server:
+        (response,) = await server.ask(GET)
+    assert response.status == 500
+    assert "boom" in caplog.text
+
+
 @pytest.mark.parametrize("headers", [[], length(100)])
 @pytest.mark.parametrize("how", ["raise", "return", "final", "too long"])
 async def test_failure_in_a_stream_cuts_the_connection(
