@@ -72,6 +72,19 @@ class Hosting:
         for site in self._sites.values():
             site.tick(now_s)
 
+    async def stop_accepting(self) -> None:
+        """
+        Accept nothing new. Whoever was accepted is known to its site when this returns.
+
+        The loop accepts a connection in one turn and tells its protocol in the
+        next. To drain in between would be to see nobody there, and to leave
+        without the answer.
+        """
+        for lent in self.shards.values():
+            lent.release_all()
+        for _ in range(2):
+            await asyncio.sleep(0)
+
     async def drain(self, timeout_s: float, idle_grace_s: float) -> int:
         """Finish what is in flight, cut off what is left at the deadline, and count the latter."""
         until_s = time.monotonic() + timeout_s

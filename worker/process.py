@@ -121,8 +121,7 @@ class WorkerProcess:
     async def _drain(self, order: Drain) -> None:
         started_s = time.monotonic()
         await self._empty_queues(order.orphaned)
-        for shards in self._hosting.shards.values():
-            shards.release_all()
+        await self._hosting.stop_accepting()
         self._link.send(Released())
         timeout_s = order.timeout_s - (time.monotonic() - started_s)
         left = await self._hosting.drain(timeout_s, 0.0 if order.is_last else IDLE_GRACE_S)
