@@ -105,7 +105,7 @@ class HeadParser:
         self._parser = HttpRequestParser(self)
         self._feed = self._parser.feed_data
         # The last Host that was found valid. Most requests have one and the same.
-        self._good_host: bytes | None = None
+        self._good_host = b"/"  # none yet
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header from llhttp."""
@@ -132,8 +132,9 @@ class HeadParser:
         self.host = None
         special = self.special
         self._open.append(None)
+        feed = self._feed
         try:
-            self._feed(head)
+            feed(head)
         except (HttpParserError, HttpParserUpgrade):
             self._reset()
             return None
@@ -147,7 +148,7 @@ class HeadParser:
             # not, it would take the next client's bytes for this one's.
             self._reset()
             return None
-        if len(headers) > self._count_max or self.host != self._good_host or self.host is None:
+        if self.host != self._good_host or len(headers) > self._count_max:
             return None
         return headers
 

@@ -73,6 +73,42 @@ class Site:
     or `connect_accepted_socket`, and call `tick` about twice a second.
     """
 
+    # Slots not for their size, but because they are read a dozen times a request, and
+    # an instance with more than thirty attributes keeps them in a dict.
+    __slots__ = (
+        "_cells",
+        "_connections",
+        "_detached",
+        "_emptied",
+        "_names",
+        "_not_found",
+        "_raw_root_path",
+        "_wheel",
+        "_where",
+        "asgi",
+        "body_bytes_max",
+        "head_parser",
+        "head_starts",
+        "header_bytes_max",
+        "idle_deadline_s",
+        "idle_grace_s",
+        "is_draining",
+        "is_tls",
+        "limits",
+        "loop",
+        "name",
+        "now_s",
+        "only_route",
+        "plain_starts",
+        "received_bytes",
+        "root_path",
+        "router",
+        "scheme",
+        "sent_bytes",
+        "starts",
+        "unmatched",
+    )
+
     def __init__(
         self,
         listener: ListenerSpec,
