@@ -8,102 +8,49 @@ client can queue is bounded in bytes.
 """
 
 import asyncio
-import socket
-import struct
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from penstock.worker.http.chunked import ChunkedDecoder
+from penstock.worker.http.body import IncomingBody
 from penstock.worker.http.exchange import Exchange
-from penstock.worker.http.head import METHODS, Framing, Headers, RequestError, judge_partial
+from penstock.worker.http.head import METHODS, Framing, Headers, RequestError
+from penstock.worker.http.outlet import Outlet
+from penstock.worker.http.partial import END_OF_HEAD, PartialHead, judge_oversize
 from penstock.worker.http.phases import BODY, CLOSING, DONE, HEAD, HELD, IDLE, LINGER, STREAMING
 from penstock.worker.http.responses import CONTINUE, refusal
 from penstock.worker.http.routing import Miss
 from penstock.worker.http.target import split_target
 from penstock.worker.http.tasks import TASK_NAME, Task
-from penstock.worker.http.wheel import NOT_WATCHED
-from penstock.worker.limits import (
-    BODY_HIGH_WATER_BYTES,
-    DISCARD_BYTES_MAX,
-    DISCARD_S,
-    LINGER_BYTES_MAX,
-    LINGER_S,
-    PIPELINE_BYTES_MAX,
-    WRITE_HIGH_WATER_BYTES,
-    WRITE_LOW_WATER_BYTES,
-)
+from penstock.worker.limits import BODY_HIGH_WATER_BYTES, DISCARD_BYTES_MAX, DISCARD_S, PIPELINE_BYTES_MAX
 
 if TYPE_CHECKING:
     from penstock.worker.http.site import Site
 
-END_OF_HEAD = b"\r\n\r\n"
 LAST_FOUR = slice(-4, None)  # made once, not for every request
 FIRST_TEN = slice(10)
 LF = 10
 
-# An incomplete request line is judged by its first bytes and again at its end:
-# a look at every byte of a long one would be quadratic.
-EARLY_BYTES = 32
 
-
-class Connection(asyncio.Protocol):
+class Connection(Outlet):
     """
     Reads requests for a site. Made by `Site.connect`.
     """
 
-    __slots__ = (
-        "_body_bytes",
-        "_body_left",
-        "_buffer",
-        "_client",
-        "_decoder",
-        "_discarded_bytes",
-        "_is_eof",
-        "_is_last_request",
-        "_is_reading_paused",
-        "_server",
-        "_unsent_bytes",
-        "_writers",
-        "deadline_s",
-        "exchange",
-        "intake",
-        "is_write_blocked",
-        "keep_alive",
-        "site",
-        "transport",
-        "wheel_tick",
-    )
-
-    transport: asyncio.Transport
+    __slots__ = ("_body", "_buffer", "_client", "_is_last_request", "_partial", "_server", "exchange")
 
     def __init__(self, site: "Site") -> None:
-        self.site = site
-        self.intake = IDLE
+        super().__init__(site)
         # As long as its app runs, also after the response, until a later one begins.
         self.exchange: Exchange | None = None
-        self.deadline_s = 0.0
-        self.wheel_tick = NOT_WATCHED
-        # Once the client or we have said that the connection ends, it does.
-        self.keep_alive = True
-        self.is_write_blocked = False
-        self._writers: list[asyncio.Future[None]] | None = None
+        # HEAD: what there is of it. BODY: what it is cut by. HELD: the bytes of later requests.
+        self._partial: PartialHead | None = None
+        self._body: IncomingBody | None = None
+        self._buffer = b""
+        # The client said that it closes after this one.
+        self._is_last_request = False
         # Looked up with the first request, so the latter tells whether there was one.
         self._client: tuple[str, int] | None = None
         self._server: tuple[str, int | None] | None = None
-        # HEAD: the incomplete head, a bytearray. HELD: the bytes of later requests.
-        self._buffer: bytes | bytearray = b""
-        # BODY: bytes to come, or the decoder of a chunked body and what it gave.
-        self._body_left = 0
-        self._decoder: ChunkedDecoder | None = None
-        self._body_bytes = 0
-        # Thrown away, of an unread body or while lingering.
-        self._discarded_bytes = 0
-        self._is_reading_paused = False
-        self._is_eof = False
-        # The client said that it closes after this one.
-        self._is_last_request = False
-        # Output that waited at the last look; -1 when some was taken since.
-        self._unsent_bytes = -1
 
     # For the loop.
 
@@ -160,20 +107,14 @@ class Connection(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        """The client takes less than we send: `send` waits, and the wheel watches."""
-        self.is_write_blocked = True
+        """The client takes less than we send."""
         if self.exchange is not None:
             self.exchange.is_plain = False
-        # uvloop's own low mark is 16 bytes, which lets the pipe run dry.
-        self.transport.set_write_buffer_limits(WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES)
-        self._unsent_bytes = self.transport.get_write_buffer_size()
-        self.site.watch(self, self.site.limits.send_timeout_s)
+        super().pause_writing()
 
     def resume_writing(self) -> None:
         """Go on sending, and with what had to wait for it."""
-        self.is_write_blocked = False
-        self._unsent_bytes = -1
-        self._wake_writers()
+        super().resume_writing()
         if self.intake == HELD and self._is_answered():
             self._next()
 
@@ -195,9 +136,7 @@ class Connection(asyncio.Protocol):
                 self._hold(data)
                 return
             else:
-                self._discarded_bytes += len(data)
-                if intake == LINGER and self._discarded_bytes > LINGER_BYTES_MAX:
-                    self.close()
+                self._throw_away(data)
                 return
 
     def _take_head(self, data: bytes) -> bytes:
@@ -206,13 +145,12 @@ class Connection(asyncio.Protocol):
         size = data.find(END_OF_HEAD) + len(END_OF_HEAD)
         if size < len(END_OF_HEAD):
             self.intake = HEAD
-            self._buffer = bytearray(data)
+            self._partial = PartialHead(site.header_bytes_max)
             site.watch(self, site.limits.header_timeout_s)
-            self._judge_partial(self._buffer)
-            return b""
+            return self._take_more_head(data)
         try:
             if size > site.header_bytes_max:
-                self._judge_oversize(data)
+                judge_oversize(data, site.header_bytes_max)
             method, target, headers, host, framing = site.head_parser.parse(data[:size])
         except RequestError as error:
             self._refuse(error, is_head=data.startswith(b"HEAD "))
@@ -221,34 +159,18 @@ class Connection(asyncio.Protocol):
 
     def _take_more_head(self, data: bytes) -> bytes:
         """Add to an incomplete head; when it is complete, return it whole."""
-        buffer = self._buffer
-        assert isinstance(buffer, bytearray)
-        seen = max(0, len(buffer) + 1 - len(END_OF_HEAD))
-        buffer += data
-        if buffer.find(END_OF_HEAD, seen) >= 0:
-            self._buffer = b""
-            self.intake = IDLE
-            return bytes(buffer)
-        if len(buffer) <= EARLY_BYTES or b"\n" in data or len(buffer) > self.site.header_bytes_max:
-            self._judge_partial(buffer)
-        return b""
-
-    def _judge_partial(self, buffer: bytearray) -> None:
+        partial = self._partial
+        assert partial is not None
         try:
-            if len(buffer) > self.site.header_bytes_max:
-                self._judge_oversize(buffer)
-            judge_partial(buffer)
+            whole = partial.add(data)
         except RequestError as error:
-            self._refuse(error, is_head=buffer.startswith(b"HEAD "))
-
-    def _judge_oversize(self, data: bytes | bytearray) -> None:
-        # Only what is allowed and one byte, so that the answer does not depend
-        # on how much more came with it.
-        head = data[: self.site.header_bytes_max + 1]
-        judge_partial(head)
-        if b"\r\n" in head:
-            raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers too large")
-        raise RequestError(HTTPStatus.REQUEST_URI_TOO_LONG, "request line too long")
+            self._refuse(error, is_head=partial.is_head_request)
+            return b""
+        if whole is None:
+            return b""
+        self._partial = None
+        self.intake = IDLE
+        return whole
 
     def _begin(  # noqa: PLR0917, keywords would cost on every request
         self,
@@ -330,59 +252,45 @@ class Connection(asyncio.Protocol):
         if not framing.keep_alive:
             self.keep_alive = False
             self._is_last_request = True
-        length = framing.content_length
-        if length == 0:
+        if framing.content_length == 0:
             self.intake = HELD
             return
         self.intake = BODY
-        if length is None:
-            self._decoder = ChunkedDecoder(site.header_bytes_max)
-            self._body_bytes = 0
-        else:
-            self._decoder = None
-            self._body_left = length
-            if site.body_bytes_max is not None and length > site.body_bytes_max:
-                self._refuse(RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large"))
-                return
+        try:
+            self._body = IncomingBody(
+                framing.content_length, size_max=site.body_bytes_max, trailer_bytes_max=site.header_bytes_max
+            )
+        except RequestError as error:
+            self._refuse(error)
+            return
         exchange.expect_body(is_complete=False, expects_continue=framing.expects_continue)
         site.watch(self, site.limits.body_timeout_s)
 
     def _take_body(self, data: bytes) -> bytes:
         """Hand on the piece of the body that `data` starts with; return what is left."""
         site = self.site
-        decoder = self._decoder
-        if decoder is None:
-            left = self._body_left
-            body, rest = (data, b"") if len(data) <= left else (data[:left], data[left:])
-            self._body_left = left - len(body)
-            is_complete = not self._body_left
-        else:
-            try:
-                body = decoder.feed(data)
-                self._body_bytes += len(body)
-                if site.body_bytes_max is not None and self._body_bytes > site.body_bytes_max:
-                    raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large")
-            except RequestError as error:
-                self._refuse(error)
-                return b""
-            is_complete = decoder.is_done
-            rest = decoder.surplus if is_complete else b""
-        if is_complete:
+        body = self._body
+        assert body is not None
+        try:
+            piece, rest = body.take(data)
+        except RequestError as error:
+            self._refuse(error)
+            return b""
+        if body.is_complete:
             self.intake = HELD
-            self._decoder = None
+            self._body = None
         exchange = self.exchange
         if exchange is None or exchange.phase >= DONE:
             self._discarded_bytes += len(data) - len(rest)
-            if is_complete:
+            if body.is_complete:
                 self._next()
             elif self._discarded_bytes > DISCARD_BYTES_MAX:
                 self.linger()
-                return b""
             return rest
         self.deadline_s = site.now_s + site.limits.body_timeout_s
         assert exchange.inbox is not None
-        untaken = exchange.inbox.put(body, is_last=is_complete)
-        if untaken >= BODY_HIGH_WATER_BYTES and not is_complete:
+        untaken = exchange.inbox.put(piece, is_last=body.is_complete)
+        if untaken >= BODY_HIGH_WATER_BYTES and not body.is_complete:
             self._pause_reading()
         return rest
 
@@ -400,7 +308,7 @@ class Connection(asyncio.Protocol):
         """Turn to the next request: one that waits, or the first byte of one to come."""
         if self.intake != HELD or self.is_write_blocked or not self._is_answered():
             return  # Came too late: scheduled, and something else came first.
-        data, self._buffer = bytes(self._buffer), b""
+        data, self._buffer = self._buffer, b""
         self.intake = IDLE
         site = self.site
         if site.is_draining:
@@ -459,7 +367,7 @@ class Connection(asyncio.Protocol):
         if self.intake != BODY:
             return False
         # A client that was not told to go on may send the body or not (RFC 9110, 10.1.1).
-        return self._expects_continue() or (is_last and self._body_left > DISCARD_BYTES_MAX)
+        return self._expects_continue() or (is_last and self._is_body_long())
 
     def send_continue(self) -> None:
         """Ask the client for the body that it holds back."""
@@ -474,79 +382,22 @@ class Connection(asyncio.Protocol):
             self.deadline_s = self.site.now_s + self.site.limits.body_timeout_s
             self._resume_reading()
 
-    async def writable(self) -> None:
-        """Wait until the client has taken enough."""
-        waiter = self.site.loop.create_future()
-        if self._writers is None:
-            self._writers = [waiter]
-        else:
-            self._writers.append(waiter)
-        await waiter
-
     # Ending.
-
-    def close(self) -> None:
-        """Close after the output that waits; the wheel cuts it if nobody takes it."""
-        if self.intake != CLOSING:
-            self.intake = CLOSING
-            self._buffer = b""
-            self._unsent_bytes = self.transport.get_write_buffer_size()
-            self.site.watch(self, self.site.limits.send_timeout_s)
-            self.transport.close()
-
-    def abort(self, *, with_reset: bool = False) -> None:
-        """Close at once; output that waits is lost. With a reset, the client notices."""
-        self.intake = CLOSING
-        self._buffer = b""
-        sock = self.transport.get_extra_info("socket") if with_reset else None
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
-
-    def linger(self) -> None:
-        """
-        Close so that the client gets to read the last response.
-
-        The kernel answers bytes that nobody read with a reset, and the client's
-        kernel then throws our response away. So: half-close, read out, close.
-        TLS cannot half-close; there the client, told by Connection: close, ends it.
-        """
-        if self.intake >= LINGER:
-            return
-        if self._is_eof or self.transport.is_closing():
-            self.close()
-            return
-        self.intake = LINGER
-        self._buffer = b""
-        self._decoder = None
-        self._discarded_bytes = 0
-        self.site.watch(self, LINGER_S)
-        self._resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
 
     def expire(self, now_s: float) -> None:
         """Act on the deadline of whatever the connection is waiting for."""
-        site = self.site
-        limits = site.limits
-        transport = self.transport
-        unsent_bytes = transport.get_write_buffer_size()
-        if unsent_bytes:
-            if unsent_bytes == self._unsent_bytes:
-                self.abort()  # Nothing was taken since the last look.
-                return
-            self._unsent_bytes = unsent_bytes
-            site.watch(self, limits.send_timeout_s)
+        if self._watch_output():
             return
+        site = self.site
         intake = self.intake
         if intake == HEAD:
             self._refuse(RequestError(HTTPStatus.REQUEST_TIMEOUT, "request not complete in time"))
         elif intake == HELD:
             # The app is at work. When it is done, its deadline will not be earlier.
-            site.watch(self, limits.keep_alive_s)
+            site.watch(self, site.limits.keep_alive_s)
         elif intake == BODY and not self._is_answered():
             if self._is_reading_paused or self._expects_continue():
-                site.watch(self, limits.body_timeout_s)  # It is the app that is slow.
+                site.watch(self, site.limits.body_timeout_s)  # It is the app that is slow.
             else:
                 self._refuse(RequestError(HTTPStatus.REQUEST_TIMEOUT, "body not complete in time"))
         elif intake == BODY:
@@ -579,33 +430,18 @@ class Connection(asyncio.Protocol):
     def _is_answered(self) -> bool:
         return self.exchange is None or self.exchange.phase >= DONE
 
+    def _is_body_long(self) -> bool:
+        return self._body is not None and (self._body.left or 0) > DISCARD_BYTES_MAX
+
     def _expects_continue(self) -> bool:
         exchange = self.exchange
         return exchange is not None and exchange.inbox is not None and exchange.inbox.expects_continue
 
     def _discard_body(self) -> None:
         """The app answered without reading all: read a little more, to keep the connection."""
-        if self._body_left > DISCARD_BYTES_MAX:
+        if self._is_body_long():
             self.linger()
             return
         self._discarded_bytes = 0
         self._resume_reading()
         self.site.watch(self, DISCARD_S)
-
-    def _pause_reading(self) -> None:
-        if not self._is_reading_paused:
-            self._is_reading_paused = True
-            self.transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._is_reading_paused:
-            self._is_reading_paused = False
-            if not self._is_eof:
-                self.transport.resume_reading()
-
-    def _wake_writers(self) -> None:
-        writers, self._writers = self._writers, None
-        if writers is not None:
-            for writer in writers:
-                if not writer.done():
-                    writer.set_result(None)

@@ -14,22 +14,21 @@ from typing import TYPE_CHECKING
 from penstock.shm.histogram import bucket_of
 from penstock.worker.asgi.types import ASGIApp, ClientDisconnected, Message, Scope
 from penstock.worker.http.fields import (
-    CONNECTION,
     CONTENT_LENGTH,
-    DATE,
+    CR,
     LENGTHS,
     LENGTHS_COUNT,
-    ORDINARY,
-    SERVER,
-    content_length,
-    judge_name,
+    LF,
+    NUL,
+    judge_value,
     judge_whole,
     meanings,
 )
 from penstock.worker.http.inbox import Inbox
 from penstock.worker.http.meter import BUCKETS, BUCKETS_COUNT
 from penstock.worker.http.phases import DONE, IDLE, LOST, STARTED, STREAMING, WAITING
-from penstock.worker.http.responses import NO_BODY, TEXT_HEADERS, WITHOUT_DATE, WITHOUT_SERVER, error_text
+from penstock.worker.http.reply import BodyFraming, Reply
+from penstock.worker.http.responses import STATUS_LINES, TEXT_HEADERS, error_text
 from penstock.worker.limits import JOIN_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     from penstock.worker.http.meter import RouteMeter
 
 log = logging.getLogger(__name__)
-
-CR, LF, NUL = 13, 10, 0
-_SPLIT = "a response header has a newline or a null byte in it"
 
 _ORDER = {
     WAITING: "the response has not been started",
@@ -64,9 +60,8 @@ class Exchange:
 
     # Those without a value here are set when they begin to mean something.
     __slots__ = (
-        "_content_left",
+        "_framing",
         "_headers",
-        "_is_chunked",
         "_meter",
         "_started_ns",
         "_status",
@@ -81,8 +76,7 @@ class Exchange:
     task: asyncio.Task[None]  # when an app was called
     _status: int
     _headers: list[tuple[bytes, bytes]]
-    _content_left: int | None  # what the Content-Length still allows, if there is one
-    _is_chunked: bool
+    _framing: BodyFraming
 
     def __init__(self, connection: "Connection", meter: "RouteMeter", scope: Scope) -> None:
         self.connection = connection
@@ -206,7 +200,7 @@ class Exchange:
         """Make a response that ended too early look like one: cut the connection."""
         if self.phase < DONE:
             # A body that only ends with the connection ends as well with a FIN.
-            needs_reset = self.phase == STREAMING and not self._is_chunked and self._content_left is None
+            needs_reset = self.phase == STREAMING and self._framing.ends_with_connection
             self.disconnected()
             self.connection.abort(with_reset=needs_reset)
 
@@ -258,7 +252,7 @@ class Exchange:
             # One look at all values. (An int is found in bytes ten times as fast as bytes.)
             values = parts[3] if count == 5 else b"".join(parts[3::4])
             if CR in values or LF in values or NUL in values:
-                raise ValueError(_SPLIT)
+                judge_value(values)
         digits = LENGTHS[size] if size < LENGTHS_COUNT else b"%d" % size
         if declared is not None and declared != digits:
             judge_whole(declared, size)
@@ -288,119 +282,40 @@ class Exchange:
         """Write the head of any response, with the first or only piece of the body."""
         connection = self.connection
         site = connection.site
-        status = self._status
-        if status not in site.head_starts:
-            raise RuntimeError(f"a response's status is 200 to 599, not {status!r}")
-        keep_alive = connection.keep_alive
-        fields: list[bytes] = []
-        declared: bytes | None = None
-        omitted = 0
-        for name, value in self._headers:
-            meaning = meanings.get(name)
-            if meaning is None:
-                meaning = judge_name(name)
-            if CR in value or LF in value or NUL in value:
-                # It would split the response in two.
-                raise ValueError(_SPLIT)
-            if meaning <= DATE:
-                fields += (name, b": ", value, b"\r\n")
-                if meaning != ORDINARY:
-                    omitted |= WITHOUT_SERVER if meaning == SERVER else WITHOUT_DATE
-            elif meaning == CONTENT_LENGTH:
-                if declared is not None and declared != value:
-                    raise RuntimeError("the response has two different Content-Lengths")
-                declared = value
-            elif meaning == CONNECTION and b"close" in value.lower():
-                keep_alive = False
-
-        is_http10 = self.scope["http_version"] == "1.0"
-        content_left: int | None = None
-        is_chunked = False
-        size = len(body)
-        if status in NO_BODY or self.scope["method"] == "HEAD":
-            digits = self._length_without_body(declared, size, more_body)
-            body = b""
-        elif not more_body:
-            digits = b"%d" % size
-            if declared is not None and declared != digits:
-                judge_whole(declared, size)
-        elif declared is not None:
-            digits = declared
-            content_left = content_length(declared) - size
-            if content_left < 0:
-                raise RuntimeError("the response is longer than its Content-Length")
-        else:
-            digits = None
-            if is_http10:
-                keep_alive = False  # The end of the connection is the end of the body.
-            else:
-                is_chunked = True
-                fields.append(b"transfer-encoding: chunked\r\n")
-                if size:
-                    body = b"%x\r\n%b\r\n" % (size, body)
-        if not keep_alive or connection.must_close(is_last=not more_body):
+        scope = self.scope
+        if self._status not in STATUS_LINES:
+            raise RuntimeError(f"a response's status is 200 to 599, not {self._status!r}")
+        reply = Reply(
+            self._status,
+            self._headers,
+            method=scope["method"],
+            http_version=scope["http_version"],
+            whole_size=None if more_body else len(body),
+        )
+        if not connection.keep_alive or connection.must_close(is_last=not more_body):
+            reply.must_close = True
+        head = reply.head(site.starts)
+        # The last thing that can be wrong; from here on the response is on its way.
+        piece = reply.framing.frame(body, is_last=not more_body)
+        if reply.must_close:
             connection.keep_alive = False
-            fields.append(b"connection: close\r\n")
-        elif is_http10:
-            fields.append(b"connection: keep-alive\r\n")
-
-        start = site.head_starts[status] if not omitted else site.starts.without(status, omitted)
-        if digits is None:
-            parts = [start, *fields, b"\r\n"]
-        else:
-            parts = [start, *fields, b"content-length: ", digits, b"\r\n\r\n"]
-        if more_body:
-            self.phase = STREAMING
-            self._content_left = content_left
-            self._is_chunked = is_chunked
-        else:
-            self._count()
-        if size <= JOIN_BYTES_MAX:
-            parts.append(body)
-            output = b"".join(parts)
-            site.sent_bytes += len(output)
-            connection.transport.write(output)
-        else:
-            output = b"".join(parts)
-            site.sent_bytes += len(output) + len(body)
-            connection.transport.writelines((output, body))
-        if not more_body:
-            self._finish()
-
-    def _length_without_body(self, declared: bytes | None, size: int, more_body: bool) -> bytes | None:
-        """Return the Content-Length of a response that must not have a body."""
-        if self._status == 204:
-            return None
-        if declared is not None:
-            content_length(declared)
-            return declared
-        if size and not more_body and self.scope["method"] == "HEAD":
-            return b"%d" % size
-        return None  # What a GET would have had, nobody told us.
+        self._framing = reply.framing
+        self.phase = STREAMING
+        self._write(head, piece, more_body)
 
     def _continue(self, body: bytes, more_body: bool) -> None:
         """Write one more piece of a body."""
-        size = len(body)
-        output = b""
-        if self._status in NO_BODY or self.scope["method"] == "HEAD":
-            pass
-        elif self._is_chunked:
-            end = b"" if more_body else b"0\r\n\r\n"
-            output = b"%x\r\n%b\r\n%b" % (size, body, end) if size else end
-        else:
-            if self._content_left is not None:
-                if size > self._content_left:
-                    raise RuntimeError("the response is longer than its Content-Length")
-                self._content_left -= size
-                if self._content_left and not more_body:
-                    raise RuntimeError("the response is shorter than its Content-Length")
-            output = body
+        self._write(b"", self._framing.frame(body, is_last=not more_body), more_body)
+
+    def _write(self, head: bytes, piece: bytes, more_body: bool) -> None:
         if not more_body:
             self._count()
-        if output:
-            connection = self.connection
-            connection.site.sent_bytes += len(output)
-            connection.transport.write(output)
+        connection = self.connection
+        connection.site.sent_bytes += len(head) + len(piece)
+        if len(piece) > JOIN_BYTES_MAX and head:
+            connection.transport.writelines((head, piece))
+        else:
+            connection.transport.write(head + piece if head else piece)
         if not more_body:
             self._finish()
 
@@ -417,7 +332,7 @@ class Exchange:
     # When something is wrong.
 
     def _app_failed(self, error: Exception) -> None:
-        if _is_disconnect(error):
+        if _is_disconnect(error, set()):
             log.debug("The app gave up %s: the client is gone", self.describe())
         else:
             log.error("The app raised in %s", self.describe(), exc_info=error)
@@ -446,23 +361,18 @@ class Exchange:
             self.inbox.wake()
 
 
-def _is_disconnect(error: BaseException) -> bool:
+def _is_disconnect(error: BaseException | None, seen: set[int]) -> bool:
     """
     Tell whether an app's exception goes back to our ClientDisconnected.
 
-    Task groups wrap, and chains of causes may run in circles. When a disconnect
-    ends one task of a group, what the others raise is hardly news.
+    Frameworks raise their own from it; task groups wrap it, and then it must be
+    all that went wrong. Chains may run in circles: `seen` is for that.
     """
-    seen: set[int] = set()
-    left: list[BaseException | None] = [error]
-    while left:
-        link = left.pop()
-        if link is None or id(link) in seen:
-            continue
-        if isinstance(link, ClientDisconnected):
+    while error is not None and id(error) not in seen:
+        if isinstance(error, ClientDisconnected):
             return True
-        seen.add(id(link))
-        left += (link.__cause__, link.__context__)
-        if isinstance(link, BaseExceptionGroup):
-            left += link.exceptions
+        seen.add(id(error))
+        if isinstance(error, BaseExceptionGroup):
+            return all(_is_disconnect(member, seen) for member in error.exceptions)
+        error = error.__cause__ or error.__context__
     return False

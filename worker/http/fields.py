@@ -6,6 +6,8 @@ import re
 
 from penstock.worker.limits import CONTENT_LENGTH_DIGITS_MAX, RESPONSE_NAMES_MAX
 
+CR, LF, NUL = 13, 10, 0
+
 # What a response header means to the server. Those after ORDINARY are not
 # copied as they are: framing, and what concerns this hop only, is our business.
 ORDINARY, SERVER, DATE, CONTENT_LENGTH, CONNECTION, DROPPED = range(6)
@@ -37,6 +39,13 @@ def judge_name(name: bytes) -> int:
     if len(meanings) < RESPONSE_NAMES_MAX:
         meanings[name] = meaning
     return meaning
+
+
+def judge_value(value: bytes) -> None:
+    """Raise ValueError for a value that would end its header and begin another."""
+    # An int is found in bytes ten times as fast as bytes.
+    if CR in value or LF in value or NUL in value:
+        raise ValueError("a response header has a newline or a null byte in it")
 
 
 def content_length(digits: bytes) -> int:

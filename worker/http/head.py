@@ -59,8 +59,6 @@ SPACE = 32
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
-# How a request line may begin that is not complete yet.
-_PARTIAL_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: (?:[\x21-\xff]+(?: [\x21-\x7e]*)?)?)?\r?")
 # RFC 3986: a registered name, an IPv4 or a bracketed IPv6 address; then a port.
 _HOST = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?"
@@ -216,23 +214,6 @@ def judge_request_line(line: bytes) -> tuple[str, bytes, bytes]:
     if method is None:
         raise RequestError(HTTPStatus.NOT_IMPLEMENTED, "method not implemented")
     return method, target, version
-
-
-def judge_partial(head: bytes | bytearray) -> None:
-    """
-    Raise RequestError for a head that cannot become valid, whatever follows.
-
-    Only the request line and line endings are looked at: enough to answer at
-    once a client that speaks TLS, HTTP/0.9 or bare newlines to us, and would
-    otherwise wait for the header timeout.
-    """
-    line_size = head.find(b"\r\n")
-    if line_size >= 0:
-        judge_request_line(bytes(head[:line_size]))
-    elif _PARTIAL_LINE.fullmatch(head) is None:
-        raise RequestError(HTTPStatus.BAD_REQUEST, "invalid request line")
-    if head.count(b"\n") != head.count(b"\r\n"):
-        raise RequestError(HTTPStatus.BAD_REQUEST, "bare newline")
 
 
 def _refusal(error: HttpParserError) -> RequestError:

@@ -20,7 +20,7 @@ from penstock.worker.http.head import HeadParser
 from penstock.worker.http.meter import RouteMeter
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.routing import Miss, Router
-from penstock.worker.http.wheel import Wheel
+from penstock.worker.http.wheel import Watched, Wheel
 from penstock.worker.limits import LOCAL_NAMES_MAX, STALL_S
 from penstock.worker.spec import AppAction, ListenerSpec, RouteSpec
 
@@ -261,7 +261,7 @@ class Site:
         self._detached.discard(exchange)
         self._judge_emptiness()
 
-    def watch(self, connection: Connection, after_s: float) -> None:
+    def watch(self, connection: Watched, after_s: float) -> None:
         """Have the connection's `expire` called after a time, unless it is put off."""
         self._wheel.watch(connection, self.now_s + after_s)
 

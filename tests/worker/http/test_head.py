@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.worker.http.head import HeadParser, RequestError, judge_partial
+from penstock.worker.http.head import HeadParser, RequestError
+from penstock.worker.http.partial import judge_partial
 
 PLAIN = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"
 

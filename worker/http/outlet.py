@@ -1,0 +1,166 @@
+"""
+The outgoing half of a connection: writing no faster than the client reads, and
+ending so that it gets to read the last response.
+"""
+
+import asyncio
+import socket
+import struct
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from penstock.worker.http.phases import CLOSING, IDLE, LINGER
+from penstock.worker.http.wheel import NOT_WATCHED
+from penstock.worker.limits import LINGER_BYTES_MAX, LINGER_S, WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES
+
+if TYPE_CHECKING:
+    from penstock.worker.http.site import Site
+
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all
+
+
+class Outlet(asyncio.Protocol, ABC):
+    """
+    What `Connection` builds upon: it adds the intake.
+    """
+
+    __slots__ = (
+        "_discarded_bytes",
+        "_is_eof",
+        "_is_reading_paused",
+        "_unsent_bytes",
+        "_writers",
+        "deadline_s",
+        "intake",
+        "is_write_blocked",
+        "keep_alive",
+        "site",
+        "transport",
+        "wheel_tick",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, site: "Site") -> None:
+        self.site = site
+        self.intake = IDLE
+        self.deadline_s = 0.0
+        self.wheel_tick = NOT_WATCHED
+        # Once the client or we have said that the connection ends, it does.
+        self.keep_alive = True
+        self.is_write_blocked = False
+        self._writers: list[asyncio.Future[None]] | None = None
+        # Output that waited at the last look; -1 when some was taken since.
+        self._unsent_bytes = -1
+        # Input thrown away, of an unread body or while lingering.
+        self._discarded_bytes = 0
+        self._is_reading_paused = False
+        self._is_eof = False
+
+    @abstractmethod
+    def expire(self, now_s: float) -> None:
+        """Act on the deadline that has come."""
+
+    # Writing.
+
+    def pause_writing(self) -> None:
+        """The client takes less than we send: `send` waits, and the wheel watches."""
+        self.is_write_blocked = True
+        # uvloop's own low mark is 16 bytes, which lets the pipe run dry.
+        self.transport.set_write_buffer_limits(WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES)
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self.site.watch(self, self.site.limits.send_timeout_s)
+
+    def resume_writing(self) -> None:
+        """Go on sending."""
+        self.is_write_blocked = False
+        self._unsent_bytes = -1
+        self._wake_writers()
+
+    async def writable(self) -> None:
+        """Wait until the client has taken enough, or is gone."""
+        waiter = self.site.loop.create_future()
+        if self._writers is None:
+            self._writers = [waiter]
+        else:
+            self._writers.append(waiter)
+        await waiter
+
+    def _wake_writers(self) -> None:
+        writers, self._writers = self._writers, None
+        if writers is not None:
+            for writer in writers:
+                if not writer.done():
+                    writer.set_result(None)
+
+    def _watch_output(self) -> bool:
+        """
+        Look at output that waits, when a deadline comes. Return False if there is
+        none; cut the connection if nothing was taken since the last look.
+        """
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if not unsent_bytes:
+            return False
+        if unsent_bytes == self._unsent_bytes:
+            self.abort()
+        else:
+            self._unsent_bytes = unsent_bytes
+            self.site.watch(self, self.site.limits.send_timeout_s)
+        return True
+
+    # Reading, as far as others have a say in it.
+
+    def _pause_reading(self) -> None:
+        if not self._is_reading_paused:
+            self._is_reading_paused = True
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_reading_paused:
+            self._is_reading_paused = False
+            if not self._is_eof:
+                self.transport.resume_reading()
+
+    # Ending.
+
+    def close(self) -> None:
+        """Close after the output that waits; the wheel cuts it if nobody takes it."""
+        if self.intake != CLOSING:
+            self.intake = CLOSING
+            self._unsent_bytes = self.transport.get_write_buffer_size()
+            self.site.watch(self, self.site.limits.send_timeout_s)
+            self.transport.close()
+
+    def abort(self, *, with_reset: bool = False) -> None:
+        """Close at once; output that waits is lost. With a reset, the client notices."""
+        self.intake = CLOSING
+        sock = self.transport.get_extra_info("socket") if with_reset else None
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
+
+    def linger(self) -> None:
+        """
+        Close so that the client gets to read the last response.
+
+        The kernel answers bytes that nobody read with a reset, and the client's
+        kernel then throws our response away. So: half-close, read out, close.
+        TLS cannot half-close; there the client, told by Connection: close, ends it.
+        """
+        if self.intake >= LINGER:
+            return
+        if self._is_eof or self.transport.is_closing():
+            self.close()
+            return
+        self.intake = LINGER
+        self._discarded_bytes = 0
+        self.site.watch(self, LINGER_S)
+        self._resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _throw_away(self, data: bytes) -> None:
+        """Read out a connection that lingers, within bounds."""
+        self._discarded_bytes += len(data)
+        if self.intake == LINGER and self._discarded_bytes > LINGER_BYTES_MAX:
+            self.close()
