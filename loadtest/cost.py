@@ -86,7 +86,7 @@ def load(port: int, connections: int, seconds: int) -> dict[str, float]:
 
 def measure(kind: str, port: int, connections: int, seconds: int) -> tuple[float, float]:
     """Serve and load one kind once; return CPU µs and requests per second."""
-    server = subprocess.Popen(command(kind, port), cwd=HERE)
+    server = subprocess.Popen(command(kind, port), cwd=HERE, stdout=subprocess.DEVNULL)
     try:
         wait_until_serving(port, server)
         process = psutil.Process(server.pid)

@@ -1,27 +1,23 @@
 """
-One client connection: cuts what arrives into requests, one at a time.
+One client connection: what the loop, the site and an exchange ask of it.
 
-The next request is not looked at until the one before is answered: what came
-with it waits as bytes, and reading stops. So answers are in order by
-construction, a bad request cannot overtake a good one before it, and what a
-client can queue is bounded in bytes.
+How requests are cut out of what arrives is in `intake`, how responses leave and
+connections end in `outlet`.
 """
 
 import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from penstock.worker.http.body import IncomingBody
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import METHODS, Framing, Headers, RequestError
-from penstock.worker.http.outlet import Outlet
-from penstock.worker.http.partial import END_OF_HEAD, PartialHead, judge_oversize
+from penstock.worker.http.intake import Intake
+from penstock.worker.http.partial import END_OF_HEAD
 from penstock.worker.http.phases import BODY, CLOSING, DONE, HEAD, HELD, IDLE, LINGER, STREAMING
 from penstock.worker.http.responses import CONTINUE, refusal
 from penstock.worker.http.routing import Miss
 from penstock.worker.http.target import split_target
 from penstock.worker.http.tasks import TASK_NAME, Task
-from penstock.worker.limits import BODY_HIGH_WATER_BYTES, DISCARD_BYTES_MAX, DISCARD_S, PIPELINE_BYTES_MAX
 
 if TYPE_CHECKING:
     from penstock.worker.http.site import Site
@@ -31,23 +27,15 @@ FIRST_TEN = slice(10)
 LF = 10
 
 
-class Connection(Outlet):
+class Connection(Intake):
     """
-    Reads requests for a site. Made by `Site.connect`.
+    Serves one client of a site. Made by `Site.connect`.
     """
 
-    __slots__ = ("_body", "_buffer", "_client", "_is_last_request", "_partial", "_server", "exchange")
+    __slots__ = ("_client", "_server")
 
     def __init__(self, site: "Site") -> None:
         super().__init__(site)
-        # As long as its app runs, also after the response, until a later one begins.
-        self.exchange: Exchange | None = None
-        # HEAD: what there is of it. BODY: what it is cut by. HELD: the bytes of later requests.
-        self._partial: PartialHead | None = None
-        self._body: IncomingBody | None = None
-        self._buffer = b""
-        # The client said that it closes after this one.
-        self._is_last_request = False
         # Looked up with the first request, so the latter tells whether there was one.
         self._client: tuple[str, int] | None = None
         self._server: tuple[str, int | None] | None = None
@@ -118,59 +106,7 @@ class Connection(Outlet):
         if self.intake == HELD and self._is_answered():
             self._next()
 
-    # Reading heads.
-
-    def _take(self, data: bytes) -> None:
-        """Take bytes by what the first of them is, until all are used or wait."""
-        while data:
-            intake = self.intake
-            if intake == IDLE:
-                data = data.lstrip(b"\r\n")
-                if data:
-                    data = self._take_head(data)
-            elif intake == BODY:
-                data = self._take_body(data)
-            elif intake == HEAD:
-                data = self._take_more_head(data)
-            elif intake == HELD:
-                self._hold(data)
-                return
-            else:
-                self._throw_away(data)
-                return
-
-    def _take_head(self, data: bytes) -> bytes:
-        """Begin the request that `data` starts with; return what is left."""
-        site = self.site
-        size = data.find(END_OF_HEAD) + len(END_OF_HEAD)
-        if size < len(END_OF_HEAD):
-            self.intake = HEAD
-            self._partial = PartialHead(site.header_bytes_max)
-            site.watch(self, site.limits.header_timeout_s)
-            return self._take_more_head(data)
-        try:
-            if size > site.header_bytes_max:
-                judge_oversize(data, site.header_bytes_max)
-            method, target, headers, host, framing = site.head_parser.parse(data[:size])
-        except RequestError as error:
-            self._refuse(error, is_head=data.startswith(b"HEAD "))
-            return data[size:]
-        return self._begin(method, target, headers, host, framing, data[size:])
-
-    def _take_more_head(self, data: bytes) -> bytes:
-        """Add to an incomplete head; when it is complete, return it whole."""
-        partial = self._partial
-        assert partial is not None
-        try:
-            whole = partial.add(data)
-        except RequestError as error:
-            self._refuse(error, is_head=partial.is_head_request)
-            return b""
-        if whole is None:
-            return b""
-        self._partial = None
-        self.intake = IDLE
-        return whole
+    # Requests.
 
     def _begin(  # noqa: PLR0917, keywords would cost on every request
         self,
@@ -185,6 +121,7 @@ class Connection(Outlet):
         site = self.site
         if self.exchange is not None:
             site.detach(self.exchange)
+            self.exchange = None
         if self._server is None:
             self._client, self._server = site.names_of(self.transport)
         path = target.decode()  # llhttp lets ASCII through only
@@ -242,83 +179,6 @@ class Connection(Outlet):
             exchange.run(route.app, scope), loop=site.loop, name=TASK_NAME, context=route.context.copy()
         )
         return b""
-
-    # Reading bodies.
-
-    def _expect_body(self, exchange: Exchange, framing: Framing) -> None:
-        """Set up what a head says beyond the usual; refuse a body that is too large."""
-        site = self.site
-        exchange.is_plain = False
-        if not framing.keep_alive:
-            self.keep_alive = False
-            self._is_last_request = True
-        if framing.content_length == 0:
-            self.intake = HELD
-            return
-        self.intake = BODY
-        try:
-            self._body = IncomingBody(
-                framing.content_length, size_max=site.body_bytes_max, trailer_bytes_max=site.header_bytes_max
-            )
-        except RequestError as error:
-            self._refuse(error)
-            return
-        exchange.expect_body(is_complete=False, expects_continue=framing.expects_continue)
-        site.watch(self, site.limits.body_timeout_s)
-
-    def _take_body(self, data: bytes) -> bytes:
-        """Hand on the piece of the body that `data` starts with; return what is left."""
-        site = self.site
-        body = self._body
-        assert body is not None
-        try:
-            piece, rest = body.take(data)
-        except RequestError as error:
-            self._refuse(error)
-            return b""
-        if body.is_complete:
-            self.intake = HELD
-            self._body = None
-        exchange = self.exchange
-        if exchange is None or exchange.phase >= DONE:
-            self._discarded_bytes += len(data) - len(rest)
-            if body.is_complete:
-                self._next()
-            elif self._discarded_bytes > DISCARD_BYTES_MAX:
-                self.linger()
-            return rest
-        self.deadline_s = site.now_s + site.limits.body_timeout_s
-        assert exchange.inbox is not None
-        untaken = exchange.inbox.put(piece, is_last=body.is_complete)
-        if untaken >= BODY_HIGH_WATER_BYTES and not body.is_complete:
-            self._pause_reading()
-        return rest
-
-    def _hold(self, data: bytes) -> None:
-        """Keep the bytes of a request whose turn has not come; read no more of them."""
-        if self.exchange is not None:
-            self.exchange.is_plain = False
-        self._buffer = self._buffer + data if self._buffer else data
-        if len(self._buffer) > PIPELINE_BYTES_MAX:
-            self.abort()
-        else:
-            self._pause_reading()
-
-    def _next(self) -> None:
-        """Turn to the next request: one that waits, or the first byte of one to come."""
-        if self.intake != HELD or self.is_write_blocked or not self._is_answered():
-            return  # Came too late: scheduled, and something else came first.
-        data, self._buffer = self._buffer, b""
-        self.intake = IDLE
-        site = self.site
-        if site.is_draining:
-            site.watch(self, site.idle_grace_s)
-        else:
-            self.deadline_s = site.idle_deadline_s
-        self._resume_reading()
-        self._take(data)
-        if self.intake == IDLE and self._is_eof:
-            self.close()
 
     # For the site.
 
@@ -426,22 +286,3 @@ class Connection(Outlet):
         site.sent_bytes += len(output)
         self.transport.write(output)
         self.linger()
-
-    def _is_answered(self) -> bool:
-        return self.exchange is None or self.exchange.phase >= DONE
-
-    def _is_body_long(self) -> bool:
-        return self._body is not None and (self._body.left or 0) > DISCARD_BYTES_MAX
-
-    def _expects_continue(self) -> bool:
-        exchange = self.exchange
-        return exchange is not None and exchange.inbox is not None and exchange.inbox.expects_continue
-
-    def _discard_body(self) -> None:
-        """The app answered without reading all: read a little more, to keep the connection."""
-        if self._is_body_long():
-            self.linger()
-            return
-        self._discarded_bytes = 0
-        self._resume_reading()
-        self.site.watch(self, DISCARD_S)

@@ -28,7 +28,7 @@ from penstock.worker.http.inbox import Inbox
 from penstock.worker.http.meter import BUCKETS, BUCKETS_COUNT
 from penstock.worker.http.phases import DONE, IDLE, LOST, STARTED, STREAMING, WAITING
 from penstock.worker.http.reply import BodyFraming, Reply
-from penstock.worker.http.responses import STATUS_LINES, TEXT_HEADERS, error_text
+from penstock.worker.http.responses import TEXT_HEADERS, error_text
 from penstock.worker.limits import JOIN_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -283,8 +283,6 @@ class Exchange:
         connection = self.connection
         site = connection.site
         scope = self.scope
-        if self._status not in STATUS_LINES:
-            raise RuntimeError(f"a response's status is 200 to 599, not {self._status!r}")
         reply = Reply(
             self._status,
             self._headers,

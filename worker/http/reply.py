@@ -20,7 +20,7 @@ from penstock.worker.http.fields import (
     judge_whole,
     meanings,
 )
-from penstock.worker.http.responses import NO_BODY, WITHOUT_DATE, WITHOUT_SERVER, HeadStarts
+from penstock.worker.http.responses import NO_BODY, STATUS_LINES, WITHOUT_DATE, WITHOUT_SERVER, HeadStarts
 
 
 class BodyFraming:
@@ -83,6 +83,8 @@ class Reply:
         Judge a response. `whole_size` is the size of a body that comes in one
         piece. Raises ValueError, TypeError or RuntimeError on what is wrong.
         """
+        if status not in STATUS_LINES:
+            raise RuntimeError(f"a response's status is 200 to 599, not {status!r}")
         self._status = status
         self._is_http10 = http_version == "1.0"
         self._fields: list[bytes] = []

@@ -18,6 +18,7 @@ from penstock.worker.http.connection import Connection
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import HeadParser
 from penstock.worker.http.meter import RouteMeter
+from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.routing import Miss, Router
 from penstock.worker.http.wheel import Watched, Wheel
@@ -305,6 +306,8 @@ class Site:
         if isinstance(action, AppAction):
             return route.calls(apps[action])
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
+        # A fixed answer that is wrong would be wrong for every client.
+        Reply(action.status, headers, method="GET", http_version="1.1", whole_size=len(action.body))
         return route.answers(action.status, headers, action.body)
 
     def _judge_emptiness(self) -> None:

@@ -234,6 +234,24 @@ async def test_fixed_answer_to_a_request_with_a_body(serve: Any) -> None:
                 assert (await client.response()).body == b"fixed"
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        RespondAction(status=101),
+        RespondAction(headers=(("a b", "c"),)),
+        RespondAction(headers=(("a", "b\nc"),)),
+        RespondAction(headers=(("content-length", "3"),), body=b"four"),
+    ],
+)
+async def test_fixed_answer_that_is_wrong_is_found_at_the_start(serve: Any, action: RespondAction) -> None:
+    """
+    Not with the first client.
+    """
+    with pytest.raises((ValueError, RuntimeError)):
+        async with serve(routes=((MatchSpec(), action),)):
+            pass
+
+
 def test_table_of_short_times_is_the_histograms_own() -> None:
     """
     The unrolled observation and the one in shm agree.

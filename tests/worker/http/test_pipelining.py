@@ -125,6 +125,30 @@ async def test_background_work_does_not_hold_up_the_connection(serve: Any) -> No
     assert sorted(ended) == ["/1", "/2"]
 
 
+async def test_bad_request_behind_background_work(serve: Any) -> None:
+    """
+    The app that still runs is neither lost nor kept for ever.
+    """
+    go = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body"})
+        await go.wait()
+
+    async with serve(app) as server:
+        client = await server.client()
+        await client.send(b"GET / HTTP/1.1\r\n" + H + b"\r\n")
+        await client.response()
+        await client.send(b"GET /#x HTTP/1.1\r\n" + H + b"\r\n")
+        assert (await client.response()).status == 400
+        client.sock.close()
+        await server.until(lambda: server.site.connection_count == 0)
+        assert server.site.active_count == 1
+        go.set()
+        await server.until(lambda: server.site.active_count == 0)
+
+
 def chunked(body: bytes, sizes: list[int]) -> bytes:
     """Write a body in chunks of these sizes."""
     data = b""
