@@ -33,7 +33,7 @@ COMMANDS = {
     "bare": "python floor.py bare {port}",
     "task": "python floor.py task {port}",
     "site": "python floor.py site {port}",
-    "penstock": "penstock hello:app --port {port} --workers 1 --admin-bind 127.0.0.1:{spare} --log-level warning",
+    "penstock": "penstock hello:app --port {port} --workers 1 --admin-bind none --log-level warning",
     "uvicorn": "uvicorn hello:app --port {port} --no-access-log --log-level error",
     "granian": "granian hello:app --port {port} --interface asginl --loop uvloop --no-ws --log-level error",
 }
@@ -41,7 +41,7 @@ COMMANDS = {
 
 def command(kind: str, port: int) -> list[str]:
     """Give the command line of a server, from the same environment as this script."""
-    words = COMMANDS[kind].format(port=port, spare=port + 1).split()
+    words = COMMANDS[kind].format(port=port).split()
     program = Path(sys.executable).parent / words[0]
     return ["taskset", "-c", SERVER_CORE, str(program), *words[1:]]
 
