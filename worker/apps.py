@@ -130,8 +130,9 @@ def _as_asgi3(found: object, target: str) -> ASGIApp:
         raise AppImportError(f"{target!r} is an ASGI 2 application (called twice); {_ASGI3}")
     if count == 0:
         raise AppImportError(f"{target!r} takes no arguments; if it makes the application, say --factory")
-    if count == ASGI3_PARAMETER_COUNT:
-        # A plain function that returns an awaitable is as good as an async one.
+    if count is None or count == ASGI3_PARAMETER_COUNT:
+        # A plain function that returns an awaitable is as good as an async one;
+        # and what does not show its parameters gets the benefit of the doubt.
         return found
     raise AppImportError(
         f"{target!r} is {_kind(found)}, which does not look like an ASGI application; {_ASGI3}"

@@ -47,6 +47,12 @@ class Namespace:
 def plain(scope, receive, send):
     return app(scope, receive, send)
 
+def unknown(*args):
+    return app(*args)
+
+def four(a, b, c, d):
+    pass
+
 def make():
     return asgi3
 
@@ -71,7 +77,7 @@ def app_dir(tmp_path: Path) -> Iterator[str]:
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("target", ["app", "asgi3", "partial", "Namespace.app", "plain"])
+@pytest.mark.parametrize("target", ["app", "asgi3", "partial", "Namespace.app", "plain", "unknown"])
 def test_asgi3_apps_are_found(app_dir: str, target: str) -> None:
     """
     Functions, objects, partials, dotted names.
@@ -108,6 +114,7 @@ def test_factory_is_called(app_dir: str) -> None:
         ("sample_apps:asgi2", "ASGI 2"),
         ("sample_apps:Asgi3", "an instance of it"),
         ("sample_apps:make", "--factory"),
+        ("sample_apps:four", "does not look like an ASGI application"),
         (":app", "names no module"),
         ("raising_app:app", "RuntimeError: boom"),
         ("exiting_app:app", "called sys.exit(3)"),

@@ -233,6 +233,24 @@ async def test_long_body_that_nobody_read_ends_the_connection(serve: Any) -> Non
     assert response.headers["connection"] == "close"
 
 
+async def test_stream_ends_the_connection_when_a_long_body_was_not_read(serve: Any) -> None:
+    """
+    Its head could not know, so the end comes without a word; the response is whole.
+    """
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send({"type": "http.response.body", "body": b"b"})
+
+    async with serve(app) as server:
+        client = await server.client()
+        await client.send(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(1000))
+        response = await client.response()
+        assert response.body == b"ab"
+        assert await client.rest() == b""
+
+
 async def test_endless_chunked_body_that_nobody_reads_ends_the_connection(serve: Any) -> None:
     """
     Its length is unknown, so it is read for a while and then given up.

@@ -210,6 +210,25 @@ async def test_client_that_takes_nothing_is_cut(serve: Any) -> None:
         await server.until(lambda: server.site.connection_count == 0)
 
 
+async def test_last_response_that_nobody_takes_is_cut(serve: Any) -> None:
+    """
+    The app is long done, and the connection closing; that is no reason to keep it.
+    """
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": bytes(20_000_000)})
+
+    async with serve(app, send_timeout_s=60.0) as server:
+        client = await server.client()
+        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        await server.until(lambda: server.site.sent_bytes)
+        server.pass_time(59.0)
+        assert server.site.connection_count == 1
+        server.pass_time(62.0)
+        await server.until(lambda: server.site.connection_count == 0)
+
+
 async def test_client_that_takes_its_time_is_not_cut(serve: Any) -> None:
     """
     Any byte taken is a new beginning.
