@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Mapping
 
+import setproctitle
+
 from penstock.master.admin_keeper import AdminKeeper
 from penstock.master.banner import banner
 from penstock.master.config.accounts import owner_ids
@@ -54,7 +56,6 @@ from penstock.master.supervisor import EXIT_NOT_STARTED, Parts, Supervisor
 from penstock.master.upgrade import PREFLIGHT_VARIABLE, Upgrade
 from penstock.shm.layout import Geometry
 from penstock.shm.segment import Segment
-from penstock.worker.child import set_title
 from penstock.worker.logs import LOG
 
 EXIT_CONFIG = 2
@@ -129,7 +130,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
     except ListenError as error:
         holdings.close()
         raise StartError(str(error)) from error
-    set_title(planner.name, "master")
+    setproctitle.setproctitle(f"penstock: master [{planner.name}]")
     selector = selectors.DefaultSelector()
     crew = Crew(selector)
     return _assemble(
@@ -151,7 +152,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
     handover = read_handover(handover_fd)
     holdings = take_holdings(handover)
     _inherited.append(holdings)
-    set_title(handover.name, "master")
+    setproctitle.setproctitle(f"penstock: master [{handover.name}]")
     selector = selectors.DefaultSelector()
     crew = take_crew(handover, selector)
     generations = take_generations(handover)

@@ -56,9 +56,11 @@ def _do_nothing(_number: int, _frame: FrameType | None) -> None:
     """Not SIG_IGN, which programs that the hosted app runs would inherit: nobody could interrupt them."""
 
 
-def set_title(name: str, role: str) -> None:
-    """Show `penstock: <role> [name]` in ps and top."""
-    setproctitle.setproctitle(f"penstock: {role} [{name}]")
+def settle(*, title: str, uid: int | None, gid: int | None, groups: Iterable[int], master_pid: int) -> None:
+    """Be who the child is to be: its title in ps, its user, its end with the master's. Raises MasterGone."""
+    setproctitle.setproctitle(title)
+    drop_privileges(uid, gid, groups)
+    die_with_master(master_pid)
 
 
 def drop_privileges(uid: int | None, gid: int | None, groups: Iterable[int] = ()) -> None:

@@ -21,7 +21,7 @@ from penstock.shm.segment import Segment
 from penstock.worker.apps import AppImportError
 from penstock.worker.asgi.lifespan import LifespanFailed
 from penstock.worker.channel import Channel
-from penstock.worker.child import MasterGone, die_with_master, drop_privileges, set_title
+from penstock.worker.child import MasterGone, settle
 from penstock.worker.hosting import Hosting
 from penstock.worker.identity import Identity, set_identity
 from penstock.worker.link import MasterLink
@@ -61,11 +61,15 @@ class Assignment:
 def run_worker(assignment: Assignment) -> int:
     """Live the worker's life in this process, and return its exit status."""
     spec, identity = assignment.spec, assignment.identity
-    set_title(spec.name, f"worker {identity.slot} (generation {identity.generation})")
     set_identity(identity)
     try:
-        drop_privileges(spec.uid, spec.gid, assignment.groups)
-        die_with_master(assignment.master_pid)
+        settle(
+            title=f"penstock: worker {identity.slot} (generation {identity.generation}) [{spec.name}]",
+            uid=spec.uid,
+            gid=spec.gid,
+            groups=assignment.groups,
+            master_pid=assignment.master_pid,
+        )
     except MasterGone:
         return 0
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
@@ -87,7 +91,6 @@ class WorkerProcess:
         self._hosting = Hosting(assignment.spec, row.cells, assignment.tls_contexts)
         self._pulse = Pulse(row, assignment.spec, self._hosting)
         self._drain_order: asyncio.Future[Drain] = self._loop.create_future()
-        self._adoptions: set[asyncio.Task[None]] = set()
         self._link = MasterLink(
             assignment.channel,
             assignment.lifeline_fd,
@@ -139,7 +142,11 @@ class WorkerProcess:
     def _obey(self, message: ToChild, fds: list[int]) -> None:
         match message:
             case Adopt(listener, shards):
-                self._adopt(listener, shards, fds)
+                if listener in self._hosting.shards and not self._drain_order.done():
+                    self._hosting.shards[listener].take(shards, fds)
+                else:
+                    for fd in fds:
+                        os.close(fd)
             case Release(listener, shards):
                 for shard in shards:
                     self._hosting.shards[listener].release(shard)
@@ -150,24 +157,6 @@ class WorkerProcess:
                 swap_log_file(fds[0])
             case _:
                 LOG.warning("ignored a message that is not for a worker: %r", message)
-
-    def _adopt(self, listener: str, shards: tuple[int, ...], fds: list[int]) -> None:
-        lent = self._hosting.shards.get(listener)
-        if len(fds) < len(shards):
-            LOG.error("out of descriptors: can accept on %d of %d shards", len(fds), len(shards))
-        if lent is None or self._drain_order.done():
-            for fd in fds:
-                os.close(fd)
-            return
-        lent.expect(shards)
-        task = self._loop.create_task(lent.adopt(dict(zip(shards, fds, strict=False))))
-        self._adoptions.add(task)
-        task.add_done_callback(self._adopted)
-
-    def _adopted(self, task: asyncio.Task[None]) -> None:
-        self._adoptions.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            LOG.error("could not accept on a shard: %s", task.exception())
 
     def _drain_by_itself(self) -> None:
         """Obey a TERM that was sent to this very process; the master sees the exit and starts another."""

@@ -10,8 +10,10 @@ import socket
 import ssl
 import struct
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+from penstock.worker.logs import LOG
 
 _TCP_INFO_UNACKED_OFFSET = 24  # struct tcp_info: 8 bytes, then rto, ato, snd_mss, rcv_mss, then unacked
 
@@ -46,6 +48,22 @@ class LentShards:
         self._tls = tls
         self._servers: dict[int, asyncio.Server] = {}
         self._expected: set[int] = set()
+        self._adoptions: set[asyncio.Task[None]] = set()
+
+    def take(self, shards: Sequence[int], fds: Sequence[int]) -> None:
+        """Accept on these shards as soon as the loop comes round to it. Takes the descriptors over."""
+        if len(fds) < len(shards):
+            LOG.error("out of descriptors: can accept on %d of %d shards", len(fds), len(shards))
+        self.expect(shards)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self.adopt(dict(zip(shards, fds, strict=False))))
+        self._adoptions.add(task)
+        task.add_done_callback(self._adopted)
+
+    def _adopted(self, task: asyncio.Task[None]) -> None:
+        self._adoptions.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            LOG.error("could not accept on a shard: %s", task.exception())
 
     def expect(self, shards: Iterable[int]) -> None:
         """Note that these shards are coming; a release may overtake their adoption."""
@@ -57,8 +75,12 @@ class LentShards:
             sock = socket.socket(fileno=fd)
             if shard in self._servers or shard not in self._expected:
                 sock.close()
+                continue
+            server = await self._serve(sock)
+            if shard in self._expected:
+                self._servers[shard] = server
             else:
-                self._servers[shard] = await self._serve(sock)
+                server.close()  # It was released meanwhile.
 
     async def _serve(self, sock: socket.socket) -> asyncio.Server:
         # Both calls listen() again, which rewrites the backlog: it must be given.

@@ -22,7 +22,7 @@ from penstock.shm.row import Row
 from penstock.shm.segment import Segment
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.channel import Channel
-from penstock.worker.child import MasterGone, die_with_master, drop_privileges, set_title
+from penstock.worker.child import MasterGone, settle
 from penstock.worker.http.site import HostedApp, Site
 from penstock.worker.link import MasterLink
 from penstock.worker.logs import LOG, swap_log_file
@@ -68,12 +68,16 @@ class AdminAssignment:
 
 def run_admin(assignment: AdminAssignment) -> int:
     """Live the admin process's life, and return its exit status."""
-    set_title(assignment.name, "admin")
     # A TERM to the whole group is the master's to answer; the numbers are of use until the end.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        drop_privileges(assignment.uid, assignment.gid)
-        die_with_master(assignment.master_pid)
+        settle(
+            title=f"penstock: admin [{assignment.name}]",
+            uid=assignment.uid,
+            gid=assignment.gid,
+            groups=(),
+            master_pid=assignment.master_pid,
+        )
     except MasterGone:
         return 0
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
@@ -98,7 +102,6 @@ class AdminProcess:
         self._sites: list[Site] = []
         self._shards: dict[str, LentShards] = {}
         self._drain_order: asyncio.Future[Drain] = self._loop.create_future()
-        self._adoptions: set[asyncio.Task[None]] = set()
         self._link = MasterLink(
             assignment.channel,
             assignment.lifeline_fd,
@@ -142,11 +145,7 @@ class AdminProcess:
             case Snapshot(status):
                 self._status = msgspec.json.decode(status, type=FleetStatus)
             case Adopt(listener, shards):
-                lent = self._shards[listener]
-                lent.expect(shards)
-                task = self._loop.create_task(lent.adopt(dict(zip(shards, fds, strict=True))))
-                self._adoptions.add(task)
-                task.add_done_callback(self._adoptions.discard)
+                self._shards[listener].take(shards, fds)
             case Drain():
                 if not self._drain_order.done():
                     self._drain_order.set_result(message)

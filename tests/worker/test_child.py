@@ -64,9 +64,10 @@ def test_every_signal_with_a_meaning_is_listed() -> None:
     assert {number.name.removeprefix("SIG") for number in MASTER_SIGNALS} == names
 
 
-def test_the_title_says_who_it_is() -> None:
+def test_a_settled_child_has_its_title_and_its_masters_fate() -> None:
     said = run("""
-        set_title("8080", "worker 3 (generation 2)")
+        title = "penstock: worker 3 (generation 2) [8080]"
+        settle(title=title, uid=None, gid=None, groups=(), master_pid=os.getppid())
         print(open("/proc/self/cmdline").read().rstrip("\\0"))
     """)
     assert said.strip() == "penstock: worker 3 (generation 2) [8080]"
