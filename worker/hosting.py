@@ -85,11 +85,11 @@ class Hosting:
         for _ in range(2):
             await asyncio.sleep(0)
 
-    async def drain(self, timeout_s: float, idle_grace_s: float) -> int:
+    async def drain(self, timeout_s: float, idle_grace_s: float, first_grace_s: float | None = None) -> int:
         """Finish what is in flight, cut off what is left at the deadline, and count the latter."""
         until_s = time.monotonic() + timeout_s
         for site in self._sites.values():
-            site.begin_drain(idle_grace_s)
+            site.begin_drain(idle_grace_s, first_grace_s)
         try:
             async with asyncio.timeout(until_s - time.monotonic()):
                 for site in self._sites.values():

@@ -39,6 +39,10 @@ EXIT_ORPHANED = 4
 # How long an idle keep-alive connection may take for one more request when its worker is replaced.
 IDLE_GRACE_S = 1.0
 
+# How long a connection that never asked may still do so when the whole server stops. Browsers open
+# some ahead of need, and a Ctrl-C is not to wait for what they may never be used for.
+LAST_FIRST_GRACE_S = 1.0
+
 # How long a draining worker goes on accepting what waits in queues that nobody else serves.
 EMPTY_QUEUES_S = 1.0
 
@@ -127,7 +131,10 @@ class WorkerProcess:
         await self._hosting.stop_accepting()
         self._link.send(Released())
         timeout_s = order.timeout_s - (time.monotonic() - started_s)
-        left = await self._hosting.drain(timeout_s, 0.0 if order.is_last else IDLE_GRACE_S)
+        if order.is_last:
+            left = await self._hosting.drain(timeout_s, 0.0, LAST_FIRST_GRACE_S)
+        else:
+            left = await self._hosting.drain(timeout_s, IDLE_GRACE_S)
         if left:
             LOG.warning("drain: cut off %d connections after %g s", left, order.timeout_s)
         await self._hosting.stop()

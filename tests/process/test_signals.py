@@ -290,6 +290,21 @@ def test_clients_are_refused_once_a_stop_has_emptied_the_queues(start: Start, tm
     assert server.wait_exit() == 0
 
 
+def test_connection_that_never_asks_does_not_hold_up_a_stop(start: Start) -> None:
+    """
+    Browsers open connections ahead of need; the header timeout is too long to wait for those.
+    """
+    server = start("--port", "0", "--workers", "1", "--timeout-request-header", "60").wait_serving()
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        server.wait_status(lambda status: status["workers"][0]["connections"] == 1, "the connection")
+
+        server.signal(signal.SIGTERM)
+
+        assert server.wait_exit(10.0) == 0
+        client.settimeout(5.0)
+        assert client.recv(1) == b""
+
+
 def test_term_to_one_worker_drains_and_replaces_it(start: Start, tmp_path: Path) -> None:
     """
     An operator may send a single worker away; its shards go to its sibling at once.

@@ -188,11 +188,15 @@ class Connection(Intake):
         return self.intake != IDLE or self.exchange is not None
 
     def begin_drain(self) -> None:
-        """Wait less for a next request; for a first one, as long as before."""
+        """Wait less for a next request; for a first one maybe as long as before."""
         if self.exchange is not None:
             self.exchange.is_plain = False
-        if self.intake == IDLE and self._server is not None:
-            self.site.watch(self, self.site.idle_grace_s)
+        if self.intake == IDLE:
+            site = self.site
+            if self._server is not None:
+                site.watch(self, site.idle_grace_s)
+            elif site.first_grace_s is not None:
+                site.watch(self, site.first_grace_s)
 
     # For the exchange.
 

@@ -92,6 +92,7 @@ class Site:
         "head_starts",
         "header_bytes_max",
         "idle_deadline_s",
+        "first_grace_s",
         "idle_grace_s",
         "is_draining",
         "is_tls",
@@ -165,6 +166,7 @@ class Site:
         self._names: dict[Any, Address] = {}
         self.is_draining = False
         self.idle_grace_s = 0.0
+        self.first_grace_s: float | None = None
         self._emptied = asyncio.Event()
 
     # For the worker.
@@ -211,16 +213,17 @@ class Site:
         cells[where.connections_active] = active
         cells[where.connections_idle] = len(self._connections) - active
 
-    def begin_drain(self, idle_grace_s: float) -> None:
+    def begin_drain(self, idle_grace_s: float, first_grace_s: float | None = None) -> None:
         """
         Finish what is in flight and give every connection away.
 
         Responses say Connection: close from now on; a connection that is idle
-        may ask once more within the grace, one that never asked within the
-        header timeout. Then `wait_empty`.
+        may ask once more within its grace, one that never asked within a grace
+        of its own, None for the header timeout. Then `wait_empty`.
         """
         self.is_draining = True
         self.idle_grace_s = idle_grace_s
+        self.first_grace_s = first_grace_s
         for connection in self._connections:
             connection.begin_drain()
         self._judge_emptiness()
