@@ -277,13 +277,19 @@ def _owner_of(address: Bind) -> str:
             return ""
         owner = psutil.Process(holder.pid)
         # A server's children hold its sockets too; whom to speak to is their parent.
-        while (parent := owner.parent()) and any(
-            _is_listening(each, address) for each in parent.net_connections("tcp")
-        ):
+        while (parent := owner.parent()) and _listens(parent, address):
             owner = parent
         return f" by {owner.name()} (pid {owner.pid})"
     except (psutil.Error, OSError):
         return ""
+
+
+def _listens(process: psutil.Process, address: TcpBind) -> bool:
+    """Whether a process listens there; one that we may not look into is taken not to."""
+    try:
+        return any(_is_listening(each, address) for each in process.net_connections("tcp"))
+    except (psutil.Error, OSError):
+        return False
 
 
 def _is_listening(connection: Any, address: TcpBind) -> bool:

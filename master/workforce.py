@@ -142,7 +142,7 @@ class Workforce:
         return [
             worker.pid
             for worker in self.fleet.in_state(State.READY)
-            if listener.key in self.generations[worker.generation].addresses
+            if not worker.is_killed and listener.key in self.generations[worker.generation].addresses
         ]
 
     def _note(self, pid: int, event: Event, now_s: float) -> Worker:
@@ -161,6 +161,8 @@ class Workforce:
         if worker is None:
             return
         match message:
+            case messages.Ready() if worker.is_killed:
+                pass  # It said so with our SIGKILL already on its way.
             case messages.Ready() if worker.state is State.READY:
                 LOG.warning("worker %d says twice that it is ready", pid)
             case messages.Ready():

@@ -1,5 +1,6 @@
 """The command line."""
 
+import os
 import sys
 
 
@@ -9,6 +10,25 @@ def main() -> None:
         # Before anything is imported that other systems do not have.
         print(f"penstock runs on Linux only, and this is {sys.platform}", file=sys.stderr)
         sys.exit(3)
+    _open_standard_streams()
     from penstock.master.cli.command import penstock  # noqa: PLC0415
 
     penstock.main(prog_name="penstock")
+
+
+def _open_standard_streams() -> None:
+    """
+    Open what was closed of standard input, output and error.
+
+    Else the next descriptors opened would get their numbers, and what a library
+    writes to standard output would go into a socket or the shared segment.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -164,3 +166,41 @@ def test_admin_process_is_started_again(start: Start) -> None:
 
     wait_for(lambda: {child.pid for child in server.children()} - workers - {admin}, "another admin process")
     assert server.metric("penstock_requests_total") == asked
+
+
+def test_closed_standard_streams_are_not_taken_by_our_own_descriptors(start: Start) -> None:
+    """
+    A stray write to standard output would otherwise land in the shared segment.
+    """
+    server = start("--port", "0", "--workers", "1").wait_serving()
+    assert server.stop() == 0
+    code = (
+        "import os, sys; [os.close(fd) for fd in (0, 1, 2)]; "
+        f"os.execv(sys.executable, [sys.executable, '-m', 'penstock', '--port', '{server.port}', "
+        f"'--workers', '1', '--admin-bind', 'none', '--control', '{server.control}'])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        wait_for(server.control.exists, "the control socket")
+        folder = Path(f"/proc/{process.pid}/fd")
+        assert {(folder / fd).readlink() for fd in "012"} == {Path("/dev/null")}
+        server.process = process
+        server.wait_generation(1, workers=1)
+        os.kill(process.pid, signal.SIGUSR2)
+        server.wait_generation(2, workers=1)
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_cancellation_out_of_the_app_is_its_failure(start: Start, tmp_path: Path) -> None:
+    """
+    One that nobody asked for is answered and logged as any other exception.
+    """
+    source = "import asyncio\nasync def app(scope, receive, send):\n    raise asyncio.CancelledError\n"
+    write_app(tmp_path, source)
+    server = start("main:app", "--port", "0", "--workers", "1", "--lifespan", "off").wait_serving()
+
+    assert server.get("/")[0] == 500
+    assert server.metric("penstock_requests_total", code="5xx") == 1
+    assert "The app raised" in server.output()

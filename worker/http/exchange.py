@@ -146,10 +146,16 @@ class Exchange:
             await app(scope, self.receive, self.send)
         except Exception as error:
             self._app_failed(error)
-        except BaseException:
-            # Cancelled, or the process is to exit; neither is ours to stop.
-            self.cut()
-            raise
+        except BaseException as error:
+            # A cancellation is ours to pass on only if we asked for it; the app's own is its failure.
+            task = asyncio.current_task()  # an eager one is not ours by name yet
+            assert task is not None
+            if isinstance(error, asyncio.CancelledError) and not task.cancelling():
+                self._app_failed(error)
+            else:
+                log.error("The app ended %s with %s", self.describe(), type(error).__name__)
+                self.cut()
+                raise
         else:
             if self.phase < DONE:
                 self._app_fell_short()
@@ -329,7 +335,7 @@ class Exchange:
 
     # When something is wrong.
 
-    def _app_failed(self, error: Exception) -> None:
+    def _app_failed(self, error: BaseException) -> None:
         if _is_disconnect(error, set()):
             log.debug("The app gave up %s: the client is gone", self.describe())
         else:
