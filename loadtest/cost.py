@@ -33,9 +33,9 @@ COMMANDS = {
     "bare": "python floor.py bare {port}",
     "task": "python floor.py task {port}",
     "site": "python floor.py site {port}",
-    "penstock": "penstock hello:app --port {port} --workers 1 --admin-bind none --log-level warning",
-    "uvicorn": "uvicorn hello:app --port {port} --no-access-log --log-level error",
-    "granian": "granian hello:app --port {port} --interface asginl --loop uvloop --no-ws --log-level error",
+    "penstock": "penstock apps.hello:app --port {port} --workers 1 --admin-bind none --log-level warning",
+    "uvicorn": "uvicorn apps.hello:app --port {port} --no-access-log --log-level error",
+    "granian": "granian apps.hello:app --port {port} --interface asginl --loop uvloop --no-ws --log-level error",
 }
 
 
@@ -76,7 +76,7 @@ def wait_until_serving(port: int, server: "subprocess.Popen[bytes]") -> None:
 def load(port: int, connections: int, seconds: int) -> dict[str, float]:
     """Run wrk and return what get.lua says."""
     words = ["taskset", "-c", CLIENT_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
-    words += ["-s", str(HERE / "get.lua"), f"http://127.0.0.1:{port}/"]
+    words += ["-s", str(HERE / "scripts" / "get.lua"), f"http://127.0.0.1:{port}/"]
     output = subprocess.run(words, capture_output=True, check=True, text=True).stdout
     result: dict[str, float] = json.loads(output.splitlines()[-1])
     if result["not_ok"] or not result["requests"]:

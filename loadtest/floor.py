@@ -18,7 +18,7 @@ from typing import Any
 
 import httptools
 import uvloop
-from hello import app
+from apps.hello import app
 
 from penstock.shm.histogram import WORD_COUNT
 from penstock.worker.asgi.lifespan import Lifespan

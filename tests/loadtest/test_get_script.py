@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.process.harness import Server
 
 Start = Callable[..., Server]
-SCRIPTS = Path(__file__).parents[2] / "loadtest"
+SCRIPTS = Path(__file__).resolve().parents[2] / "loadtest" / "scripts"
 
 
 def test_get_script_runs_under_wrk(start: Start) -> None:

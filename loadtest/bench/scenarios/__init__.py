@@ -1,0 +1,1 @@
+"""One file a scenario; a file put here takes part in the next comparison."""
