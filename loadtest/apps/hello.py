@@ -6,7 +6,7 @@ BODY = b"Hello, world!"
 HEADERS = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
 
 
-async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def app(scope: Any, receive: Any, send: Any) -> None:
     """Say hello to every HTTP request; take no part in the lifespan."""
     assert scope["type"] == "http"
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
