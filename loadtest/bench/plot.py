@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from bench import scale, svg
+from bench.markup import element
+from bench.verdict import is_ours
 
 # (percentile 0..100, µs), ascending; the last is the maximum.
 Curve = tuple[tuple[float, int], ...]
 
 NAME_LETTERS_MAX = 24
+LEGEND_LETTERS_MAX = 20  # The figures beside it need the room.
 SIDE_LETTERS_MAX = 15
 PLOT_HEIGHT = 220
 LEFT = 46
@@ -54,7 +57,7 @@ class _Line:
         return f"var(--line-{self.index % len(svg.LIGHT)})"
 
     def stroke(self, path: str) -> str:
-        return svg.element(
+        return element(
             "path",
             class_="curve",
             d=path,
@@ -82,11 +85,6 @@ class _Frame:
 
     def y(self, value_ms: float) -> float:
         return self.bottom - self.axis.place(value_ms) * PLOT_HEIGHT
-
-
-def is_ours(name: str) -> bool:
-    """Whether a row or a curve is Penstock's, in whatever variant."""
-    return name.lower().startswith("penstock")
 
 
 def percentile_plot(curves: Mapping[str, Curve], title: str) -> str:
@@ -184,7 +182,7 @@ def _axes(frame: _Frame) -> list[str]:
             free_from = x + half + 3
     drawn.append(svg.line(LEFT, frame.bottom, frame.right, frame.bottom, "axis"))
     middle = (LEFT + frame.right) / 2
-    text = "percentile of requests; each nine as wide as the last"
+    text = "percentile of requests; each further nine has the same room"
     drawn.append(svg.label(text, middle, frame.bottom + 37, text_anchor="middle", class_="faint"))
     return drawn
 
@@ -203,7 +201,7 @@ def _side_labels(lines: Sequence[_Line], frame: _Frame) -> list[str]:
     for (y, line), place in zip(ends, places, strict=True):
         x = frame.x(line.points[-1][0])
         drawn.append(svg.line(x, y, frame.right + 8, place, "leader"))
-        drawn.append(svg.element("circle", cx=x, cy=y, r=2.8, style=f"fill:{line.colour}"))
+        drawn.append(element("circle", cx=x, cy=y, r=2.8, style=f"fill:{line.colour}"))
         name = svg.shortened(line.name, SIDE_LETTERS_MAX)
         weight = "ours" if is_ours(line.name) else "peer"
         drawn.append(svg.label(name, frame.right + 11, place + 4, class_=weight))
@@ -211,7 +209,7 @@ def _side_labels(lines: Sequence[_Line], frame: _Frame) -> list[str]:
 
 
 def _legend_row(line: _Line, curve: Curve, y: float) -> list[str]:
-    name = svg.shortened(line.name, NAME_LETTERS_MAX)
+    name = svg.shortened(line.name, LEGEND_LETTERS_MAX)
     weight = "ours" if is_ours(line.name) else "peer"
     return [
         line.stroke(f"M12 {y - 4:.1f}H38"),
@@ -240,7 +238,7 @@ def _row(row: Bar, name: str, figure: str, x: Callable[[float], float], top: flo
     if _is_drawable(row.median):
         end = x(row.median)
         drawn.append(
-            svg.element(
+            element(
                 "rect",
                 class_=f"bar {weight}",
                 x=left,
@@ -255,7 +253,7 @@ def _row(row: Bar, name: str, figure: str, x: Callable[[float], float], top: flo
         caps = (
             f"M{low:.1f} {middle - 4:.1f}v8M{low:.1f} {middle:.1f}H{high:.1f}M{high:.1f} {middle - 4:.1f}v8"
         )
-        drawn.append(svg.element("path", class_="spread", d=caps))
+        drawn.append(element("path", class_="spread", d=caps))
         end = max(end, high)
     drawn.append(svg.label(figure, end + 8, middle + 4, class_=weight))
     return drawn

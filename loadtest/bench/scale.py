@@ -92,7 +92,7 @@ def percentile_label(percentile: float) -> str:
 
 
 def figure(value: float) -> str:
-    """Write a value with three digits that mean something; thousands are set apart."""
+    """Write a value with about three digits that mean something; thousands are set apart."""
     size = abs(value)
     if not math.isfinite(value):
         return "\N{EN DASH}"
@@ -102,7 +102,7 @@ def figure(value: float) -> str:
         return f"{value:,.0f}"
     if size >= 9.995:
         return f"{value:.1f}"
-    if size >= 0.9995:
+    if size >= 0.095:
         return f"{value:.2f}"
     return f"{value:.2g}"
 

@@ -1,13 +1,13 @@
 """
-SVG as text: elements, escaping, and the style that all our pictures share.
+SVG as text: labels, lines, headings, and the style that all our pictures share.
 
 A picture stands alone in a file as well as inside a page, so it brings its own
 colours for light and dark, and asks for nothing from anywhere.
 """
 
-import html
-import re
 from collections.abc import Iterable
+
+from bench.markup import attribute, element, escaped
 
 # Wide enough for a plot, and on a phone still shown at three quarters, so that
 # the letters stay readable.
@@ -16,9 +16,6 @@ TEXT_SIZE = 12
 # An average letter of a sans-serif face. Real ones differ, so nothing may depend
 # on more than some per cent of it.
 LETTER_WIDTH = 0.57 * TEXT_SIZE
-
-# XML has no place for these, even escaped: one would spoil the whole file.
-FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 # Colours of Okabe and Ito, which people who see red and green alike can tell
 # apart; darkened on white and lightened on black until they can be read there.
@@ -48,11 +45,6 @@ STYLE = f"""
 """
 
 
-def escaped(text: str) -> str:
-    """Make any text fit for XML and HTML, between tags and in attributes."""
-    return html.escape(FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text))
-
-
 def shortened(text: str, letter_count_max: int) -> str:
     """Cut a text that is too long for its place."""
     return text if len(text) <= letter_count_max else text[: letter_count_max - 1] + "\N{HORIZONTAL ELLIPSIS}"
@@ -63,15 +55,6 @@ def text_width(text: str) -> float:
     return len(text) * LETTER_WIDTH
 
 
-def element(name: str, *content: str, **attributes: str | float) -> str:
-    """Write an element; `class_` is `class`, and other underscores are hyphens."""
-    written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"' for key, value in attributes.items()
-    )
-    inside = "".join(content)
-    return f"<{name}{written}>{inside}</{name}>" if inside else f"<{name}{written}/>"
-
-
 def label(text: str, x: float, y: float, **attributes: str | float) -> str:
     """Write a text, escaped, with its base line at y."""
     return element("text", escaped(text), x=x, y=y, **attributes)
@@ -79,7 +62,9 @@ def label(text: str, x: float, y: float, **attributes: str | float) -> str:
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
     """Draw a straight line."""
-    return element("path", class_=class_, d=f"M{_value(x1)} {_value(y1)}L{_value(x2)} {_value(y2)}")
+    return element(
+        "path", class_=class_, d=f"M{attribute(x1)} {attribute(y1)}L{attribute(x2)} {attribute(y2)}"
+    )
 
 
 def picture(height: float, title: str, description: str, content: Iterable[str]) -> str:
@@ -94,7 +79,7 @@ def picture(height: float, title: str, description: str, content: Iterable[str])
         xmlns="http://www.w3.org/2000/svg",
         class_="plot",
         role="img",
-        viewBox=f"0 0 {WIDTH} {_value(height)}",
+        viewBox=f"0 0 {WIDTH} {attribute(height)}",
     )
 
 
@@ -111,7 +96,3 @@ def heading(title: str) -> tuple[list[str], float]:
     step = TEXT_SIZE + 4
     drawn = [label(text, 12, 22 + step * index, class_="head") for index, text in enumerate(lines)]
     return drawn, 22.0 + step * max(0, len(lines) - 1)
-
-
-def _value(value: str | float) -> str:
-    return escaped(value) if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
