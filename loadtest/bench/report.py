@@ -28,7 +28,7 @@ def render(comparison: Comparison) -> str:
     return template.substitute(
         title="Penstock beside its peers",
         style=(HERE / "report.css").read_text(encoding="utf-8"),
-        when=escaped(f"{comparison.started_at.replace('T', ' ')}, {_counted(count, 'round')}"),
+        when=escaped(f"{_moment(comparison.started_at)}, {_counted(count, 'round')}"),
         machine="\n".join(
             element("div", element("dt", escaped(name)), element("dd", escaped(value)))
             for name, value in comparison.machine.items()
@@ -50,8 +50,8 @@ def _summary(comparison: Comparison) -> str:
     if not said:
         return element("p", "Nothing was compared.")
     opening = (
-        "Medians; a ratio below 1 means less than Penstock, above 1 more. "
-        "Less is better unless the scenario says otherwise."
+        "Medians of all rounds. A multiple above 1 means that a peer took more than Penstock, below 1 less; "
+        "less is better unless it says otherwise."
     )
     return element("p", opening) + element("ul", *said, class_="summary")
 
@@ -89,17 +89,17 @@ def _scenario(table: Table, comparison: Comparison) -> str:
 
 
 def _figures(table: Table, cells: Sequence[Cell]) -> list[str]:
-    """Draw the first metric as bars, and beside it the latencies, else the second metric."""
+    """Draw the first two metrics as bars, and beside them the latencies."""
     curves = {cell.server: sample.curve for cell in cells if (sample := median_round(cell)) is not None}
-    drawn = [element("figure", _bars(metric, cells)) for metric in table.metrics[: 1 if curves else 2]]
-    if curves:
-        caption = (
-            f"Open loop. Each curve is one whole round, the one whose p{MEDIAN_ROUND_PERCENTILE:g} is the "
-            f"median of its server's rounds. The dot is the slowest request."
-        )
-        picture = plot.percentile_plot(curves, f"Latency, {table.title}")
-        drawn.append(element("figure", picture, element("figcaption", escaped(caption))))
-    return drawn
+    drawn = [element("figure", _bars(metric, cells)) for metric in table.metrics[:2]]
+    if not curves:
+        return drawn
+    caption = (
+        f"Open loop. Each curve is one whole round, the one whose p{MEDIAN_ROUND_PERCENTILE:g} is the "
+        "median of its server's rounds. The dot is the slowest request."
+    )
+    picture = plot.percentile_plot(curves, f"Latency: {table.title}")
+    return [element("div", *drawn), element("figure", picture, element("figcaption", escaped(caption)))]
 
 
 def _bars(metric: Metric, cells: Sequence[Cell]) -> str:
@@ -108,7 +108,7 @@ def _bars(metric: Metric, cells: Sequence[Cell]) -> str:
         low, high = cell.spread(metric.key) or (None, None)
         rows.append(plot.Bar(cell.server, cell.median(metric.key), low, high))
     best = "shorter" if metric.lower_is_better else "longer"
-    return plot.bars(rows, metric.unit, f"{metric.title}; {best} is better")
+    return plot.bars(rows, metric.unit, f"{_title(metric)}; {best} is better")
 
 
 def median_round(cell: Cell) -> Sample | None:
@@ -132,16 +132,14 @@ def _tail_us(sample: Sample) -> int:
 def _table(table: Table, cells: Sequence[Cell], comparison: Comparison) -> str:
     if not table.metrics:
         return ""
-    base, ours = verdict.base_cell(table, comparison.base), verdict.our_cell(table)
-    base_name = base.server if base is not None else comparison.base
     first, *others = table.metrics
+    references = _references(table, comparison.base)
     head = [
         element("th", "server", scope="col"),
-        element("th", escaped(first.title), _small(_direction(first)), scope="col"),
-        element("th", "lowest to highest", scope="col"),
-        element("th", escaped(f"\N{MULTIPLICATION SIGN} {base_name}"), scope="col"),
-        element("th", "\N{MULTIPLICATION SIGN} Penstock", scope="col"),
-        *(element("th", escaped(other.title), _small(_direction(other)), scope="col") for other in others),
+        _head(first),
+        element("th", "spread", _small(f"lowest{DASH}highest"), scope="col"),
+        *(element("th", f"\N{MULTIPLICATION SIGN} {escaped(name)}", scope="col") for name in references),
+        *map(_head, others),
         element("th", "rounds", scope="col"),
     ]
     rows = []
@@ -150,13 +148,9 @@ def _table(table: Table, cells: Sequence[Cell], comparison: Comparison) -> str:
             element("th", escaped(cell.server), _small(cell.version), scope="row"),
             element("td", _value(cell.median(first.key))),
             element("td", _spread(cell, first)),
-            element("td", _value(verdict.ratio(cell, base, first))),
-            element("td", _value(verdict.ratio(cell, ours, first))),
-            *(
-                element("td", _value(cell.median(other.key)), _small(_spread(cell, other)))
-                for other in others
-            ),
-            element("td", f"{len(cell.samples)} of {comparison.rounds}"),
+            *(element("td", _value(verdict.ratio(cell, each, first))) for each in references.values()),
+            *(element("td", _value(cell.median(each.key)), _small(_spread(cell, each))) for each in others),
+            element("td", f"{len(cell.values(first.key))} of {comparison.rounds}"),
         ]
         rows.append(element("tr", *columns, class_="ours" if verdict.is_ours(cell.server) else "peer"))
     return element(
@@ -169,6 +163,21 @@ def _table(table: Table, cells: Sequence[Cell], comparison: Comparison) -> str:
     )
 
 
+def _references(table: Table, base: str) -> dict[str, Cell]:
+    """Choose the columns of ratios: only to what can be divided by, and to nobody twice."""
+    chosen = (verdict.base_cell(table, base), verdict.our_cell(table))
+    return {cell.server: cell for cell in chosen if cell is not None and cell.median(table.metrics[0].key)}
+
+
+def _head(metric: Metric) -> str:
+    return element("th", escaped(_title(metric)), _small(_direction(metric)), scope="col")
+
+
+def _title(metric: Metric) -> str:
+    """Begin a title with a capital, unless it begins with a name such as p99."""
+    return re.sub(r"^[a-z](?=[a-z]* )|^[a-z](?=[a-z]+$)", lambda first: first[0].upper(), metric.title)
+
+
 def _direction(metric: Metric) -> str:
     return f"{metric.unit}, {'less' if metric.lower_is_better else 'more'} is better".removeprefix(", ")
 
@@ -179,7 +188,12 @@ def _value(value: float | None) -> str:
 
 def _spread(cell: Cell, metric: Metric) -> str:
     spread = cell.spread(metric.key)
-    return DASH if spread is None else f"{scale.figure(spread[0])}{DASH}{scale.figure(spread[1])}"
+    if spread is None:
+        return DASH
+    if len(cell.values(metric.key)) == 1:
+        return "one round"
+    low, high = map(scale.figure, spread)
+    return low if low == high else f"{low}{DASH}{high}"
 
 
 # What to know about it.
@@ -221,6 +235,11 @@ def _list(items: Iterable[str]) -> str:
 
 def _small(text: str) -> str:
     return element("small", escaped(text))
+
+
+def _moment(iso: str) -> str:
+    """Write a moment for people: to the second, and UTC by its name."""
+    return re.sub(r"(\.\d+)?(\+00:00|Z)$", " UTC", iso.replace("T", " ", 1))
 
 
 def _anchor(table: Table) -> str:

@@ -96,9 +96,7 @@ def figure(value: float) -> str:
     size = abs(value)
     if not math.isfinite(value):
         return "\N{EN DASH}"
-    if size == 0:
-        return "0"
-    if size >= 99.95:
+    if value == int(value) or size >= 99.95:  # What is counted has no fractions.
         return f"{value:,.0f}"
     if size >= 9.995:
         return f"{value:.1f}"

@@ -69,7 +69,8 @@ def sentences(comparison: Comparison) -> list[tuple[str, str]]:
     for table in comparison.tables:
         if table.metrics:
             metric = table.metrics[0]
-            found.append((f"{table.title}, {metric.title}", _finding(table, metric, comparison.base)))
+            about = f"{table.title}: {metric.title}" + ("" if metric.lower_is_better else " (more is better)")
+            found.append((about, _finding(table, metric, comparison.base)))
     return found
 
 
@@ -78,19 +79,19 @@ def _finding(table: Table, metric: Metric, base: str) -> str:
     value = ours.median(metric.key) if ours is not None else None
     if ours is None or value is None:
         return "Penstock has no figure here."
-    peers = [
-        cell
-        for cell in ranked(table)
-        if not is_ours(cell.server) and not is_floor(cell.server) and cell.median(metric.key) is not None
-    ]
     said = f"Penstock {quantity(value, metric)}"
     floor = base_cell(table, base)
     to_floor = ratio(ours, floor, metric)
     if floor is not None and floor is not ours and to_floor is not None:
         said += f", {times(to_floor)} {floor.server}"
-    if peers:
-        said += "; " + ", ".join(_beside(cell, ours, metric) for cell in peers)
-    return f"{said}."
+    beside = ", ".join(
+        _beside(cell, ours, metric)
+        for cell in ranked(table)
+        if not is_ours(cell.server) and not is_floor(cell.server) and cell.median(metric.key) is not None
+    )
+    if not beside:
+        return f"{said}."
+    return f"{said}. In multiples of Penstock's: {beside}." if value else f"{said}. The others: {beside}."
 
 
 def _beside(cell: Cell, ours: Cell, metric: Metric) -> str:
@@ -100,7 +101,7 @@ def _beside(cell: Cell, ours: Cell, metric: Metric) -> str:
         value = cell.median(metric.key)
         assert value is not None
         return f"{cell.server} {quantity(value, metric)}"
-    told = f"{cell.server} {times(against)} Penstock"
+    told = f"{cell.server} {scale.figure(against)}"
     return f"{told} (the rounds overlap)" if overlaps(cell, ours, metric) else told
 
 
