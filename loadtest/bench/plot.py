@@ -87,13 +87,15 @@ class _Frame:
         return self.bottom - self.axis.place(value_ms) * PLOT_HEIGHT
 
 
-def percentile_plot(curves: Mapping[str, Curve], title: str) -> str:
+def percentile_plot(curves: Mapping[str, Curve], title: str, cast: Sequence[str] = ()) -> str:
     """
     Draw latency over percentiles, on an axis that gives each further nine the same room.
 
-    Curves without points are named in the legend and not drawn. Returns SVG.
+    Curves without points are named in the legend and not drawn. Plots with the
+    same `cast`, the names of all who play in any of them, give a name the same
+    colour. Returns SVG.
     """
-    lines = _lines(curves)
+    lines = _lines(curves, cast)
     heading, top = svg.heading(title)
     names = [svg.shortened(line.name, SIDE_LETTERS_MAX) for line in lines]
     frame = _Frame(
@@ -148,11 +150,12 @@ def bars(rows: Sequence[Bar], unit: str, title: str) -> str:
     return svg.picture(top + 10, title, f"Medians, lowest and highest. {told}.", drawn)
 
 
-def _lines(curves: Mapping[str, Curve]) -> list[_Line]:
-    """Give each curve a colour, the first one to Penstock's first, and turn its points into places."""
-    names = sorted(curves, key=lambda name: not is_ours(name))
-    first = 0 if names and is_ours(names[0]) else 1
-    index_of = {name: index for index, name in enumerate(names, start=first)}
+def _lines(curves: Mapping[str, Curve], cast: Sequence[str]) -> list[_Line]:
+    """Turn points into places, and give each name a colour: the first one is kept for Penstock."""
+    names = list(dict.fromkeys([*cast, *curves]))
+    ranked = sorted(names, key=lambda name: not is_ours(name))
+    first = 0 if ranked and is_ours(ranked[0]) else 1
+    index_of = {name: index for index, name in enumerate(ranked, start=first)}
     return [_Line(name, index_of[name], _points(curve)) for name, curve in curves.items()]
 
 

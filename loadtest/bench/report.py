@@ -77,7 +77,7 @@ def _scenario(table: Table, comparison: Comparison) -> str:
     parts = [
         element("h2", escaped(table.title)),
         *(element("p", escaped(piece)) for piece in re.split(r"\n\s*\n", table.story) if piece.strip()),
-        element("div", *_figures(table, cells), class_="figures"),
+        element("div", *_figures(table, cells, _cast(comparison)), class_="figures"),
         _table(table, cells, comparison),
         _notes(cells),
         _commands(table),
@@ -88,7 +88,7 @@ def _scenario(table: Table, comparison: Comparison) -> str:
 # Pictures.
 
 
-def _figures(table: Table, cells: Sequence[Cell]) -> list[str]:
+def _figures(table: Table, cells: Sequence[Cell], cast: Sequence[str]) -> list[str]:
     """Draw the first two metrics as bars, and beside them the latencies."""
     curves = {cell.server: sample.curve for cell in cells if (sample := median_round(cell)) is not None}
     drawn = [element("figure", _bars(metric, cells)) for metric in table.metrics[:2]]
@@ -98,7 +98,7 @@ def _figures(table: Table, cells: Sequence[Cell]) -> list[str]:
         f"Open loop. Each curve is one whole round, the one whose p{MEDIAN_ROUND_PERCENTILE:g} is the "
         "median of its server's rounds. The dot is the slowest request."
     )
-    picture = plot.percentile_plot(curves, f"Latency: {table.title}")
+    picture = plot.percentile_plot(curves, f"Latency: {table.title}", cast)
     return [element("div", *drawn), element("figure", picture, element("figcaption", escaped(caption)))]
 
 
@@ -227,6 +227,11 @@ def _commands(table: Table) -> str:
     if loads:
         loads.insert(0, element("dt", "load"))
     return element("details", element("summary", "The exact commands"), element("dl", *served, *loads))
+
+
+def _cast(comparison: Comparison) -> list[str]:
+    """Name all servers of all scenarios, so that each has one colour throughout."""
+    return list(dict.fromkeys(cell.server for table in comparison.tables for cell in table.cells))
 
 
 def _list(items: Iterable[str]) -> str:

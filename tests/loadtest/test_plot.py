@@ -72,6 +72,22 @@ def test_curves_can_be_told_apart_without_colours() -> None:
     assert {each.text for each in drawn(root, "ours")} == {"penstock"}
 
 
+def test_a_name_keeps_its_colour_from_plot_to_plot() -> None:
+    """
+    Where another server is missing, too; and the first colour is Penstock's alone.
+    """
+    cast = ["floor", "granian", "penstock"]
+
+    def colour(name: str, others: list[str]) -> str:
+        root = ET.fromstring(percentile_plot(dict.fromkeys([*others, name], LATENCIES), "Plot", cast))
+        [*_, stroke] = [each for each in drawn(root, "curve") if "H" in each.get("d", "")]
+        return stroke.get("style", "")
+
+    assert colour("granian", []) == colour("granian", ["floor", "penstock"])
+    assert colour("granian", []) != colour("floor", [])
+    assert colour("penstock", []) == "stroke:var(--line-0)"
+
+
 def test_labels_at_the_curves_do_not_lie_over_each_other() -> None:
     """
     Ten servers that end at the same latency are still ten names.
