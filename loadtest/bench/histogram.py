@@ -13,9 +13,22 @@ SUB_BITS = 11
 SUB_COUNT = 1 << SUB_BITS  # Below this, every microsecond has a bucket of its own.
 HALF_COUNT = SUB_COUNT >> 1
 
-# Where a percentile curve is drawn: finer and finer towards 100 %.
+# Where a percentile curve is drawn: finer and finer towards 100 %, and at the percentiles
+# that are printed, so that they are read off exactly.
 CURVE_STEPS_PER_HALVING = 5
 CURVE_HALVINGS = 20
+CURVE_NINES = (90.0, 99.0, 99.9, 99.99, 99.999)
+CURVE_PERCENTILES = tuple(
+    sorted(
+        {
+            *CURVE_NINES,
+            *(
+                100.0 * (1.0 - 0.5 ** (step / CURVE_STEPS_PER_HALVING))
+                for step in range(CURVE_STEPS_PER_HALVING * CURVE_HALVINGS)
+            ),
+        }
+    )
+)
 
 # 99.9 % of 1000 is 999, but not in binary fractions.
 RANK_SLACK = 1e-6
@@ -51,15 +64,16 @@ class Histogram:
         for value_us in values_us:
             self.record(value_us)
 
-    def record(self, value_us: int) -> None:
-        """Count one value of at least 0 µs."""
+    def record(self, value_us: int, count: int = 1) -> None:
+        """Count a value of at least 0 µs, once or several times."""
         bucket = bucket_of(value_us)
-        self.counts[bucket] = self.counts.get(bucket, 0) + 1
+        self.counts[bucket] = self.counts.get(bucket, 0) + count
         if not self.count or value_us < self.min_us:
             self.min_us = value_us
-        self.max_us = max(self.max_us, value_us)
-        self.count += 1
-        self.total_us += value_us
+        if value_us > self.max_us:  # noqa: PLR1730  `max` is a call, and this is counted in nanoseconds.
+            self.max_us = value_us
+        self.count += count
+        self.total_us += value_us * count
 
     def merge(self, other: "Histogram") -> None:
         """Add what another histogram counted."""
@@ -95,11 +109,11 @@ class Histogram:
         """Return (percentile, µs) pairs from 0 to 100, spaced for a plot of the tail."""
         if not self.count:
             return ()
-        percentiles = []
-        for step in range(CURVE_STEPS_PER_HALVING * CURVE_HALVINGS):
-            rest = 0.5 ** (step / CURVE_STEPS_PER_HALVING)
-            percentiles.append(100.0 * (1.0 - rest))
-            if rest * self.count < 1.0:
-                break
+        # Where less than one request is left above, the maximum says it all.
+        percentiles = [
+            percentile
+            for percentile in CURVE_PERCENTILES
+            if (100.0 - percentile) / 100.0 * self.count >= 1.0 - RANK_SLACK
+        ]
         percentiles.append(100.0)
         return tuple(zip(percentiles, self.percentiles_us(percentiles), strict=True))

@@ -26,6 +26,7 @@ class LoadResult:
     errors: Mapping[str, int]  # By kind: connect, read, write, timeout, status. All kinds, zeros too.
     curve: tuple[tuple[float, int], ...]  # (percentile 0..100, µs), ascending; the last is the maximum.
     generator_busy: float | None = None  # Share of the generator's core it used, 0..1.
+    generator_late_us: int | None = None  # p99 of how late it sent though it could; our own knows.
 
     @property
     def is_open_loop(self) -> bool:

@@ -1,0 +1,69 @@
+"""
+A program run to its end on one core, with what it printed and the CPU time it took.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.failure import LoadFailed
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a program ended."""
+
+    status: int  # Negative for a signal, as in `subprocess`.
+    output: str
+    complaints: str  # Standard error.
+    busy: float  # Share of a core it used, 0..1 for one thread.
+
+
+def pinned(words: Sequence[str], core: int | None) -> list[str]:
+    """Put `taskset` in front of a command line."""
+    return [*words] if core is None else ["taskset", "-c", str(core), *words]
+
+
+def run(words: Sequence[str], *, deadline_s: float, cwd: Path | None = None) -> Finished:
+    """Run a program; whatever happens to us, it does not outlive the call. Raises LoadFailed."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
+        started_s = time.monotonic()
+        try:
+            process = subprocess.Popen(
+                words, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=complaints
+            )
+        except OSError as error:
+            raise LoadFailed(f"cannot run {words[0]}: {error.strerror}") from error
+        try:
+            status, cpu_s = _wait(process, deadline_s)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        took_s = time.monotonic() - started_s
+        texts = []
+        for stream in (output, complaints):
+            stream.seek(0)
+            texts.append(stream.read().decode(errors="replace"))
+    return Finished(status, texts[0], texts[1].strip(), min(1.0, cpu_s / took_s))
+
+
+def _wait(process: "subprocess.Popen[bytes]", deadline_s: float) -> tuple[int, float]:
+    """Wait without polling, and take the resources that this child alone has used."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        if not select.select([descriptor], (), (), deadline_s)[0]:
+            raise LoadFailed(f"{process.args!r} did not end within {deadline_s:g} s")
+    finally:
+        os.close(descriptor)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_utime + usage.ru_stime
