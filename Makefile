@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format lint types layers soak smoke clean
+.PHONY: run test check format lint types layers guard guard-baseline peers soak smoke clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/penstock
@@ -28,6 +28,18 @@ types: $(VENV)/.installed-dev
 
 layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports --no-cache
+
+# Instructions per request on the hot paths, against the committed baseline. Needs valgrind.
+guard: $(VENV)/.installed-dev
+	$(BIN)/python loadtest/guard
+
+# make guard-baseline REASON="why the hot paths cost something else now"
+guard-baseline: $(VENV)/.installed-dev
+	$(BIN)/python loadtest/guard --renew "$(REASON)"
+
+# What `loadtest/compare` compares with. nginx and HAProxy come from the distribution.
+peers: $(VENV)/.installed
+	$(PIP) install --editable '.[bench]'
 
 # Volumes and long runs: minutes, not for every change.
 soak: $(VENV)/.installed-dev
