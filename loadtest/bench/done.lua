@@ -8,7 +8,28 @@ if not is_loaded then
   os.exit(1)
 end
 
-local users_done = done
+-- How many requests the first write has. Each thread counts its own; `done` runs in none of them,
+-- and asks the first.
+local users_setup, users_init, users_done = setup, init, done
+local first_thread
+
+function setup(thread)
+  first_thread = first_thread or thread
+  if users_setup then users_setup(thread) end
+end
+
+function init(arguments)
+  if users_init then users_init(arguments) end
+  local users_request = request
+  if users_request then
+    function request()
+      request = users_request -- One look is enough, and costs nothing later.
+      local text = users_request()
+      _, requests_per_write = text:gsub(" HTTP/1%.[01]\r\n", "")
+      return text
+    end
+  end
+end
 
 function done(summary, latency, requests)
   io.write("@script\n")
@@ -23,21 +44,14 @@ function done(summary, latency, requests)
     end
   end
   points[#points + 1] = { 100, latency.max }
-  -- wrk fills in latencies that it takes for omitted. When a script pipelines it takes far too many
-  -- for that, loses its place among them and answers 0: such percentiles are none.
   local told = {}
-  for index, point in ipairs(points) do
-    if index > 1 and point[2] < points[index - 1][2] then
-      told = {}
-      break
-    end
-    told[index] = string.format("[%.9g, %d]", point[1], point[2])
+  if summary.requests > 0 then
+    for index, point in ipairs(points) do told[index] = string.format("[%.9g, %d]", point[1], point[2]) end
   end
-  if summary.requests == 0 then told = {} end
   local errors = summary.errors
   io.write(string.format(
-    '\n{"requests": %d, "duration_s": %.6f, "curve": [%s], ' ..
+    '\n{"requests": %d, "duration_s": %.6f, "requests_per_write": %d, "curve": [%s], ' ..
     '"errors": {"connect": %d, "read": %d, "write": %d, "timeout": %d, "status": %d}}\n',
-    summary.requests, summary.duration / 1e6, table.concat(told, ", "),
+    summary.requests, summary.duration / 1e6, first_thread:get("requests_per_write") or 1, table.concat(told, ", "),
     errors.connect, errors.read, errors.write, errors.timeout, errors.status))
 end

@@ -37,6 +37,9 @@ SPIN_S = 0.0005
 # one each stands for its neighbours too, with the highest of their latencies.
 BACKLOG_RECORDS_MAX = 100_000
 
+# 0.4 s at 50/s are 20 batches, but not in binary fractions.
+ROUNDING = 1e-6
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -167,10 +170,13 @@ class Generator:
 
     def _plan_next(self, connection: Connection, now_s: float, *, may_begin: bool) -> None:
         """Send the next batch if it is due, else wait for that; a connection with none left is finished."""
-        wake_s = due_s = self._due_s(connection, now_s)
-        if not self._interval_s:
+        if self._interval_s:
+            wake_s = due_s = self._due_s(connection, now_s)
+            is_finished = not self._batches_left(connection)
+        else:
             wake_s = due_s = now_s + self.script.delay_s()
-        if due_s >= self._end_s:
+            is_finished = due_s >= self._end_s
+        if is_finished:
             self._unfinished -= 1
             return
         if connection.failures:
@@ -198,10 +204,12 @@ class Generator:
                 left -= stride
 
     def _batches_left(self, connection: Connection) -> int:
+        """Count what is still due in the run, as whole batches: the last one begins before the end."""
         if not self._interval_s:
             return 0
-        left_s = self._end_s - self._due_s(connection, 0.0)
-        return max(0, math.ceil(left_s / self._interval_s))
+        place = connection.index / len(self._connections)
+        count = math.ceil(self.plan.duration_s / self._interval_s - place - ROUNDING)
+        return max(0, count - connection.batch)
 
     # What connections tell us; see `connection.Owner`.
 
@@ -245,7 +253,7 @@ def resolve(url: str) -> tuple[int, Any]:
     """Find the address of a URL. Raises LoadFailed."""
     try:
         parts = urlsplit(url)
-        port = parts.port or 80
+        port = parts.port or 80  # Raises, if it is no port.
     except ValueError as error:
         raise LoadFailed(f"{url}: {error}") from error
     if parts.scheme != "http" or not parts.hostname:

@@ -83,11 +83,17 @@ class Script:
         self._call(self._response, status, self._table_from(headers), body)
 
     def _describe_target(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise LoadFailed(f"{url}: {error}") from error
+        if not parts.scheme or not parts.hostname:
+            raise LoadFailed(f"{url} is no URL: http://HOST:PORT/PATH")
         table = self._globals[b"wrk"]
         table[b"scheme"] = parts.scheme.encode()
-        table[b"host"] = (parts.hostname or "").encode()
-        table[b"port"] = parts.port and str(parts.port).encode()
+        table[b"host"] = parts.hostname.encode()
+        table[b"port"] = port and str(port).encode()
         table[b"path"] = ((parts.path or "/") + (f"?{parts.query}" if parts.query else "")).encode()
 
     def _call(self, function: Any, *arguments: Any) -> Any:

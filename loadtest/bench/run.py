@@ -27,7 +27,7 @@ from bench.target import Elsewhere, Target, cores_for, penstock
 DURATION_S = 10.0
 WRK2_DURATION_S = 30.0  # A third of it is calibration.
 
-FAILED, USAGE, NOT_STARTED, INTERRUPTED = 1, 2, 3, 130
+FAILED, USAGE, NOT_STARTED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,11 +64,14 @@ def main(**given: Any) -> None:
     It starts Penstock with APP on its own cores, or loads the server at --url.
     """
     options = Options(**given)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # As an exit, a termination ends the server and the load too.
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         sys.exit(run(options))
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def run(options: Options) -> int:
@@ -82,6 +85,9 @@ def run(options: Options) -> int:
         fail("--pid belongs to --url: the server that is started here is known", USAGE)
     if options.url is not None and not is_http(options.url):
         fail(f"--url {options.url} is no URL: http://HOST:PORT/PATH", USAGE)
+
+    if not options.path.startswith("/"):
+        fail(f"--path {options.path} does not begin with /", USAGE)
 
     server_cores, load_core = cores_for(machine.usable_cores())
     started = datetime.now(UTC)
