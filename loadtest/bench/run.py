@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from bench import load, machine, wrk
 from bench.failure import LoadFailed
@@ -64,6 +65,7 @@ def main(**given: Any) -> None:
     It starts Penstock with APP on its own cores, or loads the server at --url.
     """
     options = Options(**given)
+    check(options)
     # As an exit, a termination ends the server and the load too.
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
@@ -74,6 +76,22 @@ def main(**given: Any) -> None:
         signal.signal(signal.SIGTERM, previous)
 
 
+def check(options: Options) -> None:
+    """End with a usage error where options contradict each other."""
+    context = click.get_current_context()
+    if options.url is None:
+        if options.pid is not None:
+            fail("--pid belongs to --url: the server that is started here is known", USAGE)
+        if not options.path.startswith("/"):
+            fail(f"--path {options.path} does not begin with /", USAGE)
+        return
+    if not is_http(options.url):
+        fail(f"--url {options.url} is no URL: http://HOST:PORT/PATH", USAGE)
+    for name in ("app", "workers", "path"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            fail(f"--{name} belongs to a server that is started here, and --url starts none", USAGE)
+
+
 def run(options: Options) -> int:
     """Do all of it; return the exit status."""
     try:
@@ -81,14 +99,6 @@ def run(options: Options) -> int:
         duration_s = options.duration or default_duration_s(options)
     except LoadFailed as failure:
         fail(str(failure), USAGE)
-    if options.pid is not None and options.url is None:
-        fail("--pid belongs to --url: the server that is started here is known", USAGE)
-    if options.url is not None and not is_http(options.url):
-        fail(f"--url {options.url} is no URL: http://HOST:PORT/PATH", USAGE)
-
-    if not options.path.startswith("/"):
-        fail(f"--path {options.path} does not begin with /", USAGE)
-
     server_cores, load_core = cores_for(machine.usable_cores())
     started = datetime.now(UTC)
     with contextlib.ExitStack() as stack:

@@ -213,6 +213,7 @@ def test_scripts_are_found_by_name_and_by_path(tmp_path: Path) -> None:
         (["--pid", "1"], "--pid belongs to --url"),
         (["--url", "127.0.0.1:80"], "is no URL"),
         (["--path", "nope"], "--path"),
+        (["--url", "http://127.0.0.1:80", "--workers", "2"], "--workers belongs to"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(arguments: list[str], told: str) -> None:
@@ -231,7 +232,7 @@ def test_an_app_that_does_not_import_is_said_by_the_server(runner: Runner) -> No
 
 
 def test_a_server_killed_mid_run_is_said_and_the_rest_is_written(runner: Runner, tmp_path: Path) -> None:
-    process = runner.start("--rate", "200", "--duration", "1.5", "--connections", "4", "--out", "out")
+    process = runner.start("--rate", "200", "--duration", "1", "--connections", "4", "--out", "out")
     client = descendant(process, "bench.generate")
     wait_for(lambda: len(client.net_connections()) >= 4, "the load to be connected")
     descendant(process, "penstock: master").kill()
