@@ -61,8 +61,14 @@ class ScriptedServer:
         self.port = self._server.sockets[0].getsockname()[1]
         self._is_listening.set()
         loop.run_forever()
+        loop.run_until_complete(self._finish())
+
+    async def _finish(self) -> None:
+        """Close everything, also what was accepted a moment ago and is not known to us yet."""
         self._die()
-        loop.run_until_complete(asyncio.sleep(0))
+        while self._clients or len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
+            self._die()
 
     def connected(self, transport: asyncio.Transport) -> None:
         self.connection_count += 1

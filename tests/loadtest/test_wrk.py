@@ -85,27 +85,24 @@ def test_all_scripts_run_under_wrk_and_count_what_the_server_counts(start: Start
 
 
 def test_what_wrk_counts_the_server_has_counted() -> None:
-    with ScriptedServer() as server:
-        result = run(script_named("get"), server.url)
+    """
+    Error pages too: a benchmark of those is no benchmark.
+    """
+    failing = Behaviour(answer=b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")
+    with ScriptedServer() as server, ScriptedServer(failing) as error_server, ThreadPoolExecutor() as threads:
+        both = threads.map(run, [script_named("get")] * 2, [server.url, error_server.url])
+        result, errors = both
 
     # wrk stops in the middle of its last requests: up to one for each connection is not in its count.
     assert 0 <= server.request_count - result.requests <= 8
+    assert errors.errors["status"] == errors.requests > 0
+    assert not result.error_count
     assert result.generator.startswith("wrk ")
     assert "-c8 -d1s" in result.command
     assert not result.is_open_loop
     assert list(result.curve) == sorted(result.curve)
     assert result.latency_us(50) <= result.latency_us(99) <= result.max_us
     assert result.generator_busy is not None
-
-
-def test_error_pages_are_counted() -> None:
-    """
-    A benchmark of error pages is no benchmark.
-    """
-    with ScriptedServer(Behaviour(answer=b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")) as server:
-        result = run(script_named("get"), server.url)
-
-    assert result.errors["status"] == result.requests > 0
 
 
 def test_a_script_keeps_its_own_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
