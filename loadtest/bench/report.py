@@ -19,6 +19,7 @@ from bench.result import Cell, Comparison, Metric, Sample, Table
 HERE = Path(__file__).parent
 DASH = "\N{EN DASH}"
 MEDIAN_ROUND_PERCENTILE = 99.0
+NOTES_OPEN_MAX = 8
 
 
 def render(comparison: Comparison) -> str:
@@ -38,7 +39,9 @@ def render(comparison: Comparison) -> str:
         absent=_absent(comparison),
         contents=_contents(comparison.tables),
         scenarios="\n".join(_scenario(table, comparison) for table in comparison.tables),
-        rounds=escaped(f"here {_counted(count, 'round')} of each"),
+        rounds=escaped(
+            f"here {_counted(count, 'round')}, and fewer where a scenario takes long or hardly varies"
+        ),
     )
 
 
@@ -150,7 +153,7 @@ def _table(table: Table, cells: Sequence[Cell], comparison: Comparison) -> str:
             element("td", _spread(cell, first)),
             *(element("td", _value(verdict.ratio(cell, each, first))) for each in references.values()),
             *(element("td", _value(cell.median(each.key)), _small(_spread(cell, each))) for each in others),
-            element("td", f"{len(cell.values(first.key))} of {comparison.rounds}"),
+            element("td", str(len(cell.values(first.key))), _failed(cell)),
         ]
         rows.append(element("tr", *columns, class_="ours" if verdict.is_ours(cell.server) else "peer"))
     return element(
@@ -161,6 +164,10 @@ def _table(table: Table, cells: Sequence[Cell], comparison: Comparison) -> str:
         role="region",
         aria_label=f"Figures of {table.title}",
     )
+
+
+def _failed(cell: Cell) -> str:
+    return _small(f"{len(cell.problems)} failed") if cell.problems else ""
 
 
 def _references(table: Table, base: str) -> dict[str, Cell]:
@@ -200,15 +207,28 @@ def _spread(cell: Cell, metric: Metric) -> str:
 
 
 def _notes(cells: Iterable[Cell]) -> str:
-    """Tell what the rounds noted, and why rounds are missing; what was said twice is said once."""
-    items = []
+    """
+    Tell why rounds are missing, and what the others noted; what was said twice is said once.
+
+    Many notes are folded up, failures never.
+    """
+    problems, notes = [], []
     for cell in cells:
-        noted = Counter(note for sample in cell.samples for note in sample.notes)
-        items += [_note(cell.server, note, count) for note, count in noted.items()]
-        items += [_note(cell.server, problem, count) for problem, count in Counter(cell.problems).items()]
+        problems += [_note(cell.server, problem, count) for problem, count in Counter(cell.problems).items()]
         if not cell.samples and not cell.problems:
-            items.append(_note(cell.server, "no round gave a figure", 1))
-    return element("div", _list(items), class_="notes") if items else ""
+            problems.append(_note(cell.server, "no round gave a figure", 1))
+        noted = Counter(note for sample in cell.samples for note in sample.notes)
+        notes += [_note(cell.server, note, count) for note, count in noted.items()]
+    if len(notes) <= NOTES_OPEN_MAX:
+        problems, notes = problems + notes, []
+    return "".join(
+        (
+            element("div", _list(problems), class_="notes") if problems else "",
+            element("details", element("summary", f"{len(notes)} notes on single rounds"), _list(notes))
+            if notes
+            else "",
+        )
+    )
 
 
 def _note(server: str, text: str, count: int) -> str:

@@ -93,6 +93,22 @@ def test_report_shows_every_scenario_whole(browser: Browser, tmp_path: Path) -> 
         assert fact in tab.text("header")
 
 
+def test_many_notes_are_folded_up_and_failures_never() -> None:
+    """
+    A list of forty lost requests is for who asks; a server that died is for everyone.
+    """
+    cell = Cell("granian", "", "", [Sample(values={}, notes=(f"{n} reset",)) for n in range(40)], ["it died"])
+    page = render(dataclasses.replace(made.comparison(), tables=[Table("t", "T", "", (made.CPU,), [cell])]))
+
+    folded = re.findall(
+        r"<details><summary>40 notes on single rounds</summary>.*?</details>", page, re.DOTALL
+    )
+    assert len(folded) == 1
+    assert "39 reset" in folded[0]
+    assert "it died" in page
+    assert "it died" not in folded[0]
+
+
 def test_links_lead_to_their_scenarios(browser: Browser, tmp_path: Path) -> None:
     """
     A long page is read by jumping.
