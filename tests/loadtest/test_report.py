@@ -50,7 +50,7 @@ def count(tab: Tab, selector: str) -> int:
 @pytest.mark.parametrize("width", [PHONE, DESK])
 def test_report_fits_and_asks_for_nothing(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
     """
-    On a phone as on a desk nothing sticks out to the right; wide tables scroll in their own frame.
+    On a phone as on a desk nothing sticks out to the right; on a phone wide tables scroll in their own frame.
     """
     tab = show(browser, tmp_path, made.comparison(), width=width, scheme=scheme)
 
@@ -61,6 +61,10 @@ def test_report_fits_and_asks_for_nothing(browser: Browser, tmp_path: Path, widt
              .map((part) => part.textContent.slice(0, 60))"""
     )
     assert beyond == []
+    if width == DESK:
+        assert tab.value(
+            "[...document.querySelectorAll('.scroll')].every((each) => each.scrollWidth <= each.clientWidth)"
+        )
     ground = tab.value("getComputedStyle(document.body).backgroundColor")
     paper = tab.value("getComputedStyle(document.querySelector('svg .paper')).fill")
     for colour in (ground, paper):
