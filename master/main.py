@@ -34,6 +34,7 @@ from penstock.master.holdings import (
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import ListenError
+from penstock.master.operations import ROLLING
 from penstock.master.planner import (
     PlanError,
     Planner,
@@ -170,6 +171,8 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
             is_rolling=True,
             has_served=True,
         )
+        # A reload that waited for the check is in this too: the configuration was read after it.
+        ledger.operations.aim(number, *ROLLING)
     except (PlanError, ConfigError, OSError, ValueError) as error:
         # The check passed a moment ago, so this is rare; whoever serves goes on serving.
         planner = Planner(invocation, Config(), handover.name)
@@ -178,6 +181,9 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
             slot_count=handover.slot_count, generation=max(generations), has_served=True, can_spawn=False
         )
         ledger.fail(f"hot restart: {error}")
+        for verb in ROLLING:
+            ledger.operations.refuse(verb, f"hot restart: {error}", time.time())
+        ledger.operations.abandoned(f"hot restart: {error}", time.time())
         LOG.error("hot restart: %s", error)
     supervisor = _assemble(
         planner,
