@@ -25,6 +25,9 @@ from typing import Any
 # Set by the old code, removed by the new code when it has taken over.
 HANDOVER_VARIABLE = "_PENSTOCK_HANDOVER"
 
+# Set for a second attempt: what the first one was asked for has failed, and was told so.
+RETRY_VARIABLE = "_PENSTOCK_RETRY"
+
 HANDLED = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -109,6 +112,7 @@ def tell_admin(handover: "dict[str, Any]", why: str) -> None:
 def try_again(arguments: "list[str]", directory: str) -> None:
     """Start the new code once more, from where it is by name. Returns if not even that is possible."""
     say("hot restart: trying again")
+    os.environ[RETRY_VARIABLE] = "1"
     try:
         os.chdir(directory)
         os.execvp(sys.orig_argv[0], [sys.orig_argv[0], *arguments])

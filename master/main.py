@@ -15,6 +15,7 @@ import setproctitle
 
 from penstock.master.admin_keeper import AdminKeeper
 from penstock.master.banner import banner
+from penstock.master.boot_shim import RETRY_VARIABLE
 from penstock.master.config.accounts import owner_ids
 from penstock.master.config.control_socket import control_path
 from penstock.master.config.invocation import Invocation
@@ -62,7 +63,7 @@ from penstock.worker.logs import LOG
 EXIT_CONFIG = 2
 
 # Said by one image to the next, and not to be passed on.
-_OURS = (PREFLIGHT_VARIABLE, HANDOVER_VARIABLE)
+_OURS = (PREFLIGHT_VARIABLE, HANDOVER_VARIABLE, RETRY_VARIABLE)
 
 
 # Kept alive whatever fails: an object that is collected closes a descriptor that the boot shim needs.
@@ -158,6 +159,8 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
     crew = take_crew(handover, selector)
     generations = take_generations(handover)
     ledger = take_ledger(handover, holdings.segment)
+    if os.environ.pop(RETRY_VARIABLE, None) is not None:
+        ledger.operations.retried(time.time())
     number = handover.last_generation + 1
     try:
         config = load_config(invocation)

@@ -29,6 +29,7 @@ TEXT_CHARS_MAX: Final = 16 * 1024
 ROLLING: Final = frozenset({"reload", "upgrade"})
 
 STOPPING: Final = "the server is stopping"
+STOOD_IN: Final = "the new code of the hot restart did not start"
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +121,11 @@ class Operations:
     def abandoned(self, reason: str, now_s: float) -> None:
         """The roll was given up, and with it what it had overtaken."""
         self._end(now_s, reason, lambda each: _is_rolling(each) and each.generation is not None)
+
+    def retried(self, now_s: float) -> None:
+        """The boot shim has told that all of them failed, and was then sent another USR2."""
+        self._end(now_s, STOOD_IN, lambda _: True)
+        self.begin("upgrade", None, origin="SIGUSR2", id=new_id(), now_s=now_s)
 
     def stopping(self, now_s: float) -> None:
         """Nothing but the stop happens any more."""

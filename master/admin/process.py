@@ -18,6 +18,7 @@ import uvloop
 from penstock.master.admin.app import AdminApp
 from penstock.master.admin.control import ControlApp
 from penstock.master.admin.status import Failure, FleetStatus
+from penstock.master.operations import STOOD_IN
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.row import Row
 from penstock.shm.segment import Segment
@@ -151,7 +152,7 @@ class AdminProcess:
                 self._status = msgspec.json.decode(status, type=FleetStatus)
                 self._is_master_stood_in = False
             case StandIn(reason):
-                self._fail_operations(f"the new code of the hot restart did not start: {reason}")
+                self._fail_operations(f"{STOOD_IN}: {reason}")
             case Adopt(listener, shards):
                 self._shards[listener].take(shards, fds)
             case Drain():

@@ -144,6 +144,24 @@ def test_new_code_takes_over_all_that_waited() -> None:
     assert states(handed_over) == ["done", "done"]
 
 
+def test_second_attempt_of_a_hot_restart_is_another_operation() -> None:
+    """
+    Whoever waited for the first was told that it failed, and has gone.
+    """
+    operations = Operations()
+    begun(operations, "upgrade")
+    begun(operations, "scale", 2)
+    operations.retried(NOW_S)
+    operations.aim(2, *ROLLING)
+    operations.rolled(2, NOW_S)
+
+    assert [(each.verb, each.state) for each in operations.all] == [
+        ("upgrade", "failed"),
+        ("scale", "failed"),
+        ("upgrade", "done"),
+    ]
+
+
 def test_stop_ends_everything_but_itself() -> None:
     """
     What is under way will not happen any more.

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -159,7 +160,11 @@ def test_orders_to_a_stand_in_are_refused_with_the_way_out(start: Start, tmp_pat
 
     (tmp_path / "msgspec.py").unlink()
     server.signal(signal.SIGUSR2)
-    server.wait_generation(2, workers=1)
+    status = server.wait_generation(2, workers=1)
+    assert [(each["origin"], each["state"]) for each in status["operations"]] == [
+        ("control", "failed"),
+        ("SIGUSR2", "done"),
+    ]
     assert order(server, "reload").returncode == 0
 
 
@@ -436,5 +441,13 @@ def test_rubbish_on_the_control_socket_harms_nothing(start: Start) -> None:
             client.connect(str(server.control))
             client.sendall(sent)
             assert client.recv(4096).startswith(expected), sent[:60]
+    random = Random(7)
+    for size in range(1, 4000, 40):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(30.0)
+            client.connect(str(server.control))
+            client.sendall(random.randbytes(size) + b"\r\n\r\n")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(4096)[:12] in (b"", b"HTTP/1.1 400"), size
     assert server.status()["operations"] == []
     assert order(server, "reload").returncode == 0
