@@ -77,7 +77,9 @@ def _do(path: Path, verb: str, argument: int | None, until_s: float) -> str:
             if operation.state == "done":
                 return operation.result or "done"
         elif time.monotonic() - known_s > UNKNOWN_S:
-            raise OrderFailed("the server does not know of it" + (" any more" if was_seen else ""))
+            if was_seen:
+                raise OrderFailed("the server has forgotten it; nobody knows the outcome")
+            raise OrderFailed(f"the server has not taken it up within {UNKNOWN_S:g} s; it may still do so")
         _wait(until_s)
 
 

@@ -255,6 +255,20 @@ def test_only_so_many_run_and_only_so_many_are_remembered() -> None:
     assert operations.all[-1].is_running
 
 
+def test_one_that_ended_is_not_ended_again() -> None:
+    """
+    Its outcome was told; what comes late is nobody's news.
+    """
+    operations = Operations()
+    id, other = begun(operations, "drain"), begun(operations, "drain")
+    operations.finish(id, "gone", NOW_S)
+    operations.fail(id, "oops", NOW_S)
+    operations.finish(id, "gone twice", NOW_S)
+
+    assert (found(operations, id).state, found(operations, id).result) == ("done", "gone")
+    assert found(operations, other).is_running
+
+
 def test_reason_is_cut_to_its_end() -> None:
     """
     The last line of a traceback says what it was.

@@ -446,8 +446,11 @@ def test_rubbish_on_the_control_socket_harms_nothing(start: Start) -> None:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(30.0)
             client.connect(str(server.control))
-            client.sendall(random.randbytes(size) + b"\r\n\r\n")
-            client.shutdown(socket.SHUT_WR)
-            assert client.recv(4096)[:12] in (b"", b"HTTP/1.1 400"), size
+            try:
+                client.sendall(random.randbytes(size) + b"\r\n\r\n")
+                client.shutdown(socket.SHUT_WR)
+                assert client.recv(4096)[:12] in (b"", b"HTTP/1.1 400"), size
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # It had seen enough.
     assert server.status()["operations"] == []
     assert order(server, "reload").returncode == 0
