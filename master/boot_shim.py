@@ -25,6 +25,9 @@ from typing import Any
 # Set by the old code, removed by the new code when it has taken over.
 HANDOVER_VARIABLE = "_PENSTOCK_HANDOVER"
 
+# Set for a second attempt: what the first one was asked for has failed, and was told so.
+RETRY_VARIABLE = "_PENSTOCK_RETRY"
+
 HANDLED = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -41,6 +44,9 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 # What workers may take beyond their own drain deadline, which the shim does not know.
 STOP_DEADLINE_S = 40.0
+
+# Of what the admin process is told: a message, not the traceback, which is in the log.
+REASON_CHARS_MAX = 4096
 
 
 def run_new_code(command: "list[str]") -> None:
@@ -64,7 +70,7 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def stand_in(arguments: "list[str]") -> int:
+def stand_in(arguments: "list[str]", why: str) -> int:
     """Keep the workers' parent alive until told to try again or to stop. Returns the exit status."""
     try:
         with open(f"/proc/self/fd/{os.environ[HANDOVER_VARIABLE]}") as file:
@@ -73,6 +79,7 @@ def stand_in(arguments: "list[str]") -> int:
     except Exception:  # An unreadable text says at least nothing against living on.
         traceback.print_exc()
         handover, children = {}, set()
+    tell_admin(handover, why)
     say("hot restart: the new code did not start; the old workers go on serving; USR2 tries again")
     while True:
         # The signals are blocked since before execve, so each waits until it is asked for.
@@ -88,9 +95,24 @@ def stand_in(arguments: "list[str]") -> int:
     return 0
 
 
+def tell_admin(handover: "dict[str, Any]", why: str) -> None:
+    """Tell the admin process, whom operators ask. The old code made the message, but for the reason."""
+    reason = why[:REASON_CHARS_MAX].encode("utf-8", "replace")
+    # What msgpack puts before a string of any length.
+    notice = (
+        bytes.fromhex(handover.get("stand_in_notice", "")) + b"\xdb" + len(reason).to_bytes(4, "big") + reason
+    )
+    for admin in handover.get("admins", ()) if handover.get("stand_in_notice") else ():
+        try:
+            os.write(admin["channel_fd"], notice)
+        except OSError:
+            pass  # It is gone or reads nothing; the log says it too.
+
+
 def try_again(arguments: "list[str]", directory: str) -> None:
     """Start the new code once more, from where it is by name. Returns if not even that is possible."""
     say("hot restart: trying again")
+    os.environ[RETRY_VARIABLE] = "1"
     try:
         os.chdir(directory)
         os.execvp(sys.orig_argv[0], [sys.orig_argv[0], *arguments])
@@ -143,12 +165,17 @@ def main() -> int:
     except BaseException as error:  # SystemExit too: the command line may not be understood any more.
         if HANDOVER_VARIABLE not in os.environ:
             raise  # It had taken over, and this is its own end.
-        if not isinstance(error, SystemExit):
+        if isinstance(error, SystemExit):
+            why = "the new code ended with status " + str(error.code)
+        else:
+            why = "".join(traceback.format_exception_only(type(error), error)).strip()
             traceback.print_exc()
+    else:
+        why = "the new code ended by itself"
     if HANDOVER_VARIABLE not in os.environ:
         return 0
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-    return stand_in(arguments)
+    return stand_in(arguments, why)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from penstock.master.operations import Operation
+
 HANDOVER_VERSION = 1
 
 # The variable that names the memfd, for the new image to find.
@@ -93,6 +95,9 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     admins: tuple[HeldAdmin, ...]
     generations: tuple[HeldGeneration, ...]
     shards: tuple[HeldShard, ...]
+    operations: tuple[Operation, ...] = ()  # those under way, whose outcome the new image decides
+    # What the boot shim tells the admin processes if there is no new image: hexadecimal, up to the reason.
+    stand_in_notice: str = ""
 
     def descriptors(self) -> list[int]:
         """List every descriptor that the new image needs."""

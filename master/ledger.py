@@ -22,6 +22,7 @@ from penstock.master.fleet import Fleet
 from penstock.master.holdings import Holdings
 from penstock.master.lending import Shard
 from penstock.master.listeners import Listener
+from penstock.master.operations import Operations
 from penstock.shm.row import Kind, Row, State
 from penstock.shm.segment import Segment
 from penstock.worker.child import process_started
@@ -38,6 +39,7 @@ class Ledger:
         self.failure: Failure | None = None
         self.reload_failures = 0
         self.worker_restarts: dict[str, int] = {}
+        self.operations = Operations()
 
     @classmethod
     def open(cls, segment: Segment, *, name: str, started_at_s: float) -> "Ledger":
@@ -106,6 +108,7 @@ class Ledger:
             failure=self.failure,
             reload_failures=self.reload_failures,
             worker_restarts=dict(self.worker_restarts),
+            operations=self.operations.all,
         )
 
 

@@ -15,6 +15,7 @@ import setproctitle
 
 from penstock.master.admin_keeper import AdminKeeper
 from penstock.master.banner import banner
+from penstock.master.boot_shim import RETRY_VARIABLE
 from penstock.master.config.accounts import owner_ids
 from penstock.master.config.control_socket import control_path
 from penstock.master.config.invocation import Invocation
@@ -34,6 +35,7 @@ from penstock.master.holdings import (
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import ListenError
+from penstock.master.operations import ROLLING
 from penstock.master.planner import (
     PlanError,
     Planner,
@@ -61,7 +63,7 @@ from penstock.worker.logs import LOG
 EXIT_CONFIG = 2
 
 # Said by one image to the next, and not to be passed on.
-_OURS = (PREFLIGHT_VARIABLE, HANDOVER_VARIABLE)
+_OURS = (PREFLIGHT_VARIABLE, HANDOVER_VARIABLE, RETRY_VARIABLE)
 
 
 # Kept alive whatever fails: an object that is collected closes a descriptor that the boot shim needs.
@@ -157,6 +159,8 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
     crew = take_crew(handover, selector)
     generations = take_generations(handover)
     ledger = take_ledger(handover, holdings.segment)
+    if os.environ.pop(RETRY_VARIABLE, None) is not None:
+        ledger.operations.retried(time.time())
     number = handover.last_generation + 1
     try:
         config = load_config(invocation)
@@ -170,6 +174,8 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
             is_rolling=True,
             has_served=True,
         )
+        # A reload that waited for the check is in this too: the configuration was read after it.
+        ledger.operations.aim(number, *ROLLING)
     except (PlanError, ConfigError, OSError, ValueError) as error:
         # The check passed a moment ago, so this is rare; whoever serves goes on serving.
         planner = Planner(invocation, Config(), handover.name)
@@ -178,6 +184,9 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
             slot_count=handover.slot_count, generation=max(generations), has_served=True, can_spawn=False
         )
         ledger.fail(f"hot restart: {error}")
+        for verb in ROLLING:
+            ledger.operations.refuse(verb, f"hot restart: {error}", time.time())
+        ledger.operations.abandoned(f"hot restart: {error}", time.time())
         LOG.error("hot restart: %s", error)
     supervisor = _assemble(
         planner,

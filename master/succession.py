@@ -29,9 +29,11 @@ from penstock.master.holdings import Holdings
 from penstock.master.ledger import Ledger
 from penstock.master.lending import Shard
 from penstock.master.listeners import Listener
+from penstock.master.operations import Operations
 from penstock.master.pidfile import Pidfile
 from penstock.shm.segment import LayoutMismatch, Segment
-from penstock.worker.channel import Channel
+from penstock.worker.channel import Channel, inline_datagram
+from penstock.worker.messages import stand_in_prefix
 
 
 def describe(
@@ -88,6 +90,8 @@ def describe(
             HeldShard(address=address, index=index, pids=tuple(sorted(pids)))
             for (address, index), pids in lent.items()
         ),
+        operations=ledger.operations.all,
+        stand_in_notice=inline_datagram(stand_in_prefix()).hex(),
     )
 
 
@@ -146,6 +150,7 @@ def take_ledger(handover: Handover, segment: Segment) -> Ledger:
     ledger = Ledger(segment.row(handover.master_row), name=handover.name, started_at_s=handover.started_at_s)
     ledger.worker_restarts = dict(handover.worker_restarts)
     ledger.reload_failures = handover.reload_failures
+    ledger.operations = Operations(handover.operations)
     return ledger
 
 

@@ -21,11 +21,13 @@ from penstock.master.handover import Handover
 from penstock.master.holdings import Holdings
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
+from penstock.master.operations import STOPPING, Operation, judge_scale, new_id
 from penstock.master.planner import PlanError, Planner
 from penstock.master.rollout import next_deadline_s
 from penstock.master.signals import SignalInbox, block_signals, unblock_signals
 from penstock.master.succession import describe
 from penstock.master.upgrade import Upgrade
+from penstock.master.verbs import VERBS
 from penstock.master.workforce import Workforce
 from penstock.shm.row import State as RowState
 from penstock.worker import messages
@@ -75,8 +77,14 @@ class Supervisor:
             drain_reasons=parts.drain_reasons,
         )
         self._last_generation = max(parts.generations)
-        self._is_reload_due = False  # asked for when it could not be; remembered once
-        self._is_upgrade_due = False
+        self._operations = parts.ledger.operations
+        self._orders: dict[str, Callable[[Operation], None]] = {
+            "reload": self._on_reload,
+            "upgrade": self._on_upgrade,
+            "scale": self._on_scale,
+            "drain": self._on_drain,
+        }
+        assert self._orders.keys() == VERBS.keys()
         self._next_tick_s = 0.0
         parts.selector.register(parts.inbox.fileno(), selectors.EVENT_READ, None)
 
@@ -114,25 +122,26 @@ class Supervisor:
         now_s = time.monotonic()
         self._parts.admin.tick(now_s)
         self._parts.upgrade.tick(now_s)
+        self._do_what_is_due()
         self._force.advance(now_s, self._let_go)
         fleet = self._force.fleet
         if not fleet.has_served and fleet.all_slots_ready:
             self._force.fleet = replace(fleet, has_served=True)
             self._parts.on_serving(fleet.slot_count)
-        self._do_what_is_due()
+        if self._operations.settle(self._force.fleet, time.time()):
+            self._force.is_changed = True
         if self._force.is_changed or now_s >= self._next_tick_s:
             self._publish()
             self._next_tick_s = now_s + TICK_S
 
     def _do_what_is_due(self) -> None:
-        """Carry out what a signal asked for when it could not be done."""
-        if not self._force.fleet.has_served or self._parts.upgrade.is_running:
+        """Carry out the reload or the hot restart that was asked for, now or when it could not be."""
+        fleet = self._force.fleet
+        if fleet.is_stopping or not fleet.has_served or self._parts.upgrade.is_running:
             return
-        if self._is_upgrade_due:
-            self._is_upgrade_due = False
+        if self._operations.waiting("upgrade"):
             self._start_upgrade()
-        elif self._is_reload_due:
-            self._is_reload_due = False
+        elif self._operations.waiting("reload"):
             self._reload()
 
     # What the admin process shows.
@@ -164,6 +173,8 @@ class Supervisor:
         elif isinstance(message, messages.Ready):
             self._parts.admin.on_ready(pid)
             self._publish()
+        elif isinstance(message, messages.Ask):
+            self._order(message.verb, message.argument, origin="control", ticket=message.ticket)
 
     def _on_exit(self, exit: Exit) -> None:
         # Its last words first: why it could not start, or that it had.
@@ -188,47 +199,66 @@ class Supervisor:
                     self._on_exit(exit)
             case signal.SIGTERM | signal.SIGINT if not self._force.fleet.is_stopping:
                 LOG.info("%s: draining; once more stops at once", number.name)
-                self._stop()
+                self._order("drain", origin=number.name)
             case signal.SIGTERM | signal.SIGINT | signal.SIGQUIT:
                 LOG.info("%s: stopping at once", number.name)
-                self._stop()
+                self._order("drain", origin=number.name)
                 self._force.kill_all()
             case signal.SIGHUP:
-                self._reload()
+                self._order("reload", origin=number.name)
             case signal.SIGUSR1:
                 self._reopen_logs()
             case signal.SIGUSR2:
-                self._start_upgrade()
+                self._order("upgrade", origin=number.name)
             case signal.SIGTTIN:
-                self._scale(self._force.fleet.slot_count + 1)
+                self._order("scale", self._force.fleet.slot_count + 1, origin=number.name)
             case signal.SIGTTOU:
-                self._scale(self._force.fleet.slot_count - 1)
+                self._order("scale", self._force.fleet.slot_count - 1, origin=number.name)
 
-    def _stop(self) -> None:
-        self._parts.upgrade.cancel()
-        self._force.fleet = replace(self._force.fleet, is_stopping=True)
+    def _order(
+        self, verb: str, argument: int | None = None, *, origin: str, ticket: str | None = None
+    ) -> None:
+        """Begin what the operator wants, by a signal or through the control socket."""
+        if verb not in self._orders or (VERBS[verb].argument is None) != (argument is None):
+            LOG.warning("ignored an order that makes no sense: %s", verb)
+            return
+        operation = self._operations.begin(
+            verb, argument, origin=origin, id=ticket or new_id(), now_s=time.time()
+        )
         self._force.is_changed = True
+        if not operation.is_running:
+            LOG.warning("%s: refused: %s", verb, operation.reason)
+        elif self._force.fleet.is_stopping and verb != "drain":
+            self._operations.fail(operation.id, STOPPING, time.time())
+        else:
+            self._orders[verb](operation)
+
+    def _on_drain(self, _: Operation) -> None:
+        """Stop. No operation tells the end of it: that is the end of this process."""
+        self._parts.upgrade.cancel()
+        self._operations.stopping(time.time())
+        self._force.fleet = replace(self._force.fleet, is_stopping=True)
+
+    def _on_reload(self, _: Operation) -> None:
+        if not self._force.fleet.has_served or self._parts.upgrade.is_running:
+            LOG.info("reload: as soon as what is on its way is done")
 
     def _reload(self) -> None:
         """Read the configuration again and roll the workers to it."""
         planner, holdings, fleet = self._parts.planner, self._parts.holdings, self._force.fleet
-        if fleet.is_stopping:
-            return
-        if not fleet.has_served or self._parts.upgrade.is_running:
-            LOG.info("reload: as soon as what is on its way is done")
-            self._is_reload_due = True
-            return
         before = planner.config
         try:
             generation = planner.reload(holdings, self._last_generation + 1)
         except PlanError as error:
             self._parts.ledger.fail(f"reload: {error}")
+            self._operations.refuse("reload", str(error), time.time())
             LOG.error("reload refused; nothing has changed: %s", error)
             self._force.is_changed = True
             return
         planner.apply_log_settings()
         LOG.info("reload: rolling to generation %d", generation.number)
         self._last_generation = generation.number
+        self._operations.aim(generation.number, "reload")
         self._force.generations[generation.number] = generation
         self._force.fleet = replace(
             fleet,
@@ -240,18 +270,18 @@ class Supervisor:
         )
         self._force.is_changed = True
 
-    def _scale(self, slot_count: int) -> None:
+    def _on_scale(self, operation: Operation) -> None:
         """Set the number of workers, as far as there are shards for them."""
-        fleet, most = self._force.fleet, self._parts.holdings.worker_count_max
-        wanted = max(1, min(slot_count, most))
-        if fleet.is_stopping:
+        wanted, fleet = operation.argument, self._force.fleet
+        assert wanted is not None
+        refusal = judge_scale(wanted, fleet, self._parts.holdings.worker_count_max)
+        if refusal is not None:
+            LOG.warning("scale: stays at %d workers: %s", fleet.slot_count, refusal)
+            self._operations.fail(operation.id, refusal, time.time())
             return
-        if wanted == fleet.slot_count:
-            LOG.warning("scale: stays at %d workers (1 to %d)", wanted, most)
-            return
-        LOG.info("scale: from %d to %d workers", fleet.slot_count, wanted)
+        if wanted != fleet.slot_count:
+            LOG.info("scale: from %d to %d workers", fleet.slot_count, wanted)
         self._force.fleet = replace(fleet, slot_count=wanted)
-        self._force.is_changed = True
 
     def _reopen_logs(self) -> None:
         path = self._parts.planner.config.log.path
@@ -269,13 +299,13 @@ class Supervisor:
 
     # Hot restart.
 
-    def _start_upgrade(self) -> None:
-        if self._force.fleet.is_stopping:
-            return
+    def _on_upgrade(self, _: Operation) -> None:
         if not self._force.fleet.has_served:
             LOG.info("hot restart: as soon as every worker is ready")
-            self._is_upgrade_due = True
-            return
+        elif self._parts.upgrade.is_running:
+            LOG.info("hot restart: already on its way")
+
+    def _start_upgrade(self) -> None:
         failure = self._parts.upgrade.start(self._parts.holdings.segment.fd)
         if failure is not None:
             self._fail_upgrade(failure)
@@ -298,6 +328,7 @@ class Supervisor:
 
     def _fail_upgrade(self, failure: str) -> None:
         self._parts.ledger.fail(f"hot restart: {failure}")
+        self._operations.refuse("upgrade", failure, time.time())
         serving = self._force.fleet.serving_generation
         LOG.error("hot restart failed; generation %d goes on: %s", serving, failure)
 

@@ -54,9 +54,7 @@ class Upgrade:
 
     def start(self, segment_fd: int) -> str | None:
         """Begin to check what is on disk now. Returns why that cannot be, or None."""
-        if self._process is not None:
-            LOG.warning("hot restart: already on its way")
-            return None
+        assert self._process is None, "one at a time"
         LOG.info("hot restart: checking the new code")
         self._report_fd = os.memfd_create("penstock-preflight", os.MFD_CLOEXEC)
         try:

@@ -74,6 +74,7 @@ class Workforce:
         if is_roll_done(self.fleet):
             self.fleet = replace(self.fleet, is_rolling=False)
             self._ledger.succeed()
+            self._ledger.operations.rolled(self.fleet.generation, time.time())
             LOG.info("generation %d serves on %d workers", self.fleet.generation, self.fleet.slot_count)
             self.is_changed = True
         if not self.fleet.is_rolling:
@@ -229,6 +230,7 @@ class Workforce:
         spawnable = frozenset(number for number, each in self.generations.items() if each.spec is not None)
         self.fleet = abandon_roll(self.fleet, spawnable)
         self._ledger.fail(why)
+        self._ledger.operations.abandoned(why, time.time())
         LOG.error("roll abandoned; generation %d goes on serving", self.fleet.serving_generation)
 
     def _back_off(self, slot: int, lived_s: float, now_s: float) -> None:

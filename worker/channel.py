@@ -33,6 +33,11 @@ _LENGTH = struct.Struct("<Q")
 _RECEIVE_BYTES = 1 + INLINE_BYTES_MAX + 1024
 
 
+def inline_datagram(payload: bytes) -> bytes:
+    """Make the datagram of a short payload, for somebody who has only the descriptor of a channel."""
+    return _INLINE + payload
+
+
 class ChannelClosed(Exception):
     """The other end is gone."""
 

@@ -63,6 +63,16 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     status: bytes
 
 
+class StandIn(msgspec.Struct, frozen=True, tag="stand_in"):
+    """
+    To the admin process: the new code of a hot restart did not start, and why.
+
+    Sent by the boot shim, which has no msgspec; `reason` is the last field.
+    """
+
+    reason: str
+
+
 # From a child to the master.
 
 
@@ -81,8 +91,16 @@ class Released(msgspec.Struct, frozen=True, tag="released"):
     """A draining child accepts on no shard any more."""
 
 
-ToChild = Adopt | Release | Drain | ReopenLog | Snapshot
-ToMaster = Ready | Failed | Released
+class Ask(msgspec.Struct, frozen=True, tag="ask"):
+    """From the admin process: the operator wants this done. The ticket is to be the operation's id."""
+
+    verb: str
+    argument: int | None
+    ticket: str
+
+
+ToChild = Adopt | Release | Drain | ReopenLog | Snapshot | StandIn
+ToMaster = Ready | Failed | Released | Ask
 
 _encoder = msgspec.msgpack.Encoder()
 _child_decoder: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
@@ -94,6 +112,13 @@ T = TypeVar("T")
 def encode(message: ToChild | ToMaster) -> bytes:
     """Turn a message into the bytes of one datagram."""
     return bytes([MESSAGES_VERSION]) + _encoder.encode(message)
+
+
+def stand_in_prefix() -> bytes:
+    """Encode a StandIn up to its reason, which somebody without msgspec is to add."""
+    empty = encode(StandIn(""))
+    assert empty.endswith(b"\xa0"), "an empty string is one byte, and the last"
+    return empty[:-1]
 
 
 def decode_for_child(datagram: bytes) -> ToChild:

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from importlib import resources
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
@@ -19,6 +19,7 @@ import msgspec
 from penstock.master.admin.history import SampleHistory
 from penstock.master.admin.metrics import render_metrics
 from penstock.master.admin.probes import Verdict, judge_live, judge_ready, judge_started
+from penstock.master.admin.replies import Reply, json_reply, send_reply, text_reply
 from penstock.master.admin.residents import ResidentMemory
 from penstock.master.admin.status import FleetStatus, read_workers, render_status
 from penstock.shm.segment import Segment
@@ -49,15 +50,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     accept: str
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """One whole answer."""
-
-    status: int = 200
-    content_type: str
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
 class AdminApp:
     """The endpoint as an ASGI application."""
 
@@ -78,26 +70,15 @@ class AdminApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; there is no lifespan and no WebSocket here."""
         assert scope["type"] == "http", f"the admin app does not speak {scope['type']}"
-        reply = self._answer(scope)
-        headers = [
-            (b"content-type", reply.content_type.encode("ascii")),
-            (b"content-length", str(len(reply.body)).encode("ascii")),
-            (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
-            *reply.headers,
-        ]
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        body = b"" if scope["method"] == "HEAD" else reply.body
-        await send({"type": "http.response.body", "body": body})
+        await send_reply(self._answer(scope), scope, send)
 
     def _answer(self, scope: Scope) -> Reply:
         answer = self._routes.get(scope["path"])
         if answer is None:
             known = ", ".join(self._routes)
-            return _text(404, f"There is nothing here. There is something at {known}.\n")
+            return text_reply(404, f"There is nothing here. There is something at {known}.\n")
         if scope["method"] not in ("GET", "HEAD"):
-            reply = _text(405, "This endpoint only tells: GET or HEAD.\n")
-            return msgspec.structs.replace(reply, headers=((b"allow", b"GET, HEAD"),))
+            return text_reply(405, "This endpoint only tells: GET or HEAD.\n", (b"allow", b"GET, HEAD"))
         accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
         query = parse_qs(scope["query_string"].decode("latin-1"))
         return answer(Request(query=query, accept=accept.decode("latin-1")))
@@ -123,7 +104,7 @@ class AdminApp:
         now_s = time.monotonic()
         admin_pid = os.getpid()
         pids = [fleet.master.pid, admin_pid, *(worker.pid for worker in fleet.workers)]
-        return _json(
+        return json_reply(
             render_status(
                 fleet,
                 read_workers(self._readings.segment, time.monotonic_ns()),
@@ -141,18 +122,12 @@ class AdminApp:
         except ValueError:
             since_s = math.nan
         if not math.isfinite(since_s):
-            return _text(400, f"since is {given[:40]!r}, expected seconds as /samples told them in `now`.\n")
+            return text_reply(
+                400, f"since is {given[:40]!r}, expected seconds as /samples told them in `now`.\n"
+            )
         now_s = time.time()
-        return _json({"now": now_s, "slots": self._history.since(since_s)})
+        return json_reply({"now": now_s, "slots": self._history.since(since_s)})
 
 
 def _probe(verdict: Verdict) -> Reply:
-    return _json(verdict.detail, status=200 if verdict.is_ok else 503)
-
-
-def _json(value: Any, status: int = 200) -> Reply:
-    return Reply(status=status, content_type="application/json", body=msgspec.json.encode(value) + b"\n")
-
-
-def _text(status: int, text: str) -> Reply:
-    return Reply(status=status, content_type="text/plain; charset=utf-8", body=text.encode())
+    return json_reply(verdict.detail, status=200 if verdict.is_ok else 503)

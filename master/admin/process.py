@@ -16,17 +16,20 @@ import msgspec
 import uvloop
 
 from penstock.master.admin.app import AdminApp
-from penstock.master.admin.status import FleetStatus
+from penstock.master.admin.control import ControlApp
+from penstock.master.admin.status import Failure, FleetStatus
+from penstock.master.operations import STOOD_IN
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.row import Row
 from penstock.shm.segment import Segment
 from penstock.worker.asgi.lifespan import Lifespan
-from penstock.worker.channel import Channel
+from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.channel import Channel, ChannelFull
 from penstock.worker.child import MasterGone, settle
 from penstock.worker.http.site import HostedApp, Site
 from penstock.worker.link import MasterLink
 from penstock.worker.logs import LOG, swap_log_file
-from penstock.worker.messages import Adopt, Drain, Ready, ReopenLog, Snapshot, ToChild
+from penstock.worker.messages import Adopt, Ask, Drain, Ready, ReopenLog, Snapshot, StandIn, ToChild
 from penstock.worker.shards import LentShards
 from penstock.worker.spec import (
     AppAction,
@@ -95,6 +98,7 @@ class AdminProcess:
     def __init__(self, assignment: AdminAssignment, row: Row) -> None:
         self.segment = assignment.segment
         self._status = assignment.status
+        self._is_master_stood_in = False  # by the boot shim, which reads no messages
         self._row = row
         self._loop = asyncio.get_running_loop()
         self._cells = memoryview(bytearray(_CELL_COUNT * 8)).cast("Q")
@@ -116,10 +120,12 @@ class AdminProcess:
     async def live(self) -> int:
         """Serve until told to drain."""
         lifespan = Lifespan(self._app, "off", LOG)
-        for name in ("control", "admin"):
+        # Orders are taken on the control socket alone, which only its owner can connect to.
+        apps: dict[str, ASGIApp] = {"control": ControlApp(self._app, self._pass_on), "admin": self._app}
+        for name, app in apps.items():
             site = Site(
                 _listener_spec(name),
-                apps={_ACTION: HostedApp(self._app, lifespan)},
+                apps={_ACTION: HostedApp(app, lifespan)},
                 cells=self._cells,
                 loop=self._loop,
             )
@@ -144,6 +150,9 @@ class AdminProcess:
         match message:
             case Snapshot(status):
                 self._status = msgspec.json.decode(status, type=FleetStatus)
+                self._is_master_stood_in = False
+            case StandIn(reason):
+                self._fail_operations(f"{STOOD_IN}: {reason}")
             case Adopt(listener, shards):
                 self._shards[listener].take(shards, fds)
             case Drain():
@@ -153,6 +162,29 @@ class AdminProcess:
                 swap_log_file(fds[0])
             case _:
                 LOG.warning("ignored a message that is not for the admin process: %r", message)
+
+    def _pass_on(self, ask: Ask) -> str | None:
+        """Tell the master what the operator wants; or say why that is in vain."""
+        if self._is_master_stood_in:
+            pid = self._status.master.pid
+            return f"The new code of a hot restart did not start. USR2 to {pid} tries again, TERM stops."
+        try:
+            self._link.send(ask)
+        except ChannelFull:
+            return "The master does not listen."
+        return None
+
+    def _fail_operations(self, reason: str) -> None:
+        """Say what nobody else can say now: the master is a stand-in that only waits for a signal."""
+        now_s = time.time()
+        self._is_master_stood_in = True
+        self._status = msgspec.structs.replace(
+            self._status,
+            failure=Failure(message=reason, at=now_s),
+            operations=tuple(
+                each.failed(reason, now_s) if each.is_running else each for each in self._status.operations
+            ),
+        )
 
     def _beat(self) -> None:
         self._row.beat(time.monotonic_ns())

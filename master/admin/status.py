@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.master.operations import Operation
 from penstock.shm import names
 from penstock.shm.row import Kind, Row, RowReading, State
 from penstock.shm.segment import Segment
@@ -80,6 +81,7 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     reload_failures: int = 0
     worker_restarts: dict[str, int] = {}  # by reason
+    operations: tuple[Operation, ...] = ()  # those under way and the last few, oldest first
 
     def slots_without_service(self) -> list[int]:
         """List the slots on which no worker of any generation is READY."""
@@ -160,6 +162,7 @@ def render_status(
         ],
         "worker_restarts": dict(fleet.worker_restarts),
         "reload_failures": fleet.reload_failures,
+        "operations": [msgspec.to_builtins(operation) for operation in fleet.operations],
         "listeners": [msgspec.to_builtins(listener) for listener in fleet.listeners],
         "upstreams": [],
     }

@@ -16,11 +16,13 @@ import penstock as package
 from penstock.master.cli.check import check_invocation
 from penstock.master.cli.foreign import LATER_COMMANDS
 from penstock.master.cli.help import write_help, write_options
+from penstock.master.cli.order import TIMEOUT_S, give_order
 from penstock.master.cli.parameters import Command, first_word, given_invocation, invocation_parameters
 from penstock.master.cli.status import show_status
 from penstock.master.config import ConfigError
 from penstock.master.config.problems import nearest
 from penstock.master.config.schema import schema_text
+from penstock.master.verbs import VERBS
 
 EXIT_USAGE = 2
 
@@ -41,6 +43,8 @@ class Penstock(Command):
         if index is not None and words[index] in COMMANDS:
             word = words.pop(index)
             return COMMANDS[word].main(words, prog_name=f"{name} {word}", **extra)
+        if index is not None and words[index] in LATER_COMMANDS:
+            words = [words[index]]  # What else it would take is not known yet.
         return super().main(words, prog_name=name, **extra)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -90,6 +94,31 @@ def _status(control: str | None, as_json: bool) -> NoReturn:
     sys.exit(show_status(control, as_json=as_json))
 
 
+def _order_command(verb: str) -> Command:
+    """Make the command of a verb."""
+
+    def order(control: str | None, timeout: float | None, **given: int) -> NoReturn:
+        sys.exit(give_order(verb, next(iter(given.values()), None), control, timeout))
+
+    argument = VERBS[verb].argument
+    parameters: list[click.Parameter] = [
+        _control_option(),
+        click.Option(
+            ["--timeout"],
+            type=click.FloatRange(min=0.0, min_open=True),
+            metavar="SECONDS",
+            help=f"How long to wait for the outcome; default {TIMEOUT_S:g}.",
+        ),
+    ]
+    if argument is not None:
+        parameters.append(click.Argument([argument], type=int, metavar=argument.upper()))
+    return Command(verb, context_settings=SETTINGS, callback=order, params=parameters, help=VERBS[verb].help)
+
+
+def _control_option() -> click.Option:
+    return click.Option(["--control"], metavar="PATH", envvar="PENSTOCK_CONTROL", help="The control socket.")
+
+
 def _fail(error: ConfigError) -> NoReturn:
     count = len(error.problems)
     click.echo(str(error), err=True)
@@ -120,7 +149,8 @@ COMMANDS: dict[str, Command] = {
     "schema": _command(_schema),
     "status": _command(
         _status,
-        click.Option(["--control"], metavar="PATH", envvar="PENSTOCK_CONTROL", help="The control socket."),
+        _control_option(),
         click.Option(["--json", "as_json"], is_flag=True, help="Print what the server answered, as JSON."),
     ),
+    **{verb: _order_command(verb) for verb in VERBS},
 }

@@ -21,6 +21,10 @@ class ControlError(Exception):
     """The server could not be asked. The text is for a person."""
 
 
+class ServerGone(ControlError):
+    """No master holds the socket: it keeps it open through everything but its own end."""
+
+
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=TIMEOUT_S)
@@ -34,9 +38,25 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def ask(path: Path, target: str) -> bytes:
     """GET `target` through a control socket. Raises ControlError."""
+    status, reason, body = _exchange(path, "GET", target)
+    if status != http.client.OK:
+        raise ControlError(f"{path}: answered {status} {reason}")
+    return body
+
+
+def order(path: Path, target: str) -> bytes:
+    """POST `target` through a control socket. Raises ControlError, in the server's words if it refuses."""
+    status, reason, body = _exchange(path, "POST", target)
+    if status == http.client.ACCEPTED:
+        return body
+    words = body.decode("utf-8", "replace").strip()
+    raise ControlError(words if words and status != http.client.NOT_FOUND else f"answered {status} {reason}")
+
+
+def _exchange(path: Path, method: str, target: str) -> tuple[int, str, bytes]:
     connection = _UnixConnection(str(path))
     try:
-        connection.request("GET", target)
+        connection.request(method, target)
         response = connection.getresponse()
         body = response.read(ANSWER_BYTES_MAX + 1)
         # With a size to read at most, http.client takes a short body for a whole one.
@@ -44,9 +64,9 @@ def ask(path: Path, target: str) -> bytes:
     except TimeoutError:
         raise ControlError(f"{path}: no answer within {TIMEOUT_S:g} seconds") from None
     except FileNotFoundError:
-        raise ControlError(f"{path}: no such socket") from None
+        raise ServerGone(f"{path}: no such socket") from None
     except ConnectionRefusedError:
-        raise ControlError(f"{path}: nobody listens there any more") from None
+        raise ServerGone(f"{path}: nobody listens there any more") from None
     except (OSError, http.client.HTTPException) as error:
         raise ControlError(
             f"{path}: {getattr(error, 'strerror', None) or 'not an answer of Penstock'}"
@@ -55,11 +75,9 @@ def ask(path: Path, target: str) -> bytes:
         connection.close()
     if not is_whole:
         raise ControlError(f"{path}: the answer was cut short")
-    if response.status != http.client.OK:
-        raise ControlError(f"{path}: answered {response.status} {response.reason}")
     if len(body) > ANSWER_BYTES_MAX:
         raise ControlError(f"{path}: answered more than {ANSWER_BYTES_MAX // 2**20} MiB")
-    return body
+    return response.status, response.reason, body
 
 
 def live_sockets(directories: Sequence[Path], prefix: str, suffix: str) -> list[Path]:

@@ -22,7 +22,7 @@ _LATER = """
 """
 LATER_OPTIONS = frozenset(_LATER.split())
 
-LATER_COMMANDS = frozenset({"reload", "upgrade", "scale", "drain", "top"})
+LATER_COMMANDS = frozenset({"top"})
 
 # Option: what it is that ours do in another way.
 INSTEAD = {

@@ -3,6 +3,7 @@
 import click
 
 from penstock.master.config.options import OPTIONS, Option
+from penstock.master.verbs import VERBS
 
 COMMANDS = (
     ("[OPTIONS] [APP]", "Run APP, module:attribute; without one, a welcome service."),
@@ -10,6 +11,10 @@ COMMANDS = (
     ("check [-c FILE] [APP]", "Validate the configuration, import the apps, bind nothing."),
     ("schema", "Print the JSON Schema of the configuration file."),
     ("status [--json]", "Show the processes and listeners of a running server."),
+    *(
+        (f"{verb} {each.argument.upper()}" if each.argument else verb, each.help)
+        for verb, each in VERBS.items()
+    ),
 )
 
 

@@ -71,6 +71,14 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     shards: tuple[Shard, ...] = ()
 
 
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was ordered, and whether it is still under way."""
+
+    verb: str
+    state: str
+    argument: int | None = None
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What `/status` answers; keys that are not shown are passed over."""
 
@@ -82,6 +90,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     listeners: tuple[Listener, ...] = ()
     worker_restarts: dict[str, int] = {}
     reload_failures: int = 0
+    operations: tuple[Operation, ...] = ()
 
 
 def status_tables(status: Status, now_s: float) -> str:
@@ -98,6 +107,13 @@ def _headlines(status: Status, now_s: float) -> list[str]:
     lines = [f"{named}: {master.state}, generation {master.generation}"]
     if status.admin is not None and status.admin.address is not None:
         lines.append(f"admin: http://{status.admin.address}")
+    orders = [each for each in status.operations if each.state == "running"]
+    if orders:
+        # The same wish of several people is one line's worth of news once.
+        words = dict.fromkeys(
+            f"{each.verb} {'' if each.argument is None else each.argument}" for each in orders
+        )
+        lines.append(f"under way: {', '.join(word.strip() for word in words)}")
     counts = [f"{times} {reason}" for reason, times in sorted(status.worker_restarts.items()) if times]
     if counts:
         lines.append(f"worker restarts: {', '.join(counts)}")

@@ -20,6 +20,7 @@ from penstock.master.handover import (
     read_handover,
     write_handover,
 )
+from penstock.master.operations import Operation
 
 WORKER = HeldWorker(
     pid=100,
@@ -59,6 +60,13 @@ FULL = Handover(
     worker_restarts={"crash": 2},
     admin_account=(None, None),
     reload_failures=1,
+    operations=(
+        Operation(id="a1", verb="upgrade", origin="SIGUSR2", state="running", started_at=1_700_000_000.5),
+        Operation(
+            id="b2", verb="scale", argument=9, origin="control", state="failed", started_at=1.0, reason="no"
+        ),
+    ),
+    stand_in_notice="4901",
 )
 BARE = msgspec.structs.replace(
     FULL,
@@ -69,6 +77,8 @@ BARE = msgspec.structs.replace(
     generations=(),
     shards=(),
     configured_workers=2,
+    operations=(),
+    stand_in_notice="",
 )
 
 
@@ -151,6 +161,13 @@ def test_a_key_that_a_later_version_added_is_no_obstacle() -> None:
     """Going back to the release before is a hot restart too."""
     fields: dict[str, Any] = msgspec.to_builtins(FULL)
     assert read_text(msgspec.json.encode(fields | {"mood": "good"})) == FULL
+
+
+def test_a_text_from_before_there_were_operations_is_read() -> None:
+    """The release before knew no orders, and could be restarted as hot."""
+    fields: dict[str, Any] = msgspec.to_builtins(BARE)
+    del fields["operations"], fields["stand_in_notice"]
+    assert read_text(msgspec.json.encode(fields)) == BARE
 
 
 def test_a_descriptor_that_is_not_open_is_refused() -> None:

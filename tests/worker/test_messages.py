@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from penstock.worker.messages import (
     MESSAGES_VERSION,
     Adopt,
+    Ask,
     Drain,
     Failed,
     MessageError,
@@ -18,6 +19,7 @@ from penstock.worker.messages import (
     Released,
     ReopenLog,
     Snapshot,
+    StandIn,
     ToChild,
     ToMaster,
     decode_for_child,
@@ -33,12 +35,15 @@ TO_CHILD: list[ToChild] = [
     Drain(timeout_s=0.0, is_last=True, orphaned=("127.0.0.1:80", "fd:3")),
     ReopenLog(),
     Snapshot(b'{"workers": []}'),
+    StandIn("no module named shop"),
 ]
 TO_MASTER: list[ToMaster] = [
     Ready(),
     Failed("no module named shop"),
     Failed("lifespan failed", detail="Traceback ...\n  ünïcödé\n"),
     Released(),
+    Ask("scale", 4, "a1b2"),
+    Ask("reload", None, ""),
 ]
 
 

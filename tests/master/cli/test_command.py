@@ -200,6 +200,42 @@ def test_a_command_that_is_planned_says_so(command: str) -> None:
 
     assert result.exit_code == 2
     assert f"the command '{command}' is not supported yet" in result.output
+    assert f"the command '{command}' is not supported yet" in run(command, "5", "--often").output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["scale"], "Missing argument 'WORKERS'"),
+        (["scale", "two"], "'two' is not a valid integer"),
+        (["scale", "1.5"], "'1.5' is not a valid integer"),
+        (["scale", "1", "2"], "unexpected extra argument"),
+        (["scale", "-1"], "there is no option -1"),
+        (["reload", "2"], "unexpected extra argument"),
+        (["reload", "--tiemout", "2"], "did you mean '--timeout'"),
+        (["upgrade", "--timeout", "0"], "0.0 is not in the range"),
+        (["drain", "--timeout", "soon"], "'soon' is not a valid float"),
+    ],
+)
+def test_an_order_that_makes_no_sense_is_not_given(words: list[str], told: str) -> None:
+    """
+    Nobody is asked, so nothing can have happened.
+    """
+    result = run(*words, "--control", "/nowhere")
+
+    assert result.exit_code == 2
+    assert told in result.output
+
+
+@pytest.mark.parametrize("words", [["reload"], ["upgrade"], ["scale", "2"], ["drain"]])
+def test_an_order_without_a_server_fails(words: list[str]) -> None:
+    """
+    In one line, and with another status than a slip in the words has.
+    """
+    result = run(*words, "--control", "/nowhere/penstock.sock")
+
+    assert result.exit_code == 1
+    assert result.output == f"penstock: {words[0]}: /nowhere/penstock.sock: no such socket\n"
 
 
 def test_a_slip_in_a_command_is_not_taken_for_an_app() -> None:

@@ -11,6 +11,7 @@ from penstock.master.cli.report import (
     Failure,
     Listener,
     Master,
+    Operation,
     Shard,
     Status,
     Worker,
@@ -87,6 +88,21 @@ def test_a_server_that_says_little_is_shown_all_the_same() -> None:
         "PROCESS  SLOT  CORE  PID  STATE  GEN  AGE  RSS  CONNS  REQUESTS  LAG\n"
         "master                 1                -    -\n"
     )
+
+
+def test_what_is_under_way_is_told_once() -> None:
+    """
+    A signal and a command that want the same are one line.
+    """
+    operations = (
+        Operation(verb="reload", state="done"),
+        Operation(verb="upgrade", state="running"),
+        Operation(verb="scale", state="running", argument=3),
+        Operation(verb="upgrade", state="running"),
+    )
+
+    lines = status_tables(msgspec.structs.replace(STATUS, operations=operations), now_s=0.0).splitlines()
+    assert "under way: upgrade, scale 3" in lines
 
 
 def test_what_went_wrong_stands_above_the_tables() -> None:
