@@ -60,6 +60,7 @@ class Worker:
     since_s: float  # when it came into this state
     spawned_s: float
     drain_timeout_s: float = 30.0  # what its own generation was promised
+    can_take: bool = True  # it understands to be given connections
     is_killed: bool = False  # we sent it SIGKILL; it is only to be reaped
 
 

@@ -45,6 +45,7 @@ class HeldWorker(msgspec.Struct, frozen=True, kw_only=True):
     is_killed: bool
     drain_reason: str | None  # why it was told to go
     channel_fd: int | None
+    can_take: bool = False  # a release before this knew nothing of it
 
 
 class HeldAdmin(msgspec.Struct, frozen=True, kw_only=True):

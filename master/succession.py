@@ -107,6 +107,7 @@ def _held_worker(worker: Worker, drain_reason: str | None, crew: Crew) -> HeldWo
         since_s=worker.since_s,
         spawned_s=worker.spawned_s,
         is_killed=worker.is_killed,
+        can_take=worker.can_take,
         drain_reason=drain_reason,
         # One whose channel has closed is about to be reaped, by whoever is the master then.
         channel_fd=crew.channel_fd(worker.pid) if crew.has_channel(worker.pid) else None,
@@ -178,6 +179,7 @@ def take_fleet(handover: Handover, fleet: Fleet, generations: Mapping[int, Gener
             spawned_s=held.spawned_s,
             drain_timeout_s=generations[held.generation].drain_timeout_s,
             is_killed=held.is_killed,
+            can_take=held.can_take,
         )
         for held in handover.workers
     )

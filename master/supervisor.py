@@ -39,6 +39,10 @@ EXIT_NOT_STARTED = 3
 # How often the master shows that it is alive, and renews the snapshot that `status` is made of.
 TICK_S = 1.0
 
+# How long a hot restart waits for workers to read what was sent to them: what waits in this process
+# would be lost with it.
+UNREAD_S = 2.0
+
 # How long the master waits at its end for the admin process that it has killed.
 ADMIN_END_S = 2.0
 
@@ -318,6 +322,8 @@ class Supervisor:
         if self._force.fleet.is_stopping:
             return
         if failure is None:
+            failure = self._flush()
+        if failure is None:
             # A signal that comes between the two images would kill the new one: its handlers do not
             # stand yet. Those that were taken and not acted on wait in the kernel for whoever runs next.
             block_signals()
@@ -325,6 +331,11 @@ class Supervisor:
             failure = self._parts.upgrade.execute(self._describe())
             unblock_signals()
         self._fail_upgrade(failure)
+
+    def _flush(self) -> str | None:
+        """Leave no message to a worker behind in this image; say why if that cannot be."""
+        unread = self._parts.crew.flush([worker.pid for worker in self._force.fleet.workers], UNREAD_S)
+        return f"process {unread[0]} reads no messages" if unread else None
 
     def _fail_upgrade(self, failure: str) -> None:
         self._parts.ledger.fail(f"hot restart: {failure}")

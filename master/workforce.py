@@ -22,6 +22,7 @@ from penstock.master.lender import Lender
 from penstock.master.listeners import Listener
 from penstock.master.nursery import Nursery
 from penstock.master.obituary import NOT_REPLACED, Meaning, is_roll_hopeless, judge_death
+from penstock.master.relay import Relay
 from penstock.master.rollout import Drain, Kill, Spawn, Step, abandon_roll, is_roll_done, next_step
 from penstock.shm.row import State as RowState
 from penstock.shm.segment import RowsFull
@@ -63,6 +64,7 @@ class Workforce:
         self._lender = lender
         self._ledger = ledger
         self._nursery = Nursery(crew, holdings)
+        crew.on_give = Relay(crew, self._takers).give
         self._released: set[int] = set()  # workers that accept nothing any more
         self._boot_failures: dict[int, messages.Failed] = {}
 
@@ -117,6 +119,7 @@ class Workforce:
             timeout_s=worker.drain_timeout_s,
             is_last=self.fleet.is_stopping,
             orphaned=tuple(sorted(orphaned)),
+            can_give=not self.fleet.is_stopping,
         )
         self._crew.send(pid, order)
 
@@ -145,6 +148,14 @@ class Workforce:
             for worker in self.fleet.in_state(State.READY)
             if not worker.is_killed and listener.key in self.generations[worker.generation].addresses
         ]
+
+    def _takers(self, address: str) -> list[int]:
+        """List the workers that idle connections of this address are best given to: the youngest."""
+        listener = self._holdings.listeners.get(address)
+        accepting = set(self._accepting(listener)) if listener is not None else ()
+        able = [worker for worker in self.fleet.workers if worker.pid in accepting and worker.can_take]
+        youngest = max((worker.generation for worker in able), default=0)
+        return [worker.pid for worker in able if worker.generation == youngest]
 
     def _note(self, pid: int, event: Event, now_s: float) -> Worker:
         self.fleet = self.fleet.with_state(pid, event, now_s)

@@ -61,3 +61,15 @@ CONTENT_LENGTH_DIGITS_MAX = 19
 # Addresses of our own that clients connected to, kept to share one tuple: as
 # many as a big host has interfaces; beyond that each connection has its own.
 LOCAL_NAMES_MAX = 64
+
+# An idle connection is put away after this; with the clock's grain, within 1 to
+# 2 seconds. Putting away and waking cost some 50 us together, which one that
+# speaks every two seconds can bear.
+PARK_AFTER_S = 1.0
+
+# How much of that is done in one turn of the loop: 64 x 30 us is 2 ms for the others to wait.
+PARKS_PER_TURN_MAX = 64
+PARKED_WAKES_PER_TURN_MAX = 64
+
+# A close takes some 5 us.
+PARKED_CLOSES_PER_TURN_MAX = 256
