@@ -139,20 +139,15 @@ class Connection(Intake):
             route = site.missed(found) if isinstance(found, Miss) else found
         if site.root_path:
             path, raw_path = site.under_root_path(path, raw_path)
-        scope = {
-            "type": "http",
-            "asgi": site.asgi,
-            "http_version": "1.1",
-            "server": self._server,
-            "client": self._client,
-            "scheme": site.scheme,
-            "method": method,
-            "root_path": site.root_path,
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "headers": headers,
-        }
+        # A dict is copied in a third of the time that it takes to build it.
+        scope = site.scope.copy()
+        scope["server"] = self._server
+        scope["client"] = self._client
+        scope["method"] = method
+        scope["path"] = path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        scope["headers"] = headers
         self.exchange = exchange = Exchange(self, route.meter, scope)
         if framing is None:
             self.intake = HELD
