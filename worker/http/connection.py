@@ -155,7 +155,7 @@ class Connection(Intake):
                 exchange.is_plain = False
         else:
             scope["http_version"] = framing.http_version
-            self._expect_body(exchange, framing)
+            rest = self._expect_body(exchange, framing, rest)
             if rest and self.intake == BODY:
                 rest = self._take_body(rest)
             if self.intake > HELD:

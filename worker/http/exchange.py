@@ -53,9 +53,10 @@ class Exchange:
     (background tasks), and longer than its connection: then it is detached.
 
     `is_plain` says that nothing about it is out of the ordinary: HTTP/1.1, to
-    be kept alive, not HEAD, no body, nothing pipelined behind it, the client
-    there and reading, no drain. Whatever changes that clears it, so the usual
-    response asks one question instead of eight.
+    be kept alive, not HEAD, no body still to come and nobody waiting in
+    `receive`, nothing pipelined behind it, the client there and reading, no
+    drain. Whatever changes that clears it, so the usual response asks one
+    question instead of eight.
     """
 
     # Those without a value here are set when they begin to mean something.
@@ -107,6 +108,7 @@ class Exchange:
             if inbox.expects_continue and self.phase < STREAMING:
                 inbox.expects_continue = False
                 self.connection.send_continue()
+            self.is_plain = False  # Whoever waits is to be woken by the end of the response.
             await inbox.news()
 
     async def send(self, message: Message) -> None:
@@ -170,7 +172,6 @@ class Exchange:
 
     def expect_body(self, *, is_complete: bool, expects_continue: bool) -> Inbox:
         """Make ready to receive."""
-        self.is_plain = False
         loop = self.connection.site.loop
         self.inbox = Inbox(loop, is_complete=is_complete, expects_continue=expects_continue)
         return self.inbox
@@ -194,6 +195,7 @@ class Exchange:
         """Say that the client sends no more, though it may still read."""
         inbox = self.inbox or self.expect_body(is_complete=True, expects_continue=False)
         inbox.is_half_closed = True
+        self.is_plain = False
         inbox.wake()
 
     def disconnected(self) -> None:
