@@ -131,7 +131,14 @@ class Exchange:
             else:
                 self._begin(body, message.get("more_body", False))
         elif phase == STREAMING and kind == "http.response.body":
-            self._continue(message.get("body", b""), message.get("more_body", False))
+            body = message["body"] if "body" in message else b""  # noqa: SIM401
+            if "more_body" in message and message["more_body"]:  # noqa: RUF019
+                connection = self.connection
+                piece = self._framing.frame(body)
+                connection.site.sent_bytes += len(piece)
+                connection.transport.write(piece)
+            else:
+                self._write(b"", self._framing.frame(body, is_last=True), False)
         elif phase == LOST:
             raise ClientDisconnected("the client is gone")
         else:
@@ -308,10 +315,6 @@ class Exchange:
         self._framing = reply.framing
         self.phase = STREAMING
         self._write(head, piece, more_body)
-
-    def _continue(self, body: bytes, more_body: bool) -> None:
-        """Write one more piece of a body."""
-        self._write(b"", self._framing.frame(body, is_last=not more_body), more_body)
 
     def _write(self, head: bytes, piece: bytes, more_body: bool) -> None:
         if not more_body:
