@@ -17,7 +17,7 @@ from penstock.worker.http.phases import BODY, CLOSING, DONE, HEAD, HELD, IDLE, L
 from penstock.worker.http.responses import CONTINUE, refusal
 from penstock.worker.http.routing import Miss
 from penstock.worker.http.target import split_target
-from penstock.worker.http.tasks import TASK_NAME, Task
+from penstock.worker.http.tasks import IS_EAGER, TASK_NAME, Task
 
 if TYPE_CHECKING:
     from penstock.worker.http.site import Site
@@ -170,9 +170,12 @@ class Connection(Intake):
             return b""
         if route.state:
             scope["state"] = route.state.copy()
-        exchange.task = Task(
-            exchange.run(route.app, scope), loop=site.loop, name=TASK_NAME, context=route.context.copy()
-        )
+        run = exchange.run(route.app, scope)
+        context = route.context.copy()
+        if IS_EAGER:
+            exchange.task = Task(run, loop=site.loop, name=TASK_NAME, context=context, eager_start=True)
+        else:
+            exchange.task = Task(run, loop=site.loop, name=TASK_NAME, context=context)
         return b""
 
     # For the site.
