@@ -17,7 +17,7 @@ from penstock.worker.http.phases import BODY, CLOSING, DONE, HEAD, HELD, IDLE, L
 from penstock.worker.http.responses import CONTINUE, refusal
 from penstock.worker.http.routing import Miss
 from penstock.worker.http.target import split_target
-from penstock.worker.http.tasks import TASK_NAME, Task
+from penstock.worker.http.tasks import IS_EAGER, TASK_NAME, Task
 
 if TYPE_CHECKING:
     from penstock.worker.http.site import Site
@@ -143,20 +143,15 @@ class Connection(Intake):
             route = site.missed(found) if isinstance(found, Miss) else found
         if site.root_path:
             path, raw_path = site.under_root_path(path, raw_path)
-        scope = {
-            "type": "http",
-            "asgi": site.asgi,
-            "http_version": "1.1",
-            "server": self._server,
-            "client": self._client,
-            "scheme": site.scheme,
-            "method": method,
-            "root_path": site.root_path,
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "headers": headers,
-        }
+        # A dict is copied in a third of the time that it takes to build it.
+        scope = site.scope.copy()
+        scope["server"] = self._server
+        scope["client"] = self._client
+        scope["method"] = method
+        scope["path"] = path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        scope["headers"] = headers
         self.exchange = exchange = Exchange(self, route.meter, scope)
         if framing is None:
             self.intake = HELD
@@ -164,7 +159,7 @@ class Connection(Intake):
                 exchange.is_plain = False
         else:
             scope["http_version"] = framing.http_version
-            self._expect_body(exchange, framing)
+            rest = self._expect_body(exchange, framing, rest)
             if rest and self.intake == BODY:
                 rest = self._take_body(rest)
             if self.intake > HELD:
@@ -179,9 +174,12 @@ class Connection(Intake):
             return b""
         if route.state:
             scope["state"] = route.state.copy()
-        exchange.task = Task(
-            exchange.run(route.app, scope), loop=site.loop, name=TASK_NAME, context=route.context.copy()
-        )
+        run = exchange.run(route.app, scope)
+        context = route.context.copy()
+        if IS_EAGER:
+            exchange.task = Task(run, loop=site.loop, name=TASK_NAME, context=context, eager_start=True)
+        else:
+            exchange.task = Task(run, loop=site.loop, name=TASK_NAME, context=context)
         return b""
 
     # For the site.

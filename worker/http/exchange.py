@@ -53,9 +53,10 @@ class Exchange:
     (background tasks), and longer than its connection: then it is detached.
 
     `is_plain` says that nothing about it is out of the ordinary: HTTP/1.1, to
-    be kept alive, not HEAD, no body, nothing pipelined behind it, the client
-    there and reading, no drain. Whatever changes that clears it, so the usual
-    response asks one question instead of eight.
+    be kept alive, not HEAD, no body still to come and nobody waiting in
+    `receive`, nothing pipelined behind it, the client there and reading, no
+    drain. Whatever changes that clears it, so the usual response asks one
+    question instead of eight.
     """
 
     # Those without a value here are set when they begin to mean something.
@@ -107,6 +108,7 @@ class Exchange:
             if inbox.expects_continue and self.phase < STREAMING:
                 inbox.expects_continue = False
                 self.connection.send_continue()
+            self.is_plain = False  # Whoever waits is to be woken by the end of the response.
             await inbox.news()
 
     async def send(self, message: Message) -> None:
@@ -129,7 +131,14 @@ class Exchange:
             else:
                 self._begin(body, message.get("more_body", False))
         elif phase == STREAMING and kind == "http.response.body":
-            self._continue(message.get("body", b""), message.get("more_body", False))
+            body = message["body"] if "body" in message else b""  # noqa: SIM401
+            if "more_body" in message and message["more_body"]:  # noqa: RUF019
+                connection = self.connection
+                piece = self._framing.frame(body)
+                connection.site.sent_bytes += len(piece)
+                connection.transport.write(piece)
+            else:
+                self._write(b"", self._framing.frame(body, is_last=True), False)
         elif phase == LOST:
             raise ClientDisconnected("the client is gone")
         else:
@@ -170,7 +179,6 @@ class Exchange:
 
     def expect_body(self, *, is_complete: bool, expects_continue: bool) -> Inbox:
         """Make ready to receive."""
-        self.is_plain = False
         loop = self.connection.site.loop
         self.inbox = Inbox(loop, is_complete=is_complete, expects_continue=expects_continue)
         return self.inbox
@@ -194,6 +202,7 @@ class Exchange:
         """Say that the client sends no more, though it may still read."""
         inbox = self.inbox or self.expect_body(is_complete=True, expects_continue=False)
         inbox.is_half_closed = True
+        self.is_plain = False
         inbox.wake()
 
     def disconnected(self) -> None:
@@ -306,10 +315,6 @@ class Exchange:
         self._framing = reply.framing
         self.phase = STREAMING
         self._write(head, piece, more_body)
-
-    def _continue(self, body: bytes, more_body: bool) -> None:
-        """Write one more piece of a body."""
-        self._write(b"", self._framing.frame(body, is_last=not more_body), more_body)
 
     def _write(self, head: bytes, piece: bytes, more_body: bool) -> None:
         if not more_body:

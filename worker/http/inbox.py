@@ -57,9 +57,9 @@ class Inbox:
 
     def take(self) -> bytes:
         """Hand all that waits to the app."""
-        body, self.body = bytes(self.body), b""
+        body, self.body = self.body, b""
         self.is_taken = self.is_complete
-        return body
+        return body if type(body) is bytes else bytes(body)
 
     async def news(self) -> None:
         """

@@ -116,26 +116,49 @@ class Intake(Outlet):
 
     # Bodies.
 
-    def _expect_body(self, exchange: Exchange, framing: Framing) -> None:
-        """Set up what a head says beyond the usual; refuse a body that is too large."""
+    def _expect_body(self, exchange: Exchange, framing: Framing, rest: bytes) -> bytes:
+        """
+        Set up what a head says beyond the usual; refuse a body that is too large.
+
+        A body that came with its head is taken here; return what is left of `rest`.
+        """
         site = self.site
         exchange.is_plain = False
         if not framing.keep_alive:
             self.keep_alive = False
             self._is_last_request = True
-        if framing.content_length == 0:
+        length = framing.content_length
+        if length == 0:
             self.intake = HELD
-            return
+            return rest
+        size_max = site.body_bytes_max
+        if length is not None and length <= len(rest) and (size_max is None or length <= size_max):
+            self.intake = HELD
+            exchange.expect_body(is_complete=True, expects_continue=False).body = rest[:length]
+            self._came_whole(exchange, rest[length:])
+            return rest[length:]
         self.intake = BODY
         try:
-            self._body = IncomingBody(
-                framing.content_length, size_max=site.body_bytes_max, trailer_bytes_max=site.header_bytes_max
-            )
+            self._body = IncomingBody(length, size_max=size_max, trailer_bytes_max=site.header_bytes_max)
         except RequestError as error:
             self._refuse(error)
-            return
+            return rest
         exchange.expect_body(is_complete=False, expects_continue=framing.expects_continue)
         site.watch(self, site.limits.body_timeout_s)
+        return rest
+
+    def _came_whole(self, exchange: Exchange, rest: bytes) -> None:
+        """Judge anew, now that all of a request is there, whether its response can be as most are."""
+        scope = exchange.scope
+        exchange.is_plain = not (
+            rest
+            or not self.keep_alive
+            or self._is_eof
+            or self.is_write_blocked
+            or self.site.is_draining
+            or scope["http_version"] != "1.1"
+            or scope["method"] == "HEAD"
+        )
 
     def _take_body(self, data: bytes) -> bytes:
         """Hand on the piece of the body that `data` starts with; return what is left."""
@@ -161,6 +184,8 @@ class Intake(Outlet):
         self.deadline_s = site.now_s + site.limits.body_timeout_s
         assert exchange.inbox is not None
         untaken = exchange.inbox.put(piece, is_last=body.is_complete)
+        if body.is_complete:
+            self._came_whole(exchange, rest)
         if untaken >= BODY_HIGH_WATER_BYTES and not body.is_complete:
             self._pause_reading()
         return rest

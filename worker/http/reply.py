@@ -44,13 +44,13 @@ class BodyFraming:
         """Tell whether only the end of the connection tells the client that it has all."""
         return self.left is None and not self.is_chunked and not self.is_silent
 
-    def frame(self, piece: bytes, *, is_last: bool) -> bytes:
+    def frame(self, piece: bytes, *, is_last: bool = False) -> bytes:
         """Return the bytes to write for a piece. Raises RuntimeError if it does not fit."""
+        if self.is_chunked:
+            chunk = b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+            return chunk + b"0\r\n\r\n" if is_last else chunk
         if self.is_silent:
             return b""
-        if self.is_chunked:
-            end = b"0\r\n\r\n" if is_last else b""
-            return b"%x\r\n%b\r\n%b" % (len(piece), piece, end) if piece else end
         if self.left is not None:
             if len(piece) > self.left:
                 raise RuntimeError("the response is longer than its Content-Length")

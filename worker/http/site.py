@@ -95,7 +95,6 @@ class Site:
         "_raw_root_path",
         "_wheel",
         "_where",
-        "asgi",
         "body_bytes_max",
         "first_grace_s",
         "gives",
@@ -117,7 +116,7 @@ class Site:
         "received_bytes",
         "root_path",
         "router",
-        "scheme",
+        "scope",
         "sent_bytes",
         "starts",
         "unmatched",
@@ -146,10 +145,23 @@ class Site:
         self.header_bytes_max = listener.limits.header_bytes
         self.body_bytes_max = listener.limits.body_bytes
         self.is_tls = is_tls
-        self.scheme = "https" if is_tls else "http"
         self.root_path = root_path.rstrip("/")
         self._raw_root_path = self.root_path.encode()
-        self.asgi = ASGI_VERSION
+        # What each request starts from: it gets a copy, and puts in what is its own.
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": ASGI_VERSION,
+            "http_version": "1.1",
+            "server": None,
+            "client": None,
+            "scheme": "https" if is_tls else "http",
+            "method": "",
+            "root_path": self.root_path,
+            "path": "",
+            "raw_path": b"",
+            "query_string": b"",
+            "headers": [],
+        }
         self.head_parser = HeadParser(listener.limits.header_count)
         self.starts = HeadStarts(None if server_header is None else server_header.encode())
         self.head_starts = self.starts.every

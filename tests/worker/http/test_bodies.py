@@ -301,7 +301,11 @@ async def test_app_may_read_the_body_while_it_answers(serve: Any) -> None:
         await client.until(b"HTTP/1.1 200")
 
 
-async def test_disconnect_is_told_again_and_again(serve: Any) -> None:
+@pytest.mark.parametrize("piece", [None, 1])
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", HEAD + b"Content-Length: 10\r\n\r\n0123456789"]
+)
+async def test_disconnect_is_told_again_and_again(serve: Any, data: bytes, piece: int | None) -> None:
     """
     After the response every `receive` returns at once, for any number of tasks.
     """
@@ -321,7 +325,45 @@ async def test_disconnect_is_told_again_and_again(serve: Any) -> None:
 
     async with serve(app) as server:
         client = await server.client()
-        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.send(data, piece=piece)
         assert (await client.response()).status == 200
         await server.until(lambda: len(seen) == 4)
     assert seen == ["http.disconnect"] * 4
+
+
+@pytest.mark.parametrize("piece", [None, 1])
+async def test_answer_to_a_body_that_is_the_clients_last_word_ends_the_connection(
+    serve: Any, piece: int | None
+) -> None:
+    """
+    A body that is all there makes a request like any other, but a FIN behind it does not.
+    """
+    bodies: list[bytes] = []
+    go_on = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        bodies.append(await read_body(receive))
+        await go_on.wait()
+        await respond(send, b"done")
+
+    async with serve(app) as server:
+        client = await server.client()
+        await client.send(HEAD + b"Content-Length: 10\r\n\r\n0123456789", piece=piece)
+        await server.until(lambda: bodies)
+        client.finish()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        go_on.set()
+        assert (await client.response()).body == b"done"
+        assert await client.rest() == b""
+    assert bodies == [b"0123456789"]
+
+
+@pytest.mark.parametrize("data", [HEAD + b"Content-Length: 2\r\n\r\nab", CHUNKED + b"2\r\nab\r\n0\r\n\r\n"])
+async def test_what_follows_a_body_is_answered_after_it(serve: Any, data: bytes) -> None:
+    """
+    Nothing of the next request is lost or taken for the body, whatever came in one piece.
+    """
+    async with serve(echo) as server:
+        found = await server.ask(data + data + data)
+        assert [response.body for response in found] == [b"ab"] * 3
