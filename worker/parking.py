@@ -177,12 +177,16 @@ class ParkingLot:
         task.add_done_callback(self._waking.discard)
 
     async def _resume(self, fd: int, lane: "Lane") -> None:
-        sock = socket.socket(fileno=fd)
+        sock: socket.socket | None = None
         try:
+            sock = socket.socket(fileno=fd)
             await self._loop.connect_accepted_socket(lane.connect, sock)
         except OSError as error:
             LOG.warning("lost a connection that woke: %s", error)
-            sock.close()
+            if sock is not None:
+                sock.close()
+            else:
+                os.close(fd)
         finally:
             lane.left(1)
 
