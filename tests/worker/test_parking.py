@@ -43,6 +43,7 @@ class Garden:
         self.lane: Lane = self.lot.lane(lambda: Woken(self), self._on_fewer)
         self.other = self.lot.lane(lambda: Woken(self), lambda: None)
         self.clients: dict[int, socket.socket] = {}
+        self.spoken: list[socket.socket] = []
 
     def _on_fewer(self) -> None:
         self.fewer += 1
@@ -54,7 +55,9 @@ class Garden:
         assert self.lane.park(theirs.detach(), deadline_s)
 
     def speak(self, number: int) -> None:
-        self.clients.pop(number).send(str(number).encode())
+        client = self.clients.pop(number)
+        client.send(str(number).encode())
+        self.spoken.append(client)
 
     def is_closed(self, number: int) -> bool:
         try:
@@ -71,7 +74,7 @@ class Garden:
         self.lot.close()
         for transport in self.transports:
             transport.abort()
-        for client in self.clients.values():
+        for client in (*self.clients.values(), *self.spoken):
             client.close()
 
 
