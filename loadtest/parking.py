@@ -117,13 +117,13 @@ def measure(kind: str, connections: int, talkers: int) -> tuple[float, float, fl
             client.close()
         process = psutil.Process(server.pid)
         time.sleep(SETTLE_S)
-        before = process.memory_full_info().pss
+        before = process.memory_full_info().uss
         clients: list[socket.socket] = []
         for _ in range(0, connections, BATCH):
             clients += [stack.enter_context(client) for client in open_batch(port, BATCH)]
             time.sleep(2 * TICK_S)
         time.sleep(SETTLE_S)
-        grown = process.memory_full_info().pss - before
+        grown = process.memory_full_info().uss - before
         before_s = cpu_s(process)
         time.sleep(IDLE_S)
         idle_s = cpu_s(process) - before_s
