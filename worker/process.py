@@ -177,7 +177,10 @@ class WorkerProcess:
         return left
 
     async def _give(self, giver: Giver) -> None:
-        await giver.run()
+        try:
+            await giver.run()
+        except Exception:
+            LOG.exception("drain: cannot give connections away")
         self._giver = None
         self._is_idling_out = True
         self._hosting.stop_giving(IDLE_GRACE_S)
