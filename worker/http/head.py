@@ -8,10 +8,10 @@ here, with the status to answer with.
 
 import re
 from http import HTTPStatus
-from typing import NamedTuple
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
+from penstock.worker.http.blocks import Blocks, Framing, is_judged
 from penstock.worker.limits import CONTENT_LENGTH_DIGITS_MAX
 
 Headers = list[tuple[bytes, bytes]]
@@ -24,16 +24,6 @@ class RequestError(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
-
-
-class Framing(NamedTuple):
-    """What a head says beyond "HTTP/1.1, no body, keep the connection"."""
-
-    http_version: str
-    keep_alive: bool
-    # Bytes of body; None when it is chunked.
-    content_length: int | None
-    expects_continue: bool
 
 
 _PLAIN = Framing("1.1", keep_alive=True, content_length=0, expects_continue=False)
@@ -82,6 +72,7 @@ class HeadParser:
         "_good_host",
         "_open",
         "_parser",
+        "blocks",
         "headers",
         "host",
         "on_message_complete",
@@ -104,6 +95,7 @@ class HeadParser:
         self._feed = self._parser.feed_data
         # The last Host that was found valid. Most requests have one and the same.
         self._good_host = b"/"  # none yet
+        self.blocks = Blocks()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header from llhttp."""
@@ -154,14 +146,27 @@ class HeadParser:
         """
         Parse a head up to and with its empty line, or raise RequestError.
         """
+        blocks = self.blocks
+        token, _, rest = head.partition(b" ")
+        target, _, block = rest.partition(b" ")
+        if (
+            len(block) <= blocks.bytes_max
+            and block in blocks.known
+            and token in METHODS
+            and is_judged(target)
+        ):
+            blocks.misses = 0
+            headers, host, framing = blocks.known[block]
+            return METHODS[token], target, headers.copy(), host, framing
         method, target, version = judge_request_line(head[: head.find(b"\r\n")])
         self.headers = []
         self.host = None
         self._open.append(None)
+        is_upgrade = False
         try:
             self._feed(head)
         except HttpParserUpgrade:
-            pass  # We do not switch protocols: the request is answered as it stands.
+            is_upgrade = True  # We do not switch protocols: the request is answered as it stands.
         except HttpParserError as error:
             raise _refusal(error) from None
         finally:
@@ -178,7 +183,10 @@ class HeadParser:
         if len(self.headers) > self._count_max:
             raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers")
         self._judge_host(version)
-        return method, target, self.headers, self.host, None if framing == _PLAIN else framing
+        usual = None if framing == _PLAIN else framing
+        if not is_upgrade:
+            blocks.saw(block, (self.headers, self.host, usual))
+        return method, target, self.headers, self.host, usual
 
     def _judge_host(self, version: bytes) -> None:
         host = self.host

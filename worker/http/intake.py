@@ -10,9 +10,10 @@ client can queue is bounded in bytes.
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
+from penstock.worker.http.blocks import Framing
 from penstock.worker.http.body import IncomingBody
 from penstock.worker.http.exchange import Exchange
-from penstock.worker.http.head import Framing, Headers, RequestError
+from penstock.worker.http.head import Headers, RequestError
 from penstock.worker.http.outlet import Outlet
 from penstock.worker.http.partial import END_OF_HEAD, PartialHead, judge_oversize
 from penstock.worker.http.phases import BODY, DONE, HEAD, HELD, IDLE

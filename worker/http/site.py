@@ -239,6 +239,7 @@ class Site:
         self.now_s = now_s
         self.idle_deadline_s = now_s + self.limits.keep_alive_s
         self.starts.refresh()
+        self.head_parser.blocks.look_again()
         if not late:
             # Else the loop was blocked, and clients that seem idle have perhaps
             # written long ago: the next tick comes after their bytes were read.
