@@ -153,8 +153,12 @@ class Tasked(asyncio.Protocol):
 class TaskedClosing(Tasked):
     """The same, and close after a request that says so."""
 
+    def on_message_complete(self) -> None:
+        self.is_last = not self.parser.should_keep_alive()  # It knows only until it is fed again.
+        super().on_message_complete()
+
     async def send(self, message: dict[str, Any]) -> None:
-        is_last = not self.parser.should_keep_alive()
+        is_last = self.is_last
         if is_last and message["type"] == "http.response.start":
             message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
         await super().send(message)

@@ -21,6 +21,8 @@ BATCH = 200
 
 # Long enough for a server that puts idle connections away to have done so.
 SETTLE_S = 2.5
+# Nothing has to be put away before there are any.
+WARM_SETTLE_S = 0.5
 
 # Beside the connections: files, pipes, the server's own.
 SPARE_DESCRIPTORS = 500
@@ -39,7 +41,7 @@ def hold(server: Server, count: int) -> Held:
     with contextlib.ExitStack() as opened:
         for client in _ask(server, WARM_COUNT):
             client.close()
-        time.sleep(SETTLE_S)
+        time.sleep(WARM_SETTLE_S)
         before_bytes = server.pss_bytes()
         clients: list[socket.socket] = []
         for start in range(0, count, BATCH):
@@ -57,15 +59,20 @@ def is_closed(client: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def allow_descriptors(count: int) -> None:
-    """Raise the limit for this process and the servers it starts. Raises ServerFailed."""
+def allow_descriptors(connections: int) -> None:
+    """
+    Raise the limit for this process and the servers it starts.
+
+    As far as it goes; raises ServerFailed if that is too little for so many connections.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + SPARE_DESCRIPTORS
-    if soft >= wanted or soft == resource.RLIM_INFINITY:
+    wanted = connections + SPARE_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
         raise ServerFailed(f"{wanted} descriptors are needed, and the limit is {hard}: see `ulimit -Hn`")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _ask(server: Server, count: int) -> list[socket.socket]:

@@ -12,8 +12,8 @@ from bench.server import Server
 RELOAD_S = 25.0
 POLL_S = 0.1
 
-# After the last old worker has gone, and before the first: clients in their stride.
-PAUSE_S = 1.0
+# Around each reload: no client thinks for more than a tenth of it, so all are in their stride.
+PAUSE_S = 0.5
 
 
 def reload_times(server: Server, peer: Peer, workers: int, times: int) -> tuple[str, ...]:

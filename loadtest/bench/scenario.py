@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import scenarios
+from bench.failure import LoadFailed
 from bench.load import closed_loop, note_on, open_loop, script_named
 from bench.peers import Peer, Work
 from bench.result import LoadResult, Metric, Sample
@@ -17,6 +18,9 @@ from bench.server import Server
 WARM_S = 0.5
 CONNECTIONS = 64
 OPEN_CONNECTIONS = 32
+
+# Above that, a figure would be that of failing: a server may well be fast at it, or slow.
+ERROR_SHARE_MAX = 0.01
 
 CPU = Metric("cpu_us", "CPU per request", "µs")
 RATE = Metric("rate", "closed loop, one core", "requests/s", lower_is_better=False)
@@ -83,11 +87,16 @@ class Trial:
             self.commands.append(command)
 
     def _notes(self, result: LoadResult, server_busy: float | None = None) -> tuple[str, ...]:
+        """Say what has to be said of a load. Raises ServerFailed or LoadFailed where its figures are none."""
         self.server.check()
+        if not result.requests:
+            raise LoadFailed("no request was answered")
         notes = []
         if result.error_count:
-            told = ", ".join(f"{count} {kind}" for kind, count in result.errors.items() if count)
+            told = ", ".join(f"{count:,} {kind}" for kind, count in result.errors.items() if count)
             notes.append(f"errors: {told} of {result.requests:,} requests")
+            if result.error_count > ERROR_SHARE_MAX * result.requests:
+                raise LoadFailed(f"too many errors for figures: {told} of {result.requests:,} requests")
         if (note := note_on(result, server_busy=server_busy)) is not None:
             notes.append(note)
         return tuple(notes)
@@ -105,6 +114,7 @@ class Scenario:
     measure: Callable[[Trial], Sample]
     ready_path: str = "/"
     needs_reload: bool = False
+    connections: int = 0  # So many at once, where it needs more descriptors than anybody has.
     rounds_max: int | None = None  # For what takes long, or hardly varies.
     order: int = 100  # Where in the report it stands.
 

@@ -41,6 +41,21 @@ def tree_of(process: psutil.Process) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
+def own_cpu_s(pid: int) -> float:
+    """
+    Read the CPU clock of a process, to the nanosecond. Raises OSError if it is gone.
+
+    /proc counts in hundredths of a second, which is a tenth of what a slow open loop takes.
+    """
+    # The kernel's name for the scheduler's clock of a whole process: see clock_getcpuclockid(3).
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def shown(words: Sequence[str]) -> str:
+    """Write a command line for people: programs without their folders."""
+    return " ".join(Path(word).name if word.startswith("/") else word for word in words)
+
+
 class Server:
     """A running server. Use `running`, which also ends it."""
 
@@ -56,16 +71,16 @@ class Server:
 
     @property
     def command(self) -> str:
-        """The command line, programs without their folders: it is for people."""
-        return " ".join(Path(word).name if word.startswith("/") else word for word in self.words)
+        """The command line, for people."""
+        return shown(self.words)
 
     def cpu_s(self) -> float:
         """Add up user and system time of the tree, children that ended and were reaped included."""
         total = 0.0
         for member in tree_of(self._process):
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.NoSuchProcess, OSError):
                 times = member.cpu_times()
-                total += times.user + times.system + times.children_user + times.children_system
+                total += own_cpu_s(member.pid) + times.children_user + times.children_system
         return total
 
     def pss_bytes(self) -> int:
@@ -120,7 +135,11 @@ class Server:
             members = tree_of(self._process)
             if self._child.poll() is None:
                 self._child.terminate()
-            _, alive = psutil.wait_procs(members, timeout=STOP_S)
+            alive = members
+            deadline_s = time.monotonic() + STOP_S
+            while alive and time.monotonic() < deadline_s:
+                # In one long wait, psutil would look at one process for up to a second before the next.
+                _, alive = psutil.wait_procs(alive, timeout=POLL_S)
             for member in alive:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     member.kill()

@@ -6,7 +6,7 @@ from bench.result import Cell, Metric, Table
 from bench.verdict import OURS, base_cell, our_cell, ratio
 
 BASE = "floor+task"
-NAME_WIDTH = 12
+NAME_WIDTH = 15
 
 
 def as_text(table: Table) -> str:

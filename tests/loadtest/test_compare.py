@@ -1,15 +1,18 @@
 """The comparison as a person starts it: real servers, real load, and what goes wrong."""
 
 import dataclasses
+import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from bench import compare, peers
+from bench import compare, idle, peers
 from bench.scenario import all_scenarios
+from bench.server import ServerFailed
 
 LOADTEST = Path(__file__).resolve().parents[2] / "loadtest"
 
@@ -21,7 +24,7 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def options(*peer: peers.Peer, scenario: str = "hello") -> compare.Options:
+def options(*peer: peers.Peer, scenario: str = "post") -> compare.Options:
     """Give the smallest comparison there is."""
     cores = sorted(os.sched_getaffinity(0))
     return compare.Options(
@@ -41,9 +44,9 @@ def peer(name: str) -> peers.Peer:
 
 def test_a_comparison_is_printed_and_written(tmp_path: Path) -> None:
     """
-    With the floors in it though nobody asked: ratios to them hold elsewhere too.
+    With Penstock and the floors in it though nobody asked: ratios to them hold elsewhere too.
     """
-    done = run("hello", "--servers", "penstock", "--quick", "--share-core", "--out", str(tmp_path))
+    done = run("hello", "--servers", "floor", "--quick", "--share-core", "--out", str(tmp_path))
 
     assert done.returncode == 0, done.stderr
     assert "x floor+task" in done.stdout
@@ -56,54 +59,104 @@ def test_a_comparison_is_printed_and_written(tmp_path: Path) -> None:
         assert sample["values"]["cpu_us"] > 0, name
         assert sample["curve"], name
     assert "penstock apps.hello:app" in cells["penstock"]["command"]
-    assert "<svg" in (tmp_path / "report.html").read_text()
+    report = (tmp_path / "report.html").read_text()
+    assert "<svg" in report
+
+    again = run("--render", str(tmp_path / "comparison.json"), "--out", str(tmp_path / "again"))
+
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "again" / "report.html").read_text() == report
 
 
-def test_a_server_that_is_not_installed_is_told_and_the_rest_goes_on(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_fails_is_told_and_the_rest_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     """
-    Nobody has all of them.
+    One is not installed, one does not start, one dies under load: nobody has all of them well.
     """
-    absent = dataclasses.replace(peer("uvicorn"), name="elsewhere", program="no-such-server")
-
-    found = compare.run(options(absent, peer("floor")), "compare")
-
-    assert found.absent == {"elsewhere": "make peers"}
-    assert "elsewhere is not here; install it by `make peers`" in capsys.readouterr().err
-    (table,) = found.tables
-    assert [(cell.server, len(cell.samples)) for cell in table.cells] == [("floor", 1)]
-
-
-def test_a_server_that_does_not_start_is_told_and_the_rest_goes_on() -> None:
-    """
-    With its last words, since they say why.
-    """
+    floor = peer("floor+task")
+    absent = dataclasses.replace(floor, name="absent", program="no-such-server", install="make luck")
     broken = dataclasses.replace(
-        peer("floor"),
+        floor,
         name="broken",
         command=lambda work, place: [sys.executable, "-c", "raise SystemExit('no luck today')"],
     )
+    mortal = dataclasses.replace(
+        floor, name="mortal", command=lambda work, place: [sys.executable, "-c", MORTAL, str(place.port)]
+    )
+    kept: list[int] = []
 
-    (table,) = compare.run(options(broken, peer("floor")), "compare").tables
+    found = compare.run(
+        options(absent, broken, mortal, floor), "compare", keep=lambda so_far: kept.append(len(so_far.tables))
+    )
 
-    by_name = {cell.server: cell for cell in table.cells}
-    assert "no luck today" in by_name["broken"].problems[0]
-    assert not by_name["broken"].samples
-    assert by_name["floor"].samples
-    assert not by_name["floor"].problems
+    assert found.absent == {"absent": "make luck"}
+    assert "absent is not here; install it by `make luck`" in capsys.readouterr().err
+    (table,) = found.tables
+    assert kept == [1]
+    cells = {cell.server: cell for cell in table.cells}
+    assert set(cells) == {"broken", "mortal", "floor+task"}
+    assert "no luck today" in cells["broken"].problems[0]
+    assert "it was too much for me" in cells["mortal"].problems[0]
+    assert not cells["broken"].samples
+    assert not cells["mortal"].samples
+    assert cells["floor+task"].samples
+    assert not cells["floor+task"].problems
 
 
-def test_a_reload_of_penstock_loses_nothing() -> None:
+# It answers whoever asks whether it serves, and the hundredth request is its last.
+MORTAL = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+for _ in range(100):
+    client, _ = listener.accept()
+    client.recv(65536)
+    client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+    client.close()
+sys.exit("it was too much for me")
+"""
+
+
+def test_a_round_of_errors_has_no_figures() -> None:
+    """
+    Failing has a price, too, and it looks like any other figure.
+    """
+    deaf = dataclasses.replace(
+        peer("floor+task"),
+        name="deaf",
+        command=lambda work, place: [sys.executable, "-c", DEAF, str(place.port)],
+    )
+
+    (table,) = compare.run(options(deaf), "compare").tables
+
+    (cell,) = table.cells
+    assert not cell.samples
+    assert re.search(r"too many errors for figures: .*\d status of \d", cell.problems[0])
+
+
+# It knows GET.
+DEAF = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *words):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_a_reload_of_penstock_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Once, for the scenario's machinery; volumes are the soak's.
     """
+    monkeypatch.setattr(importlib.import_module("bench.scenarios.reload"), "RELOADS", 1)
     reload = dataclasses.replace(all_scenarios()["reload"], rounds_max=1)
     chosen = dataclasses.replace(options(peer("penstock"), peer("floor")), scenarios=[reload])
 
     (table,) = compare.run(chosen, "compare").tables
 
-    (cell,) = table.cells  # The floor has no reload.
+    (cell,) = table.cells
+    assert table.story.endswith("Without floor (no reload).")
     assert not cell.problems
     (sample,) = cell.samples
     assert {key: value for key, value in sample.values.items() if key.startswith("lost_")} == {
@@ -138,6 +191,26 @@ def test_every_scenario_can_be_served_by_penstock_and_has_something_to_show(tmp_
         assert (LOADTEST / module.replace(".", "/")).with_suffix(".py").is_file(), scenario.name
         for each in peers.PEERS:
             each.command(scenario.work, place)
+
+
+def test_without_enough_descriptors_idle_says_so_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    A low hard limit is no reason to measure nothing at all.
+    """
+
+    def refuse(connections: int) -> None:
+        raise ServerFailed(f"{connections + idle.SPARE_DESCRIPTORS} descriptors are needed")
+
+    monkeypatch.setattr(compare, "allow_descriptors", refuse)
+    both = [all_scenarios()[name] for name in ("idle", "connect")]
+    chosen = dataclasses.replace(options(peer("floor")), scenarios=both)
+
+    held, connected = compare.run(chosen, "compare").tables
+
+    assert held.cells[0].problems == ["round 1: 5500 descriptors are needed"]
+    assert connected.cells[0].samples
 
 
 def test_list_tells_what_is_here() -> None:

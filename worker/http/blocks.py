@@ -9,15 +9,7 @@ key is the whole block, so two that differ in a bit are two.
 
 from typing import NamedTuple
 
-# Longer blocks are rare, and hashing them in vain is not free.
-BLOCK_BYTES_MAX = 1024
-# 128 blocks of 1 KiB, each of a hundred tiny headers, are 2 MiB; usually it is a tenth.
-BLOCK_COUNT_MAX = 128
-# Of 10,000 requests a second, 512 are then looked at in vain: a look costs some
-# 4 % of a request, so all of them cost 0.2 %.
-MISSES_MAX = 256
-MARK_COUNT = 1024
-assert MARK_COUNT & (MARK_COUNT - 1) == 0
+from penstock.worker.limits import BLOCK_BYTES_MAX, BLOCK_COUNT_MAX, BLOCK_MARKS, BLOCK_MISSES_MAX
 
 
 class Framing(NamedTuple):
@@ -51,7 +43,7 @@ class Blocks:
         self.known: dict[bytes, Block] = {}
         self.misses = 0
         # The hash of the block that was last seen for each of its lowest bits.
-        self._marks = [0] * MARK_COUNT
+        self._marks = [0] * BLOCK_MARKS
 
     def saw(self, block: bytes, found: Block) -> None:
         """
@@ -61,11 +53,11 @@ class Blocks:
         if len(block) > self.bytes_max:
             return
         self.misses += 1
-        if self.misses >= MISSES_MAX:
+        if self.misses >= BLOCK_MISSES_MAX:
             self.bytes_max = 0
             return
         mark = hash(block)
-        place = mark & (MARK_COUNT - 1)
+        place = mark & (BLOCK_MARKS - 1)
         if self._marks[place] != mark:
             self._marks[place] = mark
             return

@@ -26,6 +26,7 @@ SCENARIO = Scenario(
     metrics=(Metric("idle_bytes", "memory per idle connection", "bytes"),),
     work=Work(app="apps.hello:app", body="Hello, world!"),
     measure=measure,
-    rounds_max=5,
+    connections=COUNT,
+    rounds_max=3,
     order=60,
 )

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.worker.http.blocks import BLOCK_BYTES_MAX, BLOCK_COUNT_MAX, MISSES_MAX
 from penstock.worker.http.head import METHODS, Head, HeadParser, RequestError
+from penstock.worker.limits import BLOCK_BYTES_MAX, BLOCK_COUNT_MAX, BLOCK_MISSES_MAX
 
 BLOCKS = (
     b"HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n",
@@ -111,11 +111,11 @@ def test_nobody_looks_where_no_block_comes_again() -> None:
     Behind a proxy that numbers its requests, looking is a waste, until the next tick.
     """
     parser = knowing(BLOCKS[0])
-    for number in range(MISSES_MAX):
+    for number in range(BLOCK_MISSES_MAX):
         parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\n\r\n" % number)
     assert parser.blocks.bytes_max == 0
     parser.blocks.look_again()
-    for number in range(2 * MISSES_MAX):
+    for number in range(2 * BLOCK_MISSES_MAX):
         parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\nY: %d\r\n\r\n" % number)
         parser.parse(b"GET / " + BLOCKS[0])
     assert parser.blocks.bytes_max == BLOCK_BYTES_MAX
