@@ -62,6 +62,7 @@ class Worker:
     drain_timeout_s: float = 30.0  # what its own generation was promised
     can_take: bool = True  # it understands to be given connections
     is_killed: bool = False  # we sent it SIGKILL; it is only to be reaped
+    leave_reason: str | None = None  # why it gets a successor although its generation is wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,10 @@ class Fleet:
     def with_kill(self, pid: int) -> "Fleet":
         """Remember that a worker was sent SIGKILL."""
         return self._replaced(pid, lambda worker: replace(worker, is_killed=True))
+
+    def with_leave(self, pid: int, reason: str) -> "Fleet":
+        """Have a worker replaced. The first reason stays."""
+        return self._replaced(pid, lambda worker: replace(worker, leave_reason=worker.leave_reason or reason))
 
     def without(self, pid: int) -> "Fleet":
         """Forget a worker that was reaped."""

@@ -133,6 +133,15 @@ class Workforce:
         self.fleet = self.fleet.with_kill(pid)
         kill(pid, signal.SIGKILL)
 
+    def replace(self, pid: int, reason: str) -> None:
+        """Have a worker replaced, successor first. `reason` is the label that it is counted under."""
+        worker = self.fleet.find(pid)
+        if worker is None or worker.leave_reason is not None:
+            return
+        self.fleet = self.fleet.with_leave(pid, reason)
+        LOG.info("worker %d (slot %d): to be replaced: %s", pid, worker.slot, reason)
+        self.is_changed = True
+
     def kill_all(self) -> None:
         """End every worker at once."""
         for worker in self.fleet.workers:

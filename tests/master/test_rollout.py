@@ -247,6 +247,37 @@ def test_a_master_that_knows_no_code_starts_nobody() -> None:
     assert next_deadline_s(adopted) is None
 
 
+def test_a_worker_that_is_to_leave_drains_only_after_its_successor_is_ready() -> None:
+    before = fleet(worker(100), slot_count=1, generation=1, is_rolling=False).with_leave(100, "lifetime")
+    assert next_step(before, 0.0) == Spawn(0)
+    booting = replace(before, workers=(*before.workers, worker(200, state=State.STARTING)))
+    assert next_step(booting, 0.0) is None
+    ready = replace(before, workers=(*before.workers, replace(worker(200), spawned_s=1.0)))
+    assert next_step(ready, 1.0) == Drain(100, "lifetime")
+
+
+def test_workers_that_are_to_leave_go_one_at_a_time() -> None:
+    leaving = [replace(worker(100 + slot, slot), leave_reason="max_requests") for slot in range(8)]
+    before = fleet(*leaving, slot_count=8, generation=1, is_rolling=False)
+    assert next_step(before, 0.0) == Spawn(0)
+    booting = replace(before, workers=(*before.workers, worker(200, state=State.STARTING)))
+    assert next_step(booting, 0.0) is None
+
+
+def test_a_roll_takes_those_along_that_were_to_leave() -> None:
+    leaving = fleet(replace(OLD, leave_reason="lifetime"), YOUNG)
+    assert next_step(leaving, 0.0) == Drain(100, "lifetime")
+    assert next_step(fleet(replace(OLD, leave_reason="lifetime")), 0.0) == Spawn(0)
+
+
+def test_a_successor_that_does_not_start_is_tried_again_after_its_backoff() -> None:
+    leaving = fleet(worker(100), slot_count=1, generation=1, is_rolling=False).with_leave(100, "lifetime")
+    waiting = replace(leaving, backoff={0: Backoff(failures=1, not_before_s=5.0)})
+    assert next_step(waiting, 4.0) is None
+    assert next_deadline_s(waiting) == 5.0
+    assert next_step(waiting, 5.0) == Spawn(0)
+
+
 def test_an_abandoned_roll_goes_back_to_the_generation_that_serves() -> None:
     """If this process can still start it: an adopted one is only a number."""
     assert abandon_roll(fleet(OLD), frozenset({1, 2})) == fleet(OLD, generation=1, is_rolling=False)
@@ -300,15 +331,17 @@ class RolloutMachine(RuleBasedStateMachine):
                 assert slot < before.slot_count
                 assert not before.on_slot(slot, State.STARTING)
                 if before.on_slot(slot, State.READY):
-                    assert before.is_rolling
-                    assert replacement_count(before) < surge_count(before.slot_count)
+                    is_leaving = before.on_slot(slot, State.READY)[-1].leave_reason is not None
+                    assert before.is_rolling or is_leaving
+                    most = surge_count(before.slot_count) if before.is_rolling else 1
+                    assert replacement_count(before) < most
                 spawned = worker(self.next_pid, slot, generation=before.generation, state=State.STARTING)
                 spawned = replace(spawned, since_s=self.now_s, spawned_s=self.now_s)
                 self.next_pid += 1
                 self.fleet = replace(before, workers=(*before.workers, spawned))
             case Drain(pid, reason):
                 self.fleet = before.with_state(pid, Event.DRAIN, self.now_s)
-                if reason == "roll":
+                if reason in ("roll", "max_requests"):
                     assert served_slots(self.fleet) == served_slots(before)
             case Kill(pid, reason):
                 victim = before.find(pid)
@@ -372,6 +405,12 @@ class RolloutMachine(RuleBasedStateMachine):
         self.advance()
 
     # What the operator and the clock do.
+
+    @precondition(lambda self: self.fleet.in_state(State.READY))
+    @rule(data=st.data())
+    def a_worker_is_to_be_replaced(self, data: st.DataObject) -> None:
+        self.fleet = self.fleet.with_leave(self.pick(data, State.READY).pid, "max_requests")
+        self.advance()
 
     @precondition(lambda self: self.fleet.has_served and not self.fleet.is_stopping)
     @rule(is_hot_restart=st.booleans())
@@ -473,7 +512,11 @@ def settled(fleet: Fleet) -> bool:
         return False
     if len({each.slot for each in fleet.workers}) < len(fleet.workers):
         return False
-    return not fleet.is_rolling and (fleet.all_slots_ready or not fleet.can_spawn)
+    if fleet.is_rolling:
+        return False
+    if not fleet.can_spawn:
+        return True
+    return fleet.all_slots_ready and all(each.leave_reason is None for each in fleet.workers)
 
 
 RolloutMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
