@@ -71,6 +71,8 @@ class Backoff:
 
     failures: int
     not_before_s: float
+    failed_s: float = 0.0  # when the last one died
+    reason: str = ""  # how it died
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,14 @@ class Fleet:
     def with_leave(self, pid: int, reason: str) -> "Fleet":
         """Have a worker replaced. The first reason stays."""
         return self._replaced(pid, lambda worker: replace(worker, leave_reason=worker.leave_reason or reason))
+
+    def without_leave(self, slot: int, reason: str) -> "Fleet":
+        """Let the worker of a slot stay that was to be replaced for this reason."""
+        staying = [each for each in self.on_slot(slot, State.READY) if each.leave_reason == reason]
+        fleet = self
+        for each in staying:
+            fleet = fleet._replaced(each.pid, lambda worker: replace(worker, leave_reason=None))
+        return fleet
 
     def without(self, pid: int) -> "Fleet":
         """Forget a worker that was reaped."""
