@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from penstock import __version__
 from penstock.master.admin.status import (
+    CrashLoopStatus,
     Failure,
     FleetStatus,
     ListenerStatus,
@@ -18,6 +19,7 @@ from penstock.master.admin.status import (
     ShardStatus,
     WorkerStatus,
 )
+from penstock.master.backoff import crash_loops
 from penstock.master.fleet import Fleet
 from penstock.master.holdings import Holdings
 from penstock.master.lending import Shard
@@ -27,6 +29,9 @@ from penstock.shm.row import Kind, Row, State
 from penstock.shm.segment import Segment
 from penstock.worker.child import process_started
 from penstock.worker.shards import queued_connections
+
+# Enough for an exception's own line; the log has the traceback.
+REASON_CHARS_MAX = 300
 
 
 class Ledger:
@@ -109,7 +114,20 @@ class Ledger:
             reload_failures=self.reload_failures,
             worker_restarts=dict(self.worker_restarts),
             operations=self.operations.all,
+            crash_loops=tuple(
+                CrashLoopStatus(
+                    slot=slot,
+                    failures=each.failures,
+                    next_attempt_monotonic_s=each.not_before_s,
+                    last_reason=_first_line(each.reason),
+                )
+                for slot, each in crash_loops(fleet).items()
+            ),
         )
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")[:REASON_CHARS_MAX]
 
 
 def _listener_status(

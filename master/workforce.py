@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from penstock.master.backoff import after_death
+from penstock.master.backoff import CRASH_LOOP_FAILURES, after_death, after_recovery, crash_loops
 from penstock.master.crew import Crew, Exit, kill
+from penstock.master.exchange import RECYCLE
 from penstock.master.fleet import Event, Fleet, State, Worker
 from penstock.master.generation import Generation
 from penstock.master.holdings import Holdings
@@ -70,6 +71,7 @@ class Workforce:
 
     def advance(self, now_s: float, let_go: Callable[[], None]) -> None:
         """Do all that can be done now. `let_go` closes in a forked child what is the master's."""
+        self._forgive(now_s)
         while (step := next_step(self.fleet, now_s)) is not None:
             self._take(step, now_s, let_go)
         self._lend()
@@ -102,7 +104,7 @@ class Workforce:
             )
         except (RowsFull, OSError) as error:
             LOG.error("slot %d: cannot start a worker now: %s", slot, error)
-            self._back_off(slot, 0.0, now_s)
+            self._not_started(slot, str(error), now_s)
             return
         self.fleet = replace(self.fleet, workers=(*self.fleet.workers, worker))
         LOG.debug("worker %d (slot %d): started, generation %d", worker.pid, slot, worker.generation)
@@ -224,7 +226,7 @@ class Workforce:
                 self._on_boot_failure(worker, exit, failed, now_s)
             case Meaning.CRASH:
                 LOG.error("worker %d (slot %d): %s", worker.pid, worker.slot, exit)
-                self._back_off(worker.slot, now_s - worker.since_s, now_s)
+                self._back_off(worker.slot, str(exit), now_s - worker.since_s, now_s)
             case Meaning.REPLACED:
                 LOG.info("worker %d (slot %d): %s (%s)", worker.pid, worker.slot, exit, reason)
             case Meaning.WANTED | Meaning.SUPERSEDED:
@@ -242,7 +244,7 @@ class Workforce:
             self.has_failed_to_start = True
             self.fleet = replace(self.fleet, is_stopping=True)
             return
-        self._back_off(worker.slot, 0.0, now_s)
+        self._not_started(worker.slot, what, now_s)
         if is_roll_hopeless(self.fleet):
             self._abandon_roll(f"generation {self.fleet.generation} could not start: {what}")
 
@@ -253,12 +255,29 @@ class Workforce:
         self._ledger.operations.abandoned(why, time.time())
         LOG.error("roll abandoned; generation %d goes on serving", self.fleet.serving_generation)
 
-    def _back_off(self, slot: int, lived_s: float, now_s: float) -> None:
+    def _not_started(self, slot: int, why: str, now_s: float) -> None:
+        """Try again later; whoever has ordered a successor is told, and its predecessor stays."""
+        self._back_off(slot, why, 0.0, now_s)
+        self.fleet = self.fleet.without_leave(slot, RECYCLE)
+        self._ledger.operations.not_started(slot, why, time.time())
+
+    def _back_off(self, slot: int, why: str, lived_s: float, now_s: float) -> None:
         backoff = after_death(
             self.fleet.backoff.get(slot), lived_s=lived_s, now_s=now_s, jitter=random.random()
         )
         slots = {other: each for other, each in self.fleet.backoff.items() if other != slot}
-        self.fleet = replace(self.fleet, backoff=slots | ({slot: backoff} if backoff else {}))
+        if backoff is not None:
+            slots[slot] = replace(backoff, reason=why)
+            if backoff.failures == CRASH_LOOP_FAILURES:
+                LOG.error("slot %d: a crash loop: %d workers died young; pauses grow", slot, backoff.failures)
+        self.fleet = replace(self.fleet, backoff=slots)
+
+    def _forgive(self, now_s: float) -> None:
+        before = self.fleet
+        self.fleet = after_recovery(before, now_s)
+        for slot in crash_loops(before).keys() - self.fleet.backoff.keys():
+            LOG.info("slot %d: the crash loop is over", slot)
+        self.is_changed = self.is_changed or self.fleet is not before
 
     # Generations.
 

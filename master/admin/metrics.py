@@ -123,6 +123,13 @@ def _fleet_families(totals: Totals, fleet: FleetStatus, now_ns: int) -> Iterable
     yield restarts
 
     yield _single(
+        "penstock_worker_crash_loops",
+        "Slots whose workers die young, one after the other.",
+        "gauge",
+        len(fleet.crash_loops),
+    )
+
+    yield _single(
         "penstock_reload_failures_total",
         "Reloads and hot restarts that failed, after which the old generation went on.",
         "counter",

@@ -76,6 +76,7 @@ def test_every_promised_name_is_there(site: "Site") -> None:
         "penstock_sent_bytes_total",
         "penstock_worker_restarts_total",
         "penstock_reload_failures_total",
+        "penstock_worker_crash_loops",
         "penstock_workers",
         "penstock_generation",
         "penstock_worker_loop_lag_seconds",
