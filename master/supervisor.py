@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from penstock.master.admin.status import FleetStatus
 from penstock.master.admin_keeper import AdminKeeper
 from penstock.master.crew import Crew, Exit, reap
+from penstock.master.exchange import RECYCLE, judge_recycle
 from penstock.master.fleet import Fleet
 from penstock.master.generation import Generation
 from penstock.master.handover import Handover
@@ -23,6 +24,7 @@ from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.operations import STOPPING, Operation, judge_scale, new_id
 from penstock.master.planner import PlanError, Planner
+from penstock.master.recycler import Recycler
 from penstock.master.rollout import next_deadline_s
 from penstock.master.signals import SignalInbox, block_signals, unblock_signals
 from penstock.master.succession import describe
@@ -80,12 +82,14 @@ class Supervisor:
             ledger=parts.ledger,
             drain_reasons=parts.drain_reasons,
         )
+        self._recycler = Recycler(parts.holdings.segment)
         self._last_generation = max(parts.generations)
         self._operations = parts.ledger.operations
         self._orders: dict[str, Callable[[Operation], None]] = {
             "reload": self._on_reload,
             "upgrade": self._on_upgrade,
             "scale": self._on_scale,
+            "recycle": self._on_recycle,
             "drain": self._on_drain,
         }
         assert self._orders.keys() == VERBS.keys()
@@ -127,6 +131,8 @@ class Supervisor:
         self._parts.admin.tick(now_s)
         self._parts.upgrade.tick(now_s)
         self._do_what_is_due()
+        if not self._parts.upgrade.is_running:
+            self._recycler.tick(self._force, self._parts.planner.config.recycle, now_s)
         self._force.advance(now_s, self._let_go)
         fleet = self._force.fleet
         if not fleet.has_served and fleet.all_slots_ready:
@@ -286,6 +292,17 @@ class Supervisor:
         if wanted != fleet.slot_count:
             LOG.info("scale: from %d to %d workers", fleet.slot_count, wanted)
         self._force.fleet = replace(fleet, slot_count=wanted)
+
+    def _on_recycle(self, operation: Operation) -> None:
+        """Have the worker of a slot replaced."""
+        assert operation.argument is not None
+        found = judge_recycle(operation.argument, self._force.fleet)
+        if isinstance(found, str):
+            LOG.warning("recycle: %s", found)
+            self._operations.fail(operation.id, found, time.time())
+            return
+        self._operations.concern(operation.id, found.pid)
+        self._force.replace(found.pid, RECYCLE)
 
     def _reopen_logs(self) -> None:
         path = self._parts.planner.config.log.path
