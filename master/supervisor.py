@@ -28,6 +28,7 @@ from penstock.master.signals import SignalInbox, block_signals, unblock_signals
 from penstock.master.succession import describe
 from penstock.master.upgrade import Upgrade
 from penstock.master.verbs import VERBS
+from penstock.master.watch import Watch
 from penstock.master.workforce import Workforce
 from penstock.shm.row import State as RowState
 from penstock.worker import messages
@@ -80,12 +81,14 @@ class Supervisor:
             ledger=parts.ledger,
             drain_reasons=parts.drain_reasons,
         )
+        self._watch = Watch(self._force, parts.holdings, lambda: parts.planner.config)
         self._last_generation = max(parts.generations)
         self._operations = parts.ledger.operations
         self._orders: dict[str, Callable[[Operation], None]] = {
             "reload": self._on_reload,
             "upgrade": self._on_upgrade,
             "scale": self._on_scale,
+            "stacks": self._on_stacks,
             "drain": self._on_drain,
         }
         assert self._orders.keys() == VERBS.keys()
@@ -117,6 +120,7 @@ class Supervisor:
             next_deadline_s(self._force.fleet),
             self._parts.admin.deadline_s,
             self._parts.upgrade.deadline_s,
+            self._watch.deadline_s,
         ]
         earliest_s = min(deadline_s for deadline_s in deadlines if deadline_s is not None)
         return max(0.0, earliest_s - time.monotonic())
@@ -127,6 +131,7 @@ class Supervisor:
         self._parts.admin.tick(now_s)
         self._parts.upgrade.tick(now_s)
         self._do_what_is_due()
+        self._watch.tick(now_s)
         self._force.advance(now_s, self._let_go)
         fleet = self._force.fleet
         if not fleet.has_served and fleet.all_slots_ready:
@@ -232,7 +237,7 @@ class Supervisor:
         self._force.is_changed = True
         if not operation.is_running:
             LOG.warning("%s: refused: %s", verb, operation.reason)
-        elif self._force.fleet.is_stopping and verb != "drain":
+        elif self._force.fleet.is_stopping and verb not in ("drain", "stacks"):
             self._operations.fail(operation.id, STOPPING, time.time())
         else:
             self._orders[verb](operation)
@@ -286,6 +291,18 @@ class Supervisor:
         if wanted != fleet.slot_count:
             LOG.info("scale: from %d to %d workers", fleet.slot_count, wanted)
         self._force.fleet = replace(fleet, slot_count=wanted)
+
+    def _on_stacks(self, operation: Operation) -> None:
+        """Show what the workers of a slot are doing. The answer comes within a second."""
+        assert operation.argument is not None
+
+        def answered(text: str) -> None:
+            self._operations.finish(operation.id, text, time.time())
+            self._force.is_changed = True
+
+        refusal = self._watch.show(operation.argument, answered)
+        if refusal is not None:
+            self._operations.fail(operation.id, refusal, time.time())
 
     def _reopen_logs(self) -> None:
         path = self._parts.planner.config.log.path

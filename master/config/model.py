@@ -274,6 +274,12 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drain_timeout_s: Annotated[
         Duration, _says("How long a stopping worker may finish what is in flight.")
     ] = field(default=30.0, name="drain_timeout")
+    worker_suspect_timeout_s: Annotated[
+        Duration, _says("After so long a blocked worker's new connections go to the others; 0s: never.")
+    ] = field(default=1.0, name="worker_suspect_timeout")
+    worker_timeout_s: Annotated[Duration, _says("After so long a blocked worker is replaced; 0s: never.")] = (
+        field(default=60.0, name="worker_timeout")
+    )
     admin: Annotated[Admin | None, _says("The admin endpoint; none closes its TCP side.")] = Admin()
     control: Annotated[FilePath | None, _says("The control socket. Default: chosen from name or port.")] = (
         None

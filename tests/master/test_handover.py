@@ -52,7 +52,16 @@ FULL = Handover(
     pidfile=("/run/x.pid", 11),
     workers=(
         WORKER,
-        msgspec.structs.replace(WORKER, pid=101, slot=1, core=1, state="draining", channel_fd=21),
+        msgspec.structs.replace(
+            WORKER,
+            pid=101,
+            slot=1,
+            core=1,
+            state="draining",
+            channel_fd=21,
+            stacks_fd=23,
+            silent_since_s=11.5,
+        ),
     ),
     admins=(HeldAdmin(pid=200, row=9, channel_fd=22),),
     generations=(HeldGeneration(number=3, addresses=("[::]:8080",), drain_timeout_s=30.0),),

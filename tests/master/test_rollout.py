@@ -12,6 +12,8 @@ from penstock.master.backoff import YOUNG_S, after_death
 from penstock.master.fleet import Backoff, Event, Fleet, State, Worker
 from penstock.master.rollout import (
     DRAIN_GRACE_S,
+    HUNG,
+    HUNG_GRACE_S,
     Drain,
     Kill,
     Spawn,
@@ -219,6 +221,27 @@ def test_a_worker_drains_as_long_as_its_own_generation_was_promised() -> None:
 
     assert next_step(fleet(draining, YOUNG), 99.0 + DRAIN_GRACE_S) is None
     assert next_step(fleet(draining, YOUNG), 100.0 + DRAIN_GRACE_S) == Kill(100, "draining for too long")
+
+
+def test_a_hung_worker_is_not_waited_for_once_its_successor_serves() -> None:
+    """It does not hear that it is to drain; if it recovers in time, it may."""
+    hung = replace(OLD, leave_reason=HUNG, silent_since_s=-60.0)
+    assert next_step(fleet(hung, YOUNG), 0.0) == Drain(100, HUNG)
+
+    draining = replace(hung, state=State.DRAINING)
+    assert next_step(fleet(draining, YOUNG), HUNG_GRACE_S - 0.1) is None
+    assert next_deadline_s(fleet(draining, YOUNG)) == HUNG_GRACE_S
+    assert next_step(fleet(draining, YOUNG), HUNG_GRACE_S) == Kill(100, "draining for too long")
+
+    recovered = replace(draining, silent_since_s=None)
+    assert next_step(fleet(recovered, YOUNG), HUNG_GRACE_S) is None
+    assert next_deadline_s(fleet(recovered, YOUNG)) == 30.0 + DRAIN_GRACE_S
+
+
+def test_a_suspect_in_a_roll_drains_as_long_as_any_other() -> None:
+    """Nobody asked for its end but the roll, and it may be back in a moment."""
+    draining = replace(OLD, state=State.DRAINING, silent_since_s=-2.0)
+    assert next_deadline_s(fleet(draining, YOUNG)) == 30.0 + DRAIN_GRACE_S
 
 
 def test_a_backoff_that_is_over_is_no_deadline() -> None:

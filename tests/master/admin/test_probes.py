@@ -61,6 +61,13 @@ def test_not_ready_while_a_slot_has_no_ready_worker(site: "Site") -> None:
     assert verdict.detail["slots_without_ready_worker"] == [1]
 
 
+def test_ready_with_a_blocked_worker(site: "Site") -> None:
+    """Its siblings accept for it; to send the clients elsewhere would make a busy server a lost one."""
+    first, second = site.status.workers
+    site.change(workers=(first, replace(second, state="suspect")))
+    assert judge_ready(site.status).is_ok
+
+
 def test_not_ready_while_the_master_stops(site: "Site") -> None:
     """The load balancer looks elsewhere before the last worker is gone."""
     site.change(master=replace(site.status.master, state="draining"))
