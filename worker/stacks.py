@@ -72,9 +72,11 @@ class Witness:
         self._fd = fd
         # Tells what is in flight, once there is something that could be.
         self.exchanges: Callable[[], list[Exchange]] = list
+        self._root: FrameType | None = None
 
     def stand_by(self) -> None:
-        """Answer from now on. Belongs into the main thread."""
+        """Answer from now on. Belongs into the main thread; what called the caller is not shown."""
+        self._root = sys._getframe(1)
         signal.signal(ASK, self._answer)
         faulthandler.register(DUMP, file=self._fd, all_threads=True, chain=False)
 
@@ -88,7 +90,7 @@ class Witness:
 
     def _lines(self, frame: FrameType | None) -> Iterator[str]:
         yield "Main thread (most recent call first):"
-        yield from _stack(frame)
+        yield from _stack(frame, self._root)
         yield from _requests(self.exchanges())
         yield from _other_threads()
 
@@ -153,9 +155,9 @@ def _other_threads() -> Iterator[str]:
         yield f"and {len(others) - STACK_THREADS_MAX} threads more"
 
 
-def _stack(frame: FrameType | None) -> Iterable[str]:
+def _stack(frame: FrameType | None, root: FrameType | None = None) -> Iterable[str]:
     lines: list[str] = []
-    while frame is not None and len(lines) < STACK_FRAMES_MAX:
+    while frame is not None and frame is not root and len(lines) < STACK_FRAMES_MAX:
         lines.append(_place(frame))
         frame = frame.f_back
     return lines

@@ -269,14 +269,14 @@ def test_suspect_stays_one_through_a_hot_restart(start: Start, tmp_path: Path) -
         assert answer(sleeper) == b"%d" % suspect["pid"]
     server.wait_generation(2, workers=2)
     folder = Path(f"/proc/{server.pid}/fd")
-    files = [os.readlink(fd) for fd in folder.iterdir()]
+    files = [str(fd.readlink()) for fd in folder.iterdir()]
     assert sum("penstock-stacks" in each for each in files) == 2
 
 
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("/wait", ["GET /wait, ", "no response yet\n", "in linger", "run_forever"]),
+        ("/wait", ["GET /wait, ", "no response yet\n", "in linger", "Runner.run\n"]),
         ("/nap", ["GET /nap, ", "running now", "in nap"]),
         ("/compute", ["Blocked in C code", "in app"]),
     ],
