@@ -81,14 +81,14 @@ class Supervisor:
             ledger=parts.ledger,
             drain_reasons=parts.drain_reasons,
         )
-        self._watch = Watch(self._force, parts.holdings, lambda: parts.planner.config)
         self._last_generation = max(parts.generations)
         self._operations = parts.ledger.operations
+        self._watch = Watch(self._force, parts.holdings, self._operations, lambda: parts.planner.config)
         self._orders: dict[str, Callable[[Operation], None]] = {
             "reload": self._on_reload,
             "upgrade": self._on_upgrade,
             "scale": self._on_scale,
-            "stacks": self._on_stacks,
+            "stacks": self._watch.on_stacks,
             "drain": self._on_drain,
         }
         assert self._orders.keys() == VERBS.keys()
@@ -291,18 +291,6 @@ class Supervisor:
         if wanted != fleet.slot_count:
             LOG.info("scale: from %d to %d workers", fleet.slot_count, wanted)
         self._force.fleet = replace(fleet, slot_count=wanted)
-
-    def _on_stacks(self, operation: Operation) -> None:
-        """Show what the workers of a slot are doing. The answer comes within a second."""
-        assert operation.argument is not None
-
-        def answered(text: str) -> None:
-            self._operations.finish(operation.id, text, time.time())
-            self._force.is_changed = True
-
-        refusal = self._watch.show(operation.argument, answered)
-        if refusal is not None:
-            self._operations.fail(operation.id, refusal, time.time())
 
     def _reopen_logs(self) -> None:
         path = self._parts.planner.config.log.path

@@ -13,7 +13,7 @@ from functools import partial
 from penstock.master.config.model import Config
 from penstock.master.fleet import State, Worker
 from penstock.master.holdings import Holdings
-from penstock.master.operations import TEXT_CHARS_MAX
+from penstock.master.operations import TEXT_CHARS_MAX, Operation, Operations
 from penstock.master.rollout import HUNG
 from penstock.master.stacks import Stacks
 from penstock.master.suspicion import Heart, Memory, Patience, look
@@ -33,9 +33,12 @@ HEADING_CHARS_MAX = 200
 class Watch:
     """The master's eye on its workers' loops."""
 
-    def __init__(self, force: Workforce, holdings: Holdings, config: Callable[[], Config]) -> None:
+    def __init__(
+        self, force: Workforce, holdings: Holdings, operations: Operations, config: Callable[[], Config]
+    ) -> None:
         self._force = force
         self._holdings = holdings
+        self._operations = operations
         self._config = config
         self._stacks = Stacks(holdings.stack_fds)
         self._memory = Memory.fresh(time.monotonic())
@@ -72,11 +75,15 @@ class Watch:
         for pid in verdicts.overdue:
             self._force.replace(pid, HUNG)
 
-    def show(self, slot: int, on_answer: Callable[[str], None]) -> str | None:
-        """Find out what the workers of a slot are doing. The answer says why that cannot be, or None."""
+    def on_stacks(self, operation: Operation) -> None:
+        """Find out what the workers of a slot are doing, which ends the operation within a second."""
+        slot = operation.argument
         workers = [worker for worker in self._force.fleet.workers if worker.slot == slot]
         if not workers:
-            return f"slot {slot} has no worker; there are slots 0 to {self._force.fleet.slot_count - 1}"
+            last = self._force.fleet.slot_count - 1
+            refusal = f"slot {slot} has no worker; there are slots 0 to {last}"
+            self._operations.fail(operation.id, refusal, time.time())
+            return
         answers: dict[int, str] = {}
         chars_max = TEXT_CHARS_MAX // len(workers) - HEADING_CHARS_MAX
 
@@ -84,11 +91,12 @@ class Watch:
             heading = f"worker {worker.pid} (slot {slot}), generation {worker.generation}, {worker.word}:"
             answers[worker.pid] = f"{heading}\n{text[:chars_max]}"
             if len(answers) == len(workers):
-                on_answer("\n\n".join(answers[worker.pid] for worker in workers))
+                whole = "\n\n".join(answers[worker.pid] for worker in workers)
+                self._operations.finish(operation.id, whole, time.time())
+                self._force.is_changed = True
 
         for worker in workers:
             self._stacks.ask(worker.pid, time.monotonic(), partial(answered, worker))
-        return None
 
     def _heart(self, worker: Worker, now_s: float) -> Heart:
         reading = self._holdings.segment.row(worker.row).read()

@@ -118,7 +118,7 @@ def test_the_text_can_be_read_again_and_is_not_inherited_by_accident() -> None:
 
 def test_every_descriptor_is_named_once() -> None:
     """One that were forgotten here would be closed by execve, and with it a queue or a worker's ear."""
-    assert sorted(FULL.descriptors()) == [4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 22]
+    assert sorted(FULL.descriptors()) == [4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 22, 23]
     assert sorted(BARE.descriptors()) == [4, 5, 6, 7, 8, 9]
 
 

@@ -294,6 +294,7 @@ def test_stacks_of_a_worker(start: Start, tmp_path: Path, target: str, expected:
 
     assert (result.returncode, result.stderr) == (0, "")
     assert "(slot 0), generation 1, ready:" in result.stdout
+    assert b"in app" not in server.admin("/status")[1], "whoever may see the numbers may not see this"
     assert [words for words in expected if words not in result.stdout] == [], result.stdout
 
 
