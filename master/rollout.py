@@ -73,7 +73,7 @@ def next_deadline_s(fleet: Fleet) -> float | None:
 
 def _overdue_s(fleet: Fleet, worker: Worker) -> float | None:
     if worker.state is State.DRAINING:
-        if worker.is_silent and worker.leave_reason == HUNG:
+        if _hangs(worker):
             return worker.since_s + HUNG_GRACE_S
         return worker.since_s + worker.drain_timeout_s + DRAIN_GRACE_S
     if worker.state is State.STARTING:
@@ -85,8 +85,14 @@ def _overdue(fleet: Fleet, now_s: float) -> Step | None:
     for worker in fleet.workers:
         overdue_s = _overdue_s(fleet, worker)
         if overdue_s is not None and now_s >= overdue_s and not worker.is_killed:
-            return Kill(worker.pid, f"{worker.state.value} for too long")
+            reason = "it is still blocked" if _hangs(worker) else f"{worker.state.value} for too long"
+            return Kill(worker.pid, reason)
     return None
+
+
+def _hangs(worker: Worker) -> bool:
+    """Whether it was to be replaced because it hangs, and still does."""
+    return worker.is_silent and worker.leave_reason == HUNG and worker.state is State.DRAINING
 
 
 def _unwanted(fleet: Fleet) -> Step | None:
