@@ -99,7 +99,7 @@ class Ledger:
                     slot=worker.slot,
                     core=worker.core,
                     pid=worker.pid,
-                    state=worker.state.value,
+                    state=worker.word,
                     generation=worker.generation,
                     row=worker.row,
                     started_monotonic_s=worker.spawned_s,

@@ -161,6 +161,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
     ledger = take_ledger(handover, holdings.segment)
     if os.environ.pop(RETRY_VARIABLE, None) is not None:
         ledger.operations.retried(time.time())
+    ledger.operations.refuse("stacks", "the server was restarted meanwhile; ask again", time.time())
     number = handover.last_generation + 1
     try:
         config = load_config(invocation)

@@ -14,6 +14,14 @@ from penstock.master.fleet import Fleet, State, Worker
 # What a draining worker may take beyond its deadline, to run the app's own shutdown.
 DRAIN_GRACE_S = 10.0
 
+# Why a worker leaves whose loop is blocked for too long, as it is counted.
+HUNG = "timeout"
+
+# How long such a worker may still recover once its successor serves, before it is killed: it does not
+# hear that it is to drain. Its clients have waited for the whole timeout and for a boot; these are for
+# a loop that was about to turn again, and eight of its beats.
+HUNG_GRACE_S = 2.0
+
 
 @dataclass(frozen=True)
 class Spawn:
@@ -65,6 +73,8 @@ def next_deadline_s(fleet: Fleet) -> float | None:
 
 def _overdue_s(fleet: Fleet, worker: Worker) -> float | None:
     if worker.state is State.DRAINING:
+        if _hangs(worker):
+            return worker.since_s + HUNG_GRACE_S
         return worker.since_s + worker.drain_timeout_s + DRAIN_GRACE_S
     if worker.state is State.STARTING:
         return worker.spawned_s + fleet.boot_timeout_s
@@ -75,8 +85,14 @@ def _overdue(fleet: Fleet, now_s: float) -> Step | None:
     for worker in fleet.workers:
         overdue_s = _overdue_s(fleet, worker)
         if overdue_s is not None and now_s >= overdue_s and not worker.is_killed:
-            return Kill(worker.pid, f"{worker.state.value} for too long")
+            reason = "it is still blocked" if _hangs(worker) else f"{worker.state.value} for too long"
+            return Kill(worker.pid, reason)
     return None
+
+
+def _hangs(worker: Worker) -> bool:
+    """Whether it was to be replaced because it hangs, and still does."""
+    return worker.is_silent and worker.leave_reason == HUNG and worker.state is State.DRAINING
 
 
 def _unwanted(fleet: Fleet) -> Step | None:

@@ -30,6 +30,7 @@ from penstock.master.signals import SignalInbox, block_signals, unblock_signals
 from penstock.master.succession import describe
 from penstock.master.upgrade import Upgrade
 from penstock.master.verbs import VERBS
+from penstock.master.watch import Watch
 from penstock.master.workforce import Workforce
 from penstock.shm.row import State as RowState
 from penstock.worker import messages
@@ -85,11 +86,13 @@ class Supervisor:
         self._recycler = Recycler(parts.holdings.segment)
         self._last_generation = max(parts.generations)
         self._operations = parts.ledger.operations
+        self._watch = Watch(self._force, parts.holdings, self._operations, lambda: parts.planner.config)
         self._orders: dict[str, Callable[[Operation], None]] = {
             "reload": self._on_reload,
             "upgrade": self._on_upgrade,
             "scale": self._on_scale,
             "recycle": self._on_recycle,
+            "stacks": self._watch.on_stacks,
             "drain": self._on_drain,
         }
         assert self._orders.keys() == VERBS.keys()
@@ -121,6 +124,7 @@ class Supervisor:
             next_deadline_s(self._force.fleet),
             self._parts.admin.deadline_s,
             self._parts.upgrade.deadline_s,
+            self._watch.deadline_s,
         ]
         earliest_s = min(deadline_s for deadline_s in deadlines if deadline_s is not None)
         return max(0.0, earliest_s - time.monotonic())
@@ -133,6 +137,7 @@ class Supervisor:
         self._do_what_is_due()
         if not self._parts.upgrade.is_running:
             self._recycler.tick(self._force, self._parts.planner.config.recycle, now_s)
+        self._watch.tick(now_s)
         self._force.advance(now_s, self._let_go)
         fleet = self._force.fleet
         if not fleet.has_served and fleet.all_slots_ready:
@@ -238,7 +243,7 @@ class Supervisor:
         self._force.is_changed = True
         if not operation.is_running:
             LOG.warning("%s: refused: %s", verb, operation.reason)
-        elif self._force.fleet.is_stopping and verb != "drain":
+        elif self._force.fleet.is_stopping and verb not in ("drain", "stacks"):
             self._operations.fail(operation.id, STOPPING, time.time())
         else:
             self._orders[verb](operation)

@@ -25,5 +25,6 @@ VERBS: Mapping[str, Verb] = {
     "upgrade": Verb("Hot restart: new code for master and workers, same PID."),
     "scale": Verb("Set the number of workers.", argument="workers"),
     "recycle": Verb("Replace the worker of one slot, its successor first.", argument="slot"),
+    "stacks": Verb("Show what a worker is doing: its stacks and requests.", argument="slot"),
     "drain": Verb("Finish what is in flight and stop, as TERM does."),
 }

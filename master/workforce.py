@@ -153,12 +153,17 @@ class Workforce:
         self._lender.lend(self._holdings.listeners.values(), self._accepting)
 
     def _accepting(self, listener: Listener) -> list[int]:
-        """List the workers that serve this address."""
-        return [
-            worker.pid
+        """List the workers that serve this address: those whose loop turns, while there are any."""
+        able = [
+            worker
             for worker in self.fleet.in_state(State.READY)
             if not worker.is_killed and listener.key in self.generations[worker.generation].addresses
         ]
+        if heard := [worker.pid for worker in able if not worker.is_silent]:
+            return heard
+        # Nobody answers: to move shards between the deaf would help no client.
+        holders = self._lender.holders(listener)
+        return [worker.pid for worker in able if worker.pid in holders] or [worker.pid for worker in able]
 
     def _takers(self, address: str) -> list[int]:
         """List the workers that idle connections of this address are best given to: the youngest."""
@@ -217,6 +222,7 @@ class Workforce:
         self.fleet = self.fleet.without(worker.pid)
         self._lender.forget(worker.pid)
         self._holdings.segment.row(worker.row).release()
+        self._holdings.drop_stack_file(worker.pid)
         failed = self._boot_failures.pop(worker.pid, None)
         self._released.discard(worker.pid)
         if obituary.restart_reason is not None and self.fleet.has_served:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from penstock.worker.apps import load_app
 from penstock.worker.asgi.lifespan import Lifespan
+from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.site import HostedApp, Site
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
@@ -74,6 +75,10 @@ class Hosting:
     def connection_count(self) -> int:
         """Count the open connections of all listeners."""
         return sum(site.connection_count for site in self._sites.values())
+
+    def exchanges(self) -> list[Exchange]:
+        """List every request that an app is at work on."""
+        return [exchange for site in self._sites.values() for exchange in site.exchanges()]
 
     def tick(self, now_s: float) -> None:
         """Let time pass: deadlines, the Date header, gauges."""

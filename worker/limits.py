@@ -84,3 +84,16 @@ assert BLOCK_MARKS & (BLOCK_MARKS - 1) == 0
 # Of 10,000 requests a second, 512 are then looked at in vain: a look costs some
 # 4 % of a request, so all of them cost 0.2 %.
 BLOCK_MISSES_MAX = 256
+
+# What a worker writes of itself when it is asked what it is doing: a deep stack and a
+# few dozen requests are 10 KiB; the rest of the file is for what faulthandler adds,
+# of at most 100 threads.
+STACK_FILE_BYTES = 64 * 1024
+STACK_TEXT_BYTES_MAX = 32 * 1024
+STACK_FRAMES_MAX = 50
+STACK_THREADS_MAX = 40
+STACK_REQUESTS_MAX = 32
+# Of so many of them, the oldest, it is also said where they wait, in so many frames.
+STACK_REQUESTS_AWAITED_MAX = 8
+STACK_AWAITS_MAX = 10
+STACK_PATH_CHARS_MAX = 120

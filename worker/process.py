@@ -40,6 +40,7 @@ from penstock.worker.messages import (
 )
 from penstock.worker.pulse import Pulse
 from penstock.worker.spec import WorkerSpec
+from penstock.worker.stacks import Witness
 
 # Exit status of a worker that could not start; the master knows why from its `Failed`.
 EXIT_NOT_STARTED = 3
@@ -73,6 +74,7 @@ class Assignment:
     row_index: int
     channel: Channel
     lifeline_fd: int
+    stacks_fd: int
     groups: tuple[int, ...] = ()
     tls_contexts: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
 
@@ -80,6 +82,8 @@ class Assignment:
 def run_worker(assignment: Assignment) -> int:
     """Live the worker's life in this process, and return its exit status."""
     spec, identity = assignment.spec, assignment.identity
+    witness = Witness(assignment.stacks_fd)
+    witness.stand_by()
     set_identity(identity)
     try:
         settle(
@@ -93,22 +97,23 @@ def run_worker(assignment: Assignment) -> int:
         return 0
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(assignment, row))
+        return runner.run(_live(assignment, row, witness))
 
 
-async def _live(assignment: Assignment, row: Row) -> int:
-    return await WorkerProcess(assignment, row).live()
+async def _live(assignment: Assignment, row: Row, witness: Witness) -> int:
+    return await WorkerProcess(assignment, row, witness).live()
 
 
 class WorkerProcess:
     """The worker inside its running loop."""
 
-    def __init__(self, assignment: Assignment, row: Row) -> None:
+    def __init__(self, assignment: Assignment, row: Row, witness: Witness) -> None:
         self._assignment = assignment
         self._row = row
         self._loop = asyncio.get_running_loop()
         self._hosting = Hosting(assignment.spec, row.cells, assignment.tls_contexts)
         self._pulse = Pulse(row, assignment.spec, self._hosting)
+        witness.exchanges = self._hosting.exchanges
         self._drain_order: asyncio.Future[Drain] = self._loop.create_future()
         self._giver: Giver | None = None  # while it drains
         self._is_idling_out = False  # it drains, and idle connections end here

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.master.fleet import SUSPECT
 from penstock.master.operations import Operation
 from penstock.shm import names
 from penstock.shm.row import Kind, Row, RowReading, State
@@ -37,7 +38,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     slot: int
     core: int | None
     pid: int
-    state: str  # starting, ready, draining
+    state: str  # starting, ready, suspect, draining
     generation: int
     row: int
     started_monotonic_s: float
@@ -94,8 +95,12 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     crash_loops: tuple[CrashLoopStatus, ...] = ()
 
     def slots_without_service(self) -> list[int]:
-        """List the slots on which no worker of any generation is READY."""
-        serving = {worker.slot for worker in self.workers if worker.state == State.READY.word}
+        """
+        List the slots on which no worker of any generation is READY.
+
+        A suspect is: its siblings accept for it, and to be busy is no reason to be sent no clients.
+        """
+        serving = {worker.slot for worker in self.workers if worker.state in (State.READY.word, SUSPECT)}
         return [slot for slot in range(self.slot_count) if slot not in serving]
 
 

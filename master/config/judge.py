@@ -23,7 +23,7 @@ from penstock.master.config.model import (
 )
 from penstock.master.config.problems import Path, path_text, quoted
 from penstock.master.config.typed import Walk
-from penstock.master.config.units import size_text
+from penstock.master.config.units import duration_text, size_text
 
 # Responses that have no body, whatever one writes (RFC 9110, section 6.4.1).
 BODILESS = {204, 205, 304}
@@ -31,6 +31,8 @@ HEADER_BYTES_MIN = 256
 HEADER_BYTES_MAX = 16 * 1024 * 1024
 # The interpreter alone is more than this.
 RSS_BYTES_MIN = 16 * 1024 * 1024
+# Workers beat four times a second: with less, a healthy one on a busy core is taken for blocked.
+SILENCE_S_MIN = 0.5
 
 
 def judge(walk: Walk) -> list[str]:
@@ -70,6 +72,12 @@ def _judge_config(config: Config, path: Path, walk: Walk) -> None:
         walk.fault(
             walk.place(()), path, "found no 'listeners', expected at least one, or APP on the command line"
         )
+    for key in ("worker_suspect_timeout", "worker_timeout"):
+        if 0 < getattr(config, f"{key}_s") < SILENCE_S_MIN:
+            expected = f"expected at least {SILENCE_S_MIN * 1000:g}ms, or 0s for never"
+            walk.fault(
+                walk.place((key,)), (key,), f"found {duration_text(getattr(config, f'{key}_s'))}, {expected}"
+            )
     for key, fault in (
         ("user", accounts.user_fault(config.user)),
         ("group", accounts.group_fault(config.group)),

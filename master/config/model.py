@@ -298,6 +298,12 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recycle: Annotated[Recycle, _says("When a worker is replaced although nothing is wrong with it.")] = (
         Recycle()
     )
+    worker_suspect_timeout_s: Annotated[
+        Duration, _says("After so long a blocked worker's new connections go to the others; 0s: never.")
+    ] = field(default=1.0, name="worker_suspect_timeout")
+    worker_timeout_s: Annotated[Duration, _says("After so long a blocked worker is replaced; 0s: never.")] = (
+        field(default=60.0, name="worker_timeout")
+    )
     admin: Annotated[Admin | None, _says("The admin endpoint; none closes its TCP side.")] = Admin()
     control: Annotated[FilePath | None, _says("The control socket. Default: chosen from name or port.")] = (
         None

@@ -136,6 +136,22 @@ OPTIONS = (
         "SIZE",
     ),
     Option(
+        ("--timeout-worker-suspect",),
+        "After so long new connections of a blocked worker go to others; 0: never. Default: 1.",
+        PROCESSES,
+        ("worker_suspect_timeout",),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
+        ("--timeout", "-t"),
+        "After so long a blocked worker is replaced; 0: never. Default: 60.",
+        PROCESSES,
+        ("worker_timeout",),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
         ("--name", "-n"),
         "What the running server is called. Default: its port.",
         PROCESSES,

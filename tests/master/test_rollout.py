@@ -12,6 +12,8 @@ from penstock.master.backoff import YOUNG_S, after_death
 from penstock.master.fleet import Backoff, Event, Fleet, State, Worker
 from penstock.master.rollout import (
     DRAIN_GRACE_S,
+    HUNG,
+    HUNG_GRACE_S,
     Drain,
     Kill,
     Spawn,
@@ -221,6 +223,27 @@ def test_a_worker_drains_as_long_as_its_own_generation_was_promised() -> None:
     assert next_step(fleet(draining, YOUNG), 100.0 + DRAIN_GRACE_S) == Kill(100, "draining for too long")
 
 
+def test_a_hung_worker_is_not_waited_for_once_its_successor_serves() -> None:
+    """It does not hear that it is to drain; if it recovers in time, it may."""
+    hung = replace(OLD, leave_reason=HUNG, silent_since_s=-60.0)
+    assert next_step(fleet(hung, YOUNG), 0.0) == Drain(100, HUNG)
+
+    draining = replace(hung, state=State.DRAINING)
+    assert next_step(fleet(draining, YOUNG), HUNG_GRACE_S - 0.1) is None
+    assert next_deadline_s(fleet(draining, YOUNG)) == HUNG_GRACE_S
+    assert next_step(fleet(draining, YOUNG), HUNG_GRACE_S) == Kill(100, "it is still blocked")
+
+    recovered = replace(draining, silent_since_s=None)
+    assert next_step(fleet(recovered, YOUNG), HUNG_GRACE_S) is None
+    assert next_deadline_s(fleet(recovered, YOUNG)) == 30.0 + DRAIN_GRACE_S
+
+
+def test_a_suspect_in_a_roll_drains_as_long_as_any_other() -> None:
+    """Nobody asked for its end but the roll, and it may be back in a moment."""
+    draining = replace(OLD, state=State.DRAINING, silent_since_s=-2.0)
+    assert next_deadline_s(fleet(draining, YOUNG)) == 30.0 + DRAIN_GRACE_S
+
+
 def test_a_backoff_that_is_over_is_no_deadline() -> None:
     """The slot is filled again: a master that slept until a moment in the past would spin."""
     recovered = replace(fleet(YOUNG), backoff={0: Backoff(failures=3, not_before_s=7.0)})
@@ -341,7 +364,7 @@ class RolloutMachine(RuleBasedStateMachine):
                 self.fleet = replace(before, workers=(*before.workers, spawned))
             case Drain(pid, reason):
                 self.fleet = before.with_state(pid, Event.DRAIN, self.now_s)
-                if reason in ("roll", "max_requests"):
+                if reason in ("roll", "max_requests", HUNG):
                     assert served_slots(self.fleet) == served_slots(before)
             case Kill(pid, reason):
                 victim = before.find(pid)
@@ -412,6 +435,20 @@ class RolloutMachine(RuleBasedStateMachine):
         self.fleet = self.fleet.with_leave(self.pick(data, State.READY).pid, "max_requests")
         self.advance()
 
+    @precondition(lambda self: self.fleet.in_state(State.READY))
+    @rule(data=st.data())
+    def a_worker_hangs_for_too_long(self, data: st.DataObject) -> None:
+        pid = self.pick(data, State.READY).pid
+        self.fleet = self.fleet.with_silence(pid, self.now_s).with_leave(pid, HUNG)
+        self.advance()
+
+    @precondition(lambda self: any(each.is_silent for each in self.fleet.workers))
+    @rule(data=st.data())
+    def a_worker_turns_again(self, data: st.DataObject) -> None:
+        silent = [each for each in self.fleet.workers if each.is_silent]
+        self.fleet = self.fleet.with_silence(data.draw(st.sampled_from(silent)).pid, None)
+        self.advance()
+
     @precondition(lambda self: self.fleet.has_served and not self.fleet.is_stopping)
     @rule(is_hot_restart=st.booleans())
     def roll(self, is_hot_restart: bool) -> None:
@@ -468,6 +505,12 @@ class RolloutMachine(RuleBasedStateMachine):
         assert deadline_s > self.now_s
         assert next_step(self.fleet, math.nextafter(deadline_s, 0.0)) is None
         assert next_step(self.fleet, deadline_s) is not None
+
+    @invariant()
+    def nobody_that_hangs_holds_up_its_own_end(self) -> None:
+        for each in self.fleet.in_state(State.DRAINING):
+            if each.is_silent and each.leave_reason == HUNG and not each.is_killed:
+                assert self.now_s < each.since_s + HUNG_GRACE_S
 
     @rule()
     def nothing_fails_any_more(self) -> None:

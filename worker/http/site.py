@@ -230,8 +230,12 @@ class Site:
 
     def in_flight(self) -> list[str]:
         """Describe every request that an app is at work on: request line and age."""
+        return [exchange.describe() for exchange in self.exchanges()]
+
+    def exchanges(self) -> list[Exchange]:
+        """List every request that an app is at work on."""
         exchanges = [connection.exchange for connection in self._connections]
-        return [exchange.describe() for exchange in (*exchanges, *self._detached) if exchange is not None]
+        return [exchange for exchange in (*exchanges, *self._detached) if exchange is not None]
 
     def tick(self, now_s: float) -> None:
         """Follow the clock (`time.monotonic()`): deadlines, the Date header, the numbers."""

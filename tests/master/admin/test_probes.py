@@ -78,6 +78,13 @@ def test_a_crash_loop_is_told_and_changes_no_verdict(site: "Site") -> None:
     assert "slot 1 is in a crash loop, 4 failures so far" in verdict.detail["status"]
 
 
+def test_ready_with_a_blocked_worker(site: "Site") -> None:
+    """Its siblings accept for it; to send the clients elsewhere would make a busy server a lost one."""
+    first, second = site.status.workers
+    site.change(workers=(first, replace(second, state="suspect")))
+    assert judge_ready(site.status).is_ok
+
+
 def test_not_ready_while_the_master_stops(site: "Site") -> None:
     """The load balancer looks elsewhere before the last worker is gone."""
     site.change(master=replace(site.status.master, state="draining"))

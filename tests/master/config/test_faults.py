@@ -19,7 +19,7 @@ ROUTES = LISTENER + "    routes:\n"
 
 FAULTS = [
     # Misspelt, unknown and planned keys.
-    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, recycle, admin, control, pidfile, user, group, app_dir, root_path, lifespan, log or listeners; did you mean 'workers'?"),
+    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, recycle, worker_suspect_timeout, worker_timeout, admin, control, pidfile, user, group, app_dir, root_path, lifespan, log or listeners; did you mean 'workers'?"),
     ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path or config; did you mean 'level'?"),
     ("x: 1\n", "1:1: x: found the key 'x', expected name, workers"),
     ("upstreams: {}\n", "1:1: upstreams: found the key 'upstreams', which is not supported yet"),
@@ -46,6 +46,8 @@ FAULTS = [
     ("pin: 'true'\n", "1:6: pin: found 'true' in quotes, expected true or false"),
     ("drain_timeout: 30\n", "1:16: drain_timeout: found '30', expected a duration such as 500ms, 30s, 5m or 1h; write 30s"),
     ("drain_timeout: {s: 30}\n", "1:16: drain_timeout: found a mapping, expected a duration such as 500ms, 30s, 5m or 1h"),
+    ("worker_suspect_timeout: 100ms\n", "1:25: worker_suspect_timeout: found 100ms, expected at least 500ms, or 0s for never"),
+    ("worker_timeout: 60\n", "1:17: worker_timeout: found '60', expected a duration such as 500ms, 30s, 5m or 1h; write 60s"),
     ("drain_timeout: -1s\n", "1:16: drain_timeout: found '-1s', expected a duration"),
     ("admin: 9180\n", "1:8: admin: found '9180', expected a mapping with bind"),
     ("admin: {bind: 9180}\n", "1:15: admin.bind: found '9180', expected host:port, :port, [::]:port, unix:/path or fd:3; did you mean '127.0.0.1:9180'?"),
