@@ -81,7 +81,8 @@ class Workforce:
             self._ledger.operations.rolled(self.fleet.generation, time.time())
             LOG.info("generation %d serves on %d workers", self.fleet.generation, self.fleet.slot_count)
             self.is_changed = True
-        if not self.fleet.is_rolling:
+            self.advance(now_s, let_go)  # Who is to leave had to wait for the roll.
+        elif not self.fleet.is_rolling:
             self._forget_the_past()
 
     # Steps.
