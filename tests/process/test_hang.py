@@ -335,3 +335,24 @@ def test_stacks_of_nobody_is_an_error(start: Start) -> None:
     result = order(server, "stacks", "7")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "penstock: stacks: slot 7 has no worker; there are slots 0 to 0\n"
+
+
+def test_stacks_tell_why_a_server_does_not_stop(start: Start, tmp_path: Path) -> None:
+    """
+    The one order beside `drain` that is taken then.
+    """
+    write_app(tmp_path, APP)
+    server = start("main:app", *QUICK, "--workers", "1").wait_serving()
+    with asking(server, "/wait") as (client,):
+        server.wait_status(lambda status: connections(status, "/wait"), "the request")
+        server.signal(signal.SIGTERM)
+        server.wait_status(lambda status: states(status) == ["draining"], "the drain")
+
+        result = order(server, "stacks", "0")
+
+        assert result.returncode == 0
+        assert "GET /wait, " in result.stdout
+        assert "in linger" in result.stdout
+        (tmp_path / "go").touch()
+        assert answer(client)
+    assert server.wait_exit() == 0
