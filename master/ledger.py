@@ -55,6 +55,18 @@ class Ledger:
         segment.adopt(row.index, pid=os.getpid(), now_ns=now_ns)
         return cls(row, name=name, started_at_s=started_at_s)
 
+    def summary(self, fleet: Fleet, state: State) -> str:
+        """Say in one line how the server is."""
+        what = {
+            State.STARTING: f"starting {_workers(fleet.slot_count)}",
+            State.ROLLING: f"rolling to generation {fleet.generation}",
+            State.UPGRADING: "hot restart: checking the new code",
+            State.DRAINING: "stopping",
+        }.get(state, f"serving on {_workers(fleet.slot_count)}, generation {fleet.serving_generation}")
+        loops = [f"slot {slot} is in a crash loop" for slot in crash_loops(fleet)]
+        failed = [f"last failure: {_first_line(self.failure.message)}"] if self.failure is not None else []
+        return "; ".join([what, *loops, *failed])
+
     @property
     def row_index(self) -> int:
         """The master's row, which it keeps across hot restarts: it is the same process."""
@@ -124,6 +136,10 @@ class Ledger:
                 for slot, each in crash_loops(fleet).items()
             ),
         )
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker" if count == 1 else f"{count} workers"
 
 
 def _first_line(text: str) -> str:

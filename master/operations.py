@@ -77,6 +77,10 @@ class Operations:
         """Whether one of this kind waits for its turn, or for a check that has not ended."""
         return any(_is_waiting(each, verb) for each in self._kept)
 
+    def is_any_running(self, verbs: Iterable[str]) -> bool:
+        """Whether the outcome of one of these kinds is still open."""
+        return any(each.is_running and each.verb in verbs for each in self._kept)
+
     # How they begin.
 
     def begin(self, verb: str, argument: int | None, *, origin: str, id: str, now_s: float) -> Operation:

@@ -60,6 +60,7 @@ class Workforce:
         self.drain_reasons = dict(drain_reasons)  # by pid; judged when the worker is gone
         self.is_changed = True  # since whoever shows the status last looked
         self.has_failed_to_start = False
+        self.last_generation = max(generations)  # the highest number that was given out
         self._crew = crew
         self._holdings = holdings
         self._lender = lender

@@ -12,7 +12,7 @@ _LATER = """
 --limit-concurrency --limit-request-field_size --limit-request-line --no-proxy-headers
 --no-server-header --paste --preload --proxy-headers --proxy-protocol --pythonpath --queue-timeout
 --reload --reload-delay --reload-dir --reload-engine --reload-exclude --reload-extra-file
---reload-include --reset-contextvars --reuse-port --server-header --shutdown-delay --ssl-ca-certs
+--reload-include --reset-contextvars --reuse-port --server-header --ssl-ca-certs
 --ssl-cert-reqs --ssl-certfile --ssl-certificate --ssl-ciphers --ssl-keyfile --ssl-keyfile-password
 --ssl-version --static --static-path-mount --statsd-host --threads --timeout-stream-drain
 --timeout-worker-healthcheck --timeout-worker-startup --umask -m --use-colors --no-use-colors

@@ -275,7 +275,7 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Penstock configuration."""
 
     LATER: ClassVar[frozenset[str]] = frozenset(
-        {"health", "metrics", "preload", "reload", "shutdown_delay", "tracing", "upstreams"}
+        {"health", "metrics", "preload", "reload", "tracing", "upstreams"}
     )
 
     name: Annotated[
@@ -295,6 +295,10 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drain_timeout_s: Annotated[
         Duration, _says("How long a stopping worker may finish what is in flight.")
     ] = field(default=30.0, name="drain_timeout")
+    shutdown_delay_s: Annotated[
+        Duration,
+        _says("How long a server that is to stop is not ready, but still accepts, before it drains."),
+    ] = field(default=0.0, name="shutdown_delay")
     recycle: Annotated[Recycle, _says("When a worker is replaced although nothing is wrong with it.")] = (
         Recycle()
     )

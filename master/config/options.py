@@ -107,6 +107,14 @@ OPTIONS = (
         in_seconds=True,
     ),
     Option(
+        ("--shutdown-delay",),
+        "Not ready, but still accepting, for so long before a stop drains. Default: 0.",
+        PROCESSES,
+        ("shutdown_delay",),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
         ("--limit-max-requests", "--max-requests"),
         "Replace a worker after about so many requests. Default: never.",
         PROCESSES,
