@@ -247,21 +247,22 @@ class RecyclingMachine(RuleBasedStateMachine):
             assert not before.is_rolling
             assert not before.is_stopping
             assert all(each.leave_reason is None for each in before.workers)
-            assert self.is_due(found) == chosen.reason
+            assert chosen.reason in self.due(found)
             self.fleet = before.with_leave(chosen.pid, chosen.reason)
             self.advance()
         return chosen
 
-    def is_due(self, found: Worker) -> str | None:
-        """Whether a worker is beyond a limit, jitter aside."""
+    def due(self, found: Worker) -> list[str]:
+        """List the limits that a worker is beyond, jitter aside."""
         wear = self.wear[found.pid]
         assert wear.requests is not None
         assert wear.rss_bytes is not None
-        if wear.requests >= 100:
-            return MAX_REQUESTS
-        if self.now_s - found.since_s >= 300.0:
-            return LIFETIME
-        return MAX_RSS if wear.rss_bytes > 100 * MIB else None
+        beyond = {
+            MAX_REQUESTS: wear.requests >= 100,
+            LIFETIME: self.now_s - found.since_s >= 300.0,
+            MAX_RSS: wear.rss_bytes > 100 * MIB,
+        }
+        return [reason for reason, is_beyond in beyond.items() if is_beyond]
 
     @rule()
     def the_master_looks(self) -> None:
@@ -327,7 +328,7 @@ class RecyclingMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """All limits are honoured in the end: whoever is due now is gone when nothing fails any more."""
-        due = {each.pid for each in self.fleet.in_state(State.READY) if self.is_due(each)}
+        due = {each.pid for each in self.fleet.in_state(State.READY) if self.due(each)}
         # Somebody may be due by a limit without jitter alone; none lies further than a tenth.
         self.wear = {
             pid: replace(each, requests=(each.requests or 0) + 11) if pid in due else each

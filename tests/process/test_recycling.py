@@ -1,13 +1,17 @@
 """Workers that are replaced for use, age and size, and by name, under clients that never look for a FIN."""
 
+import socket
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.process.harness import Server, run_penstock, wait_for, write_app
-from tests.process.test_idle_connections import WHO, Talk, lasting, pids
+from tests.process.test_idle_connections import REQUEST, WHO, Talk, lasting, pids
+from tests.process.traffic import OneShotClients
 
 Start = Callable[..., Server]
 
@@ -52,7 +56,7 @@ def test_workers_are_replaced_by_requests_and_no_request_is_lost(start: Start, t
     server = start("main:app", "--port", "0", "--workers", "2", *options).wait_serving()
     first = pids(server)
     with lasting(("127.0.0.1", server.port), 12) as clients:
-        with Talk(clients) as talk:
+        with Talk(clients) as talk, OneShotClients(server.port, rate=50) as others:
 
             def replaced_often() -> bool:
                 assert not talk.failures, f"{talk.failures}\n{server.output()}"
@@ -62,10 +66,11 @@ def test_workers_are_replaced_by_requests_and_no_request_is_lost(start: Start, t
 
             wait_for(replaced_often, "five replacements", 60.0)
         assert not talk.failures, f"{talk.failures}\n{server.output()}"
+        assert others.outcomes.keys() == {"200"}, others.outcomes
         assert not first & pids(server)
         assert {client.ask() for client in clients} <= pids(server)
-        assert server.metric("penstock_connections_total") == 12
-        assert server.metric("penstock_requests_total") == 12 + talk.count + 12
+        assert server.metric("penstock_connections_total") == 12 + others.outcomes["200"]
+        assert server.metric("penstock_requests_total") == 12 + talk.count + 12 + others.outcomes["200"]
     assert server.status()["worker_restarts"].keys() == {"max_requests"}
     assert server.metric("penstock_worker_restarts_total", reason="max_requests") >= 5
 
@@ -151,6 +156,37 @@ def test_recycle_replaces_the_worker_of_one_slot(start: Start, tmp_path: Path) -
     assert (result.returncode, result.stdout, result.stderr) == (0, told, "")
     assert pids(server) == {stays, pid_of(server, 1)}
     assert server.status()["worker_restarts"] == {"recycle": 1}
+
+
+def test_connections_queued_on_stopped_workers_are_served_by_their_successors(
+    start: Start, tmp_path: Path
+) -> None:
+    """
+    They wait in the queues of shards that nobody closes, some with their request and some without.
+    """
+    write_app(tmp_path, WHO)
+    server = start("main:app", "--port", "0", "--workers", "2").wait_serving()
+    before = pids(server)
+    stopped = [psutil.Process(pid) for pid in before]
+    for worker in stopped:
+        worker.suspend()
+    clients = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(200)]
+    for client in clients[::2]:
+        client.sendall(REQUEST)
+    with ThreadPoolExecutor() as pool:
+        orders = [pool.submit(order, server, "recycle", slot) for slot in ("0", "1")]
+        try:
+            for client in clients[1::2]:
+                client.sendall(REQUEST)
+            for client in clients:
+                assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+                client.close()
+        finally:
+            for worker in stopped:
+                worker.resume()
+        for each in orders:
+            assert each.result().returncode == 0, each.result().stderr
+    assert not before & pids(server)
 
 
 def test_recycle_of_a_slot_that_is_not_there_says_which_are(start: Start) -> None:
