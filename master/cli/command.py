@@ -23,6 +23,7 @@ from penstock.master.config import ConfigError
 from penstock.master.config.activation import claim_sockets
 from penstock.master.config.problems import nearest
 from penstock.master.config.schema import schema_text
+from penstock.master.signals import block_signals
 from penstock.master.verbs import VERBS
 
 EXIT_USAGE = 2
@@ -70,6 +71,8 @@ def _penstock(**_: Any) -> NoReturn:
         raise click.UsageError(f"there is no command {app!r}; {hint}", context)
     invocation = given_invocation(context)
     claim_sockets(os.environ)
+    if os.getpid() == 1:
+        block_signals()  # The kernel drops what is sent to an init that has no handler yet.
     # A hot restart starts from this environment again, and not from what a file put into it.
     environ = dict(os.environ)
     # The other commands need none of it.

@@ -1,10 +1,11 @@
 """A master that has to be an init: what its workers leave behind becomes its child, as in a container."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -74,45 +75,47 @@ def test_strangers_do_not_survive_a_hot_restart_as_zombies(start: Start, tmp_pat
     assert zombies == []
 
 
-def test_pid_1_of_a_namespace_obeys_its_signals(tmp_path: Path) -> None:
-    """
-    The kernel drops a signal to PID 1 that has no handler, so one before its time would be lost.
-    """
+@pytest.fixture
+def namespace(tmp_path: Path) -> Iterator[psutil.Process]:
+    """Start a server that is PID 1 of a namespace of its own; give what it is here."""
     unshare = ["unshare", "--pid", "--fork", "--kill-child"]
     if os.getuid():
         unshare += ["--user", "--map-root-user"]
-    process = subprocess.Popen(
-        [
-            *unshare,
-            sys.executable,
-            "-m",
-            "penstock",
-            "--port",
-            "0",
-            "--workers",
-            "1",
-            "--admin-bind",
-            "none",
-            "--control",
-            str(tmp_path / "control.sock"),
-        ],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    control = ["--control", str(tmp_path / "control.sock"), "--admin-bind", "none"]
+    with (tmp_path / "penstock.out").open("wb") as log:
+        process = subprocess.Popen(
+            [*unshare, sys.executable, "-m", "penstock", "--port", "0", "--workers", "1", *control],
+            cwd=tmp_path,
+            stdout=log,
+            stderr=log,
+        )
     try:
-        assert process.stdout is not None
-        seen = []
-        for line in process.stdout:
-            seen.append(line)
-            if "listening on" in line:
-                break
-        assert "listening on" in "".join(seen[-1:]), "".join(seen)
-        [master] = psutil.Process(process.pid).children()
-        assert "NSpid:" in Path(f"/proc/{master.pid}/status").read_text()
-        master.send_signal(signal.SIGTERM)
-        assert process.wait(DEADLINE_S) == 0
+        [master] = wait_for(lambda: psutil.Process(process.pid).children(), "the master")
+        yield master
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+
+
+def handles(process: psutil.Process, number: signal.Signals) -> bool:
+    """Whether a signal sent now would not be lost: it is blocked, or has a handler."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    masks = [int(mask, 16) for mask in re.findall(r"^(?:SigBlk|SigCgt):\t(\w+)$", status, re.MULTILINE)]
+    return any(mask >> (number - 1) & 1 for mask in masks)
+
+
+def test_pid_1_of_a_namespace_obeys_its_signals(namespace: psutil.Process, tmp_path: Path) -> None:
+    wait_for(lambda: "listening on" in (tmp_path / "penstock.out").read_text(), "the banner")
+    namespace.send_signal(signal.SIGTERM)
+    namespace.wait(DEADLINE_S)
+    assert "stopped" in (tmp_path / "penstock.out").read_text()
+
+
+def test_a_term_that_comes_while_pid_1_starts_is_obeyed(namespace: psutil.Process, tmp_path: Path) -> None:
+    """
+    The kernel drops a signal to PID 1 that has no handler yet.
+    """
+    wait_for(lambda: handles(namespace, signal.SIGTERM), "the signal to be kept")
+    namespace.send_signal(signal.SIGTERM)
+    namespace.wait(DEADLINE_S)
+    assert "SIGTERM: draining" in (tmp_path / "penstock.out").read_text()
