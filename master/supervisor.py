@@ -19,6 +19,7 @@ from penstock.master.farewell import Farewell
 from penstock.master.hot_restart import HotRestart
 from penstock.master.operations import ROLLING, STOPPING, Operation, judge_scale, new_id
 from penstock.master.parts import Parts
+from penstock.master.phases import is_sound, phase
 from penstock.master.planner import PlanError
 from penstock.master.recycler import Recycler
 from penstock.master.rollout import next_deadline_s
@@ -68,6 +69,7 @@ class Supervisor:
             "drain": self._on_drain,
         }
         assert self._orders.keys() == VERBS.keys()
+        self._phase: RowState | None = None  # as it was last told
         self._next_tick_s = 0.0
         parts.selector.register(parts.inbox.fileno(), selectors.EVENT_READ, None)
 
@@ -144,7 +146,10 @@ class Supervisor:
 
     def _publish(self) -> None:
         self._force.is_changed = False
-        self._parts.ledger.beat(self._row_state())
+        before, self._phase = self._phase, self._row_state()
+        if not is_sound(before, self._phase):
+            LOG.error("went from %s to %s, which makes no sense", before, self._phase)
+        self._parts.ledger.beat(self._phase)
         self._parts.admin.publish(self._status())
         self._parts.notifier.tell(self._situation())
 
@@ -162,14 +167,12 @@ class Supervisor:
         return parts.ledger.status(self._force.fleet, self._row_state(), parts.holdings, parts.lender.lent)
 
     def _row_state(self) -> RowState:
-        fleet = self._force.fleet
-        if self._is_leaving:
-            return RowState.DRAINING
-        if self._parts.upgrade.is_running:
-            return RowState.UPGRADING
-        if not fleet.has_served:
-            return RowState.STARTING
-        return RowState.ROLLING if fleet.is_rolling else RowState.RUNNING
+        return phase(
+            is_leaving=self._is_leaving,
+            is_checking=self._parts.upgrade.is_running,
+            has_served=self._force.fleet.has_served,
+            is_rolling=self._force.fleet.is_rolling,
+        )
 
     # What children say, and how they end.
 
