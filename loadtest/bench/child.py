@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,8 +65,11 @@ def interrupts_held() -> Iterator[None]:
     Keep INT and TERM until the end of the block.
 
     One that comes while `Popen` starts a program raises before anybody knows its
-    pid, and the program outlives us.
+    pid, and the program outlives us. No other thread than the main one is interrupted.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     came: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers = [signal.signal(number, lambda number, _: came.append(number)) for number in numbers]
