@@ -1,5 +1,6 @@
 """Servers for the tests of whole processes, ended after each test whatever happened."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import pytest
 
 from tests.process.harness import Server
+
+# A shell starts what runs in its background deaf to Ctrl-C, and what is started by that inherits it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import select
 import signal
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,18 +36,20 @@ def run(words: Sequence[str], *, deadline_s: float, cwd: Path | None = None) -> 
     """Run a program; whatever happens to us, it does not outlive the call. Raises LoadFailed."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
         started_s = time.monotonic()
+        process: subprocess.Popen[bytes] | None = None
         try:
-            process = subprocess.Popen(
-                words, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=complaints
-            )
-        except OSError as error:
-            raise LoadFailed(f"cannot run {words[0]}: {error.strerror}") from error
-        try:
+            with interrupts_held():
+                process = subprocess.Popen(
+                    words, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=complaints
+                )
             status, cpu_s = _wait(process, deadline_s)
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+        except BaseException as error:
+            if process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+            elif isinstance(error, OSError):
+                raise LoadFailed(f"cannot run {words[0]}: {error.strerror}") from error
             raise
         took_s = time.monotonic() - started_s
         texts = []
@@ -54,6 +57,29 @@ def run(words: Sequence[str], *, deadline_s: float, cwd: Path | None = None) -> 
             stream.seek(0)
             texts.append(stream.read().decode(errors="replace"))
     return Finished(status, texts[0], texts[1].strip(), min(1.0, cpu_s / took_s))
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """
+    Keep INT and TERM until the end of the block.
+
+    One that comes while `Popen` starts a program raises before anybody knows its
+    pid, and the program outlives us. No other thread than the main one is interrupted.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.signal(number, lambda number, _: came.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+    for each in came:
+        signal.raise_signal(each)
 
 
 def _wait(process: "subprocess.Popen[bytes]", deadline_s: float) -> tuple[int, float]:

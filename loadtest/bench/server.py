@@ -18,6 +18,8 @@ from pathlib import Path
 
 import psutil
 
+from bench.child import interrupts_held
+
 START_S = 30.0
 STOP_S = 15.0
 POLL_S = 0.02
@@ -172,20 +174,25 @@ def running(
     if cores is not None:
         words = ["taskset", "-c", ",".join(map(str, cores)), *words]
     with tempfile.NamedTemporaryFile(prefix="bench-server-", suffix=".log") as log:
+        server: Server | None = None
         try:
-            child = subprocess.Popen(
-                words,
-                cwd=cwd,
-                env={**os.environ, **(environ or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        except OSError as error:
-            raise ServerFailed(f"cannot run {words[0]}: {error.strerror}") from error
-        server = Server(child, words, port, Path(log.name))
-        try:
+            with interrupts_held():
+                child = subprocess.Popen(
+                    words,
+                    cwd=cwd,
+                    env={**os.environ, **(environ or {})},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+                server = Server(child, words, port, Path(log.name))
             server.wait_until_serving(ready_path)
+        except OSError as error:
+            if server is None:
+                raise ServerFailed(f"cannot run {words[0]}: {error.strerror}") from error
+            raise
+        else:
             yield server
         finally:
-            server.stop()
+            if server is not None:
+                server.stop()

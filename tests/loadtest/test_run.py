@@ -268,6 +268,6 @@ def test_an_interrupt_ends_server_and_load(runner: Runner, number: signal.Signal
         process.send_signal(number)
     _, complaints = process.communicate(timeout=DEADLINE_S)
 
-    assert process.returncode == 128 + number
+    assert process.returncode == 128 + number, complaints
     assert "Traceback" not in complaints
-    assert not any(member.is_running() for member in family)
+    wait_for(lambda: not any(member.is_running() for member in family), "all of it to be gone")
