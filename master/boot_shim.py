@@ -17,6 +17,7 @@ import json
 import os
 import runpy
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -70,8 +71,45 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def stand_in(arguments: "list[str]", why: str) -> int:
+class Watchdog:
+    """Tells the service manager that this process lives, which else would end it, workers and all."""
+
+    def __init__(self) -> None:
+        # Read before the new code runs, which takes them out of the environment.
+        self.address = os.environ.get("NOTIFY_SOCKET", "")
+        usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+        is_meant = usec.isdecimal() and int(usec) > 0 and pid in ("", str(os.getpid()))
+        self.period_s = int(usec) / 2e6 if is_meant else None
+        self.environ = {
+            name: os.environ[name]
+            for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+            if name in os.environ
+        }
+
+    def tell(self, message: str) -> None:
+        """Send one notification; nobody may be listening."""
+        if self.address[:1] not in ("/", "@"):
+            return
+        address = chr(0) + self.address[1:] if self.address[0] == "@" else self.address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
+                sock.sendto(message.encode("utf-8", "replace"), address)
+        except OSError:
+            pass
+
+    def wait(self) -> int:
+        """Wait for a signal, and tell meanwhile that we live. Returns the signal's number."""
+        while self.period_s is not None:
+            self.tell("WATCHDOG=1")
+            received = signal.sigtimedwait(HANDLED, self.period_s)
+            if received is not None:
+                return received.si_signo
+        return signal.sigwait(HANDLED)
+
+
+def stand_in(arguments: "list[str]", why: str, watchdog: Watchdog) -> int:
     """Keep the workers' parent alive until told to try again or to stop. Returns the exit status."""
+    os.environ.update(watchdog.environ)  # for the next attempt
     try:
         with open(f"/proc/self/fd/{os.environ[HANDOVER_VARIABLE]}") as file:
             handover = json.load(file)
@@ -81,15 +119,19 @@ def stand_in(arguments: "list[str]", why: str) -> int:
         handover, children = {}, set()
     tell_admin(handover, why)
     say("hot restart: the new code did not start; the old workers go on serving; USR2 tries again")
+    watchdog.tell(
+        "READY=1\nSTATUS=the new code of the hot restart did not start; the old workers go on serving"
+    )
     while True:
         # The signals are blocked since before execve, so each waits until it is asked for.
-        number = signal.sigwait(HANDLED)
+        number = watchdog.wait()
         if number == signal.SIGUSR2:
             try_again(arguments, handover.get("directory", "."))
         if number == signal.SIGCHLD:
             reap(children)
         if number in STOPPING:
             break
+    watchdog.tell("STOPPING=1")
     stop(children, signal.SIGKILL if number == signal.SIGQUIT else signal.SIGTERM)
     remove_files(handover)
     return 0
@@ -159,7 +201,7 @@ def remove_files(handover: "dict[str, Any]") -> None:
 
 def main() -> int:
     """Run the new code; on its failure to take over, stand in for it."""
-    command, arguments = sys.argv[1:], sys.orig_argv[1:]
+    command, arguments, watchdog = sys.argv[1:], sys.orig_argv[1:], Watchdog()
     try:
         run_new_code(command)
     except BaseException as error:  # SystemExit too: the command line may not be understood any more.
@@ -175,7 +217,7 @@ def main() -> int:
     if HANDOVER_VARIABLE not in os.environ:
         return 0
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-    return stand_in(arguments, why)
+    return stand_in(arguments, why, watchdog)
 
 
 if __name__ == "__main__":

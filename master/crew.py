@@ -8,13 +8,17 @@ the messages mean.
 import os
 import selectors
 import signal
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from penstock.master.fork import fork_child
 from penstock.worker.channel import Channel, ChannelClosed, ChannelFull
 from penstock.worker.logs import LOG
-from penstock.worker.messages import MessageError, ToChild, ToMaster, decode_for_master, encode
+from penstock.worker.messages import Give, MessageError, ToChild, ToMaster, decode_for_master, encode
+
+# How often `flush` looks whether a child reads again.
+FLUSH_PAUSE_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Crew:
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
         self._channels: dict[int, Channel] = {}
+        # Takes over the descriptors of connections that a child gives away; see relay.py.
+        self.on_give: Callable[[int, Give, list[int]], None] | None = None
 
     def fork(self, let_go: Callable[[], None], live: Callable[[Channel], int]) -> int:
         """Fork a child that lives with its end of a new channel; return its pid. Raises OSError."""
@@ -86,6 +92,26 @@ class Crew:
         self._watch(channel, pid)
         return True
 
+    def waiting(self, pid: int) -> int:
+        """Count the messages that a child leaves unread beyond what the kernel keeps."""
+        channel = self._channels.get(pid)
+        return 0 if channel is None else channel.outgoing_count
+
+    def flush(self, pids: Iterable[int], timeout_s: float) -> list[int]:
+        """Wait until what was sent to these children is in the kernel; list those who are in the way."""
+        until_s = time.monotonic() + timeout_s
+        while unread := [pid for pid in pids if self.waiting(pid)]:
+            for pid in unread:
+                try:
+                    self._channels[pid].flush()
+                except ChannelClosed:
+                    self._drop(pid)
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                break
+            time.sleep(min(FLUSH_PAUSE_S, left_s))
+        return unread
+
     def receive(self, pid: int, events: int) -> Iterator[ToMaster]:
         """Give what a child has sent, and send what waits for it."""
         channel = self._channels.get(pid)
@@ -95,19 +121,32 @@ class Crew:
             if events & selectors.EVENT_WRITE:
                 channel.flush()
             while (received := channel.receive()) is not None:
-                payload, fds = received
-                for fd in fds:
-                    os.close(fd)
-                try:
-                    yield decode_for_master(payload)
-                except MessageError as error:
-                    LOG.warning("ignored what process %d sent: %s", pid, error)
+                message = self._read(pid, *received)
+                if message is not None:
+                    yield message
         except ChannelClosed:
-            # It is about to be reaped; until then its descriptor would be ready for ever.
-            self._selector.unregister(channel.fileno())
-            self._channels.pop(pid).close()
+            self._drop(pid)
             return
         self._watch(channel, pid)
+
+    def _read(self, pid: int, payload: bytes, fds: list[int]) -> ToMaster | None:
+        try:
+            message = decode_for_master(payload)
+        except MessageError as error:
+            LOG.warning("ignored what process %d sent: %s", pid, error)
+            message = None
+        if isinstance(message, Give) and self.on_give is not None:
+            self.on_give(pid, message, fds)
+            return None
+        for fd in fds:
+            os.close(fd)
+        return message
+
+    def _drop(self, pid: int) -> None:
+        """Close the channel of a child that is about to be reaped: it would be ready for ever."""
+        channel = self._channels.pop(pid)
+        self._selector.unregister(channel.fileno())
+        channel.close()
 
     def forget(self, pid: int) -> None:
         """Close the channel of a child that was reaped."""

@@ -41,6 +41,11 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = {
 }
 
 
+# What a READY worker is called whose loop is blocked. No state of its own: it may be drained or
+# replaced like any other, and is one again when it recovers.
+SUSPECT = "suspect"
+
+
 def next_state(state: State, event: Event) -> State:
     """Look the move up. An illegal one is a bug of the caller."""
     assert event in TRANSITIONS[state], f"{state} cannot take {event}"
@@ -60,7 +65,20 @@ class Worker:
     since_s: float  # when it came into this state
     spawned_s: float
     drain_timeout_s: float = 30.0  # what its own generation was promised
+    can_take: bool = True  # it understands to be given connections
     is_killed: bool = False  # we sent it SIGKILL; it is only to be reaped
+    leave_reason: str | None = None  # why it gets a successor although its generation is wanted
+    silent_since_s: float | None = None  # the last beat of one whose loop is blocked
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether its loop is blocked, as far as is known: a suspect."""
+        return self.silent_since_s is not None
+
+    @property
+    def word(self) -> str:
+        """Its state, as metrics and `/status` spell it."""
+        return SUSPECT if self.is_silent and self.state is State.READY else self.state.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +87,8 @@ class Backoff:
 
     failures: int
     not_before_s: float
+    failed_s: float = 0.0  # when the last one died
+    reason: str = ""  # how it died
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +120,22 @@ class Fleet:
     def with_kill(self, pid: int) -> "Fleet":
         """Remember that a worker was sent SIGKILL."""
         return self._replaced(pid, lambda worker: replace(worker, is_killed=True))
+
+    def with_leave(self, pid: int, reason: str) -> "Fleet":
+        """Have a worker replaced. The first reason stays."""
+        return self._replaced(pid, lambda worker: replace(worker, leave_reason=worker.leave_reason or reason))
+
+    def without_leave(self, slot: int, reason: str) -> "Fleet":
+        """Let the worker of a slot stay that was to be replaced for this reason."""
+        staying = [each for each in self.on_slot(slot, State.READY) if each.leave_reason == reason]
+        fleet = self
+        for each in staying:
+            fleet = fleet._replaced(each.pid, lambda worker: replace(worker, leave_reason=None))
+        return fleet
+
+    def with_silence(self, pid: int, since_s: float | None) -> "Fleet":
+        """Note that a worker's loop is blocked since its last beat, or that it turns again."""
+        return self._replaced(pid, lambda worker: replace(worker, silent_since_s=since_s))
 
     def without(self, pid: int) -> "Fleet":
         """Forget a worker that was reaped."""

@@ -45,6 +45,9 @@ class HeldWorker(msgspec.Struct, frozen=True, kw_only=True):
     is_killed: bool
     drain_reason: str | None  # why it was told to go
     channel_fd: int | None
+    can_take: bool = False  # a release before this knew nothing of it, nor of the next two
+    stacks_fd: int | None = None
+    silent_since_s: float | None = None
 
 
 class HeldAdmin(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +111,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
             *(fd for listener in listeners for fd in listener.fds),
             *([self.pidfile[1]] if self.pidfile else []),
             *(worker.channel_fd for worker in self.workers if worker.channel_fd is not None),
+            *(worker.stacks_fd for worker in self.workers if worker.stacks_fd is not None),
             *(admin.channel_fd for admin in self.admins),
         ]
 

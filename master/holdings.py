@@ -33,6 +33,7 @@ class Holdings:
     control: Listener | None = None
     admin: Listener | None = None
     pidfile: Pidfile | None = None
+    stack_fds: dict[int, int] = field(default_factory=dict)  # by pid: where a worker writes what it is doing
 
     @property
     def worker_count_max(self) -> int:
@@ -47,8 +48,16 @@ class Holdings:
             for shard in listener.shards if listener is not None else ():
                 shard.close()
         os.close(self.lifeline[1])
+        for fd in self.stack_fds.values():
+            os.close(fd)
         if self.pidfile is not None:
             os.close(self.pidfile.fd)
+
+    def drop_stack_file(self, pid: int) -> None:
+        """Close the memory file of a worker that is gone."""
+        fd = self.stack_fds.pop(pid, None)
+        if fd is not None:
+            os.close(fd)
 
     def close_listeners(self) -> None:
         """Stop listening on every configured address."""
@@ -66,6 +75,8 @@ class Holdings:
             self.pidfile.remove()
         os.close(self.lifeline[0])
         os.close(self.lifeline[1])
+        for pid in list(self.stack_fds):
+            self.drop_stack_file(pid)
         self.segment.close()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from penstock import __version__
 from penstock.master.admin.status import (
+    CrashLoopStatus,
     Failure,
     FleetStatus,
     ListenerStatus,
@@ -18,6 +19,7 @@ from penstock.master.admin.status import (
     ShardStatus,
     WorkerStatus,
 )
+from penstock.master.backoff import crash_loops
 from penstock.master.fleet import Fleet
 from penstock.master.holdings import Holdings
 from penstock.master.lending import Shard
@@ -27,6 +29,9 @@ from penstock.shm.row import Kind, Row, State
 from penstock.shm.segment import Segment
 from penstock.worker.child import process_started
 from penstock.worker.shards import queued_connections
+
+# Enough for an exception's own line; the log has the traceback.
+REASON_CHARS_MAX = 300
 
 
 class Ledger:
@@ -49,6 +54,18 @@ class Ledger:
         row.set_process(os.getpid(), process_started(os.getpid()))
         segment.adopt(row.index, pid=os.getpid(), now_ns=now_ns)
         return cls(row, name=name, started_at_s=started_at_s)
+
+    def summary(self, fleet: Fleet, state: State) -> str:
+        """Say in one line how the server is."""
+        what = {
+            State.STARTING: f"starting {_workers(fleet.slot_count)}",
+            State.ROLLING: f"rolling to generation {fleet.generation}",
+            State.UPGRADING: "hot restart: checking the new code",
+            State.DRAINING: "stopping",
+        }.get(state, f"serving on {_workers(fleet.slot_count)}, generation {fleet.serving_generation}")
+        loops = [f"slot {slot} is in a crash loop" for slot in crash_loops(fleet)]
+        failed = [f"last failure: {_first_line(self.failure.message)}"] if self.failure is not None else []
+        return "; ".join([what, *loops, *failed])
 
     @property
     def row_index(self) -> int:
@@ -94,7 +111,7 @@ class Ledger:
                     slot=worker.slot,
                     core=worker.core,
                     pid=worker.pid,
-                    state=worker.state.value,
+                    state=worker.word,
                     generation=worker.generation,
                     row=worker.row,
                     started_monotonic_s=worker.spawned_s,
@@ -109,7 +126,24 @@ class Ledger:
             reload_failures=self.reload_failures,
             worker_restarts=dict(self.worker_restarts),
             operations=self.operations.all,
+            crash_loops=tuple(
+                CrashLoopStatus(
+                    slot=slot,
+                    failures=each.failures,
+                    next_attempt_monotonic_s=each.not_before_s,
+                    last_reason=_first_line(each.reason),
+                )
+                for slot, each in crash_loops(fleet).items()
+            ),
         )
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker" if count == 1 else f"{count} workers"
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")[:REASON_CHARS_MAX]
 
 
 def _listener_status(

@@ -50,6 +50,12 @@ class Lender:
                 self._crew.send(pid, Release(key, indexes))
         self.lent = wanted
 
+    def holders(self, listener: Listener) -> frozenset[int]:
+        """Tell who accepts on any shard of a listener."""
+        return frozenset[int]().union(
+            *(pids for (address, _), pids in self.lent.items() if address == listener.key)
+        )
+
     def forget(self, pid: int) -> None:
         """Note that a worker holds nothing any more: it is gone, or drains."""
         self.lent = {shard: holders - {pid} for shard, holders in self.lent.items() if holders - {pid}}

@@ -36,6 +36,7 @@ from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import ListenError
 from penstock.master.operations import ROLLING
+from penstock.master.parts import Parts
 from penstock.master.planner import (
     PlanError,
     Planner,
@@ -54,7 +55,8 @@ from penstock.master.succession import (
     take_ledger,
     take_lent,
 )
-from penstock.master.supervisor import EXIT_NOT_STARTED, Parts, Supervisor
+from penstock.master.supervisor import EXIT_NOT_STARTED, Supervisor
+from penstock.master.systemd import Notifier
 from penstock.master.upgrade import PREFLIGHT_VARIABLE, Upgrade
 from penstock.shm.layout import Geometry
 from penstock.shm.segment import Segment
@@ -139,6 +141,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         planner,
         holdings,
         upgrade=Upgrade(invocation.directory, environ),
+        notifier=Notifier.from_environ(os.environ, resumes=False),
         crew=crew,
         selector=selector,
         admin_account=owner_ids(config),
@@ -161,6 +164,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
     ledger = take_ledger(handover, holdings.segment)
     if os.environ.pop(RETRY_VARIABLE, None) is not None:
         ledger.operations.retried(time.time())
+    ledger.operations.refuse("stacks", "the server was restarted meanwhile; ask again", time.time())
     number = handover.last_generation + 1
     try:
         config = load_config(invocation)
@@ -192,6 +196,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
         planner,
         holdings,
         upgrade=Upgrade(invocation.directory, environ),
+        notifier=Notifier.from_environ(os.environ, resumes=True),
         crew=crew,
         selector=selector,
         admin_account=admin_account,
@@ -222,6 +227,7 @@ def _assemble(
     holdings: Holdings,
     *,
     upgrade: Upgrade,
+    notifier: Notifier,
     crew: Crew,
     selector: selectors.BaseSelector,
     admin_account: tuple[int | None, int | None],
@@ -248,6 +254,7 @@ def _assemble(
             admin=admin,
             ledger=ledger,
             upgrade=upgrade,
+            notifier=notifier,
             drain_reasons=drain_reasons or {},
             on_serving=lambda slot_count: _greet(banner(planner.config, holdings, slot_count)),
         )

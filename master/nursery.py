@@ -18,6 +18,7 @@ from penstock.worker.channel import Channel
 from penstock.worker.child import process_started
 from penstock.worker.identity import Identity
 from penstock.worker.process import Assignment, run_worker
+from penstock.worker.stacks import create_stack_file
 
 
 class Nursery:
@@ -48,6 +49,7 @@ class Nursery:
         row = holdings.segment.claim(
             kind=Kind.WORKER, generation=generation.number, slot=slot, core=core, now_ns=time.monotonic_ns()
         )
+        stacks_fd = -1
         master_pid = os.getpid()
         identity = Identity(
             slot=slot,
@@ -69,16 +71,21 @@ class Nursery:
                     row_index=row.index,
                     channel=channel,
                     lifeline_fd=holdings.lifeline[0],
+                    stacks_fd=stacks_fd,
                     groups=generation.groups,
                     tls_contexts=generation.tls_contexts,
                 )
             )
 
         try:
+            stacks_fd = create_stack_file()
             pid = self._crew.fork(let_go, live)
         except OSError:
+            if stacks_fd >= 0:
+                os.close(stacks_fd)
             row.release()
             raise
+        holdings.stack_fds[pid] = stacks_fd
         row.set_process(pid, process_started(pid))
         return Worker(
             pid=pid,

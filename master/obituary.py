@@ -47,6 +47,8 @@ def judge_death(fleet: Fleet, worker: Worker, *, reason: str | None, status: int
         return Obituary(Meaning.BOOT_FAILURE, "boot_failure")
     if worker.state is State.READY:
         return Obituary(Meaning.CRASH, "crash" if status else "exit")
+    if worker.leave_reason is not None and reason != "roll":
+        return Obituary(Meaning.REPLACED, worker.leave_reason)
     return Obituary(Meaning.REPLACED, reason if reason in ("roll", "term") else "timeout")
 
 

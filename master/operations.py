@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from penstock.master.exchange import judge_exchange
 from penstock.master.fleet import Fleet, State
 
 # A person or a deployment waits for each that runs; more than this is somebody's loop.
@@ -43,6 +44,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     argument: int | None = None
     generation: int | None = None  # the one that it waits for; None while it waits for its turn
+    pid: int | None = None  # the worker that it is to replace
     reason: str = ""  # why it failed
     result: str = ""  # what a person is told of one that is done
 
@@ -74,6 +76,10 @@ class Operations:
     def waiting(self, verb: str) -> bool:
         """Whether one of this kind waits for its turn, or for a check that has not ended."""
         return any(_is_waiting(each, verb) for each in self._kept)
+
+    def is_any_running(self, verbs: Iterable[str]) -> bool:
+        """Whether the outcome of one of these kinds is still open."""
+        return any(each.is_running and each.verb in verbs for each in self._kept)
 
     # How they begin.
 
@@ -131,6 +137,17 @@ class Operations:
         """Nothing but the stop happens any more."""
         self._end(now_s, STOPPING, lambda each: each.verb != "drain")
 
+    def concern(self, id: str, pid: int) -> None:
+        """One is about this worker."""
+        self._kept = [
+            msgspec.structs.replace(each, pid=pid) if _is_open(each, id) else each for each in self._kept
+        ]
+
+    def not_started(self, slot: int, why: str, now_s: float) -> None:
+        """A worker of this slot could not start, so those that wait for one have failed."""
+        reason = f"the next worker of slot {slot} does not start: {why}"
+        self._end(now_s, reason, lambda each: each.verb == "recycle" and each.argument == slot)
+
     def finish(self, id: str, result: str, now_s: float) -> None:
         """One is done."""
         self._kept = [each.done(result, now_s) if _is_open(each, id) else each for each in self._kept]
@@ -141,9 +158,9 @@ class Operations:
         self._end(now_s, reason, lambda each: each.id == id)
 
     def settle(self, fleet: Fleet, now_s: float) -> bool:
-        """End the scalings whose outcome the fleet shows; say whether there were any."""
+        """End the orders whose outcome the fleet shows; say whether there were any."""
         before = self._kept
-        self._kept = [_scaled(each, fleet, now_s) for each in before]
+        self._kept = [_exchanged(_scaled(each, fleet, now_s), fleet, now_s) for each in before]
         self._forget()
         return self._kept != before
 
@@ -175,6 +192,16 @@ def judge_scale(slot_count: int, fleet: Fleet, most: int) -> str | None:
     if slot_count > fleet.slot_count and not fleet.can_spawn:
         return "the code of the running workers is gone: reload or upgrade, then there can be more"
     return None
+
+
+def _exchanged(operation: Operation, fleet: Fleet, now_s: float) -> Operation:
+    if operation.verb != "recycle" or not operation.is_running or operation.pid is None:
+        return operation
+    assert operation.argument is not None
+    exchange = judge_exchange(operation.argument, operation.pid, fleet)
+    if exchange.failure:
+        return operation.failed(exchange.failure, now_s)
+    return operation.done(exchange.result, now_s) if exchange.result else operation
 
 
 @dataclass(frozen=True)

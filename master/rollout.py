@@ -14,6 +14,14 @@ from penstock.master.fleet import Fleet, State, Worker
 # What a draining worker may take beyond its deadline, to run the app's own shutdown.
 DRAIN_GRACE_S = 10.0
 
+# Why a worker leaves whose loop is blocked for too long, as it is counted.
+HUNG = "timeout"
+
+# How long such a worker may still recover once its successor serves, before it is killed: it does not
+# hear that it is to drain. Its clients have waited for the whole timeout and for a boot; these are for
+# a loop that was about to turn again, and eight of its beats.
+HUNG_GRACE_S = 2.0
+
 
 @dataclass(frozen=True)
 class Spawn:
@@ -65,6 +73,8 @@ def next_deadline_s(fleet: Fleet) -> float | None:
 
 def _overdue_s(fleet: Fleet, worker: Worker) -> float | None:
     if worker.state is State.DRAINING:
+        if _hangs(worker):
+            return worker.since_s + HUNG_GRACE_S
         return worker.since_s + worker.drain_timeout_s + DRAIN_GRACE_S
     if worker.state is State.STARTING:
         return worker.spawned_s + fleet.boot_timeout_s
@@ -75,8 +85,14 @@ def _overdue(fleet: Fleet, now_s: float) -> Step | None:
     for worker in fleet.workers:
         overdue_s = _overdue_s(fleet, worker)
         if overdue_s is not None and now_s >= overdue_s and not worker.is_killed:
-            return Kill(worker.pid, f"{worker.state.value} for too long")
+            reason = "it is still blocked" if _hangs(worker) else f"{worker.state.value} for too long"
+            return Kill(worker.pid, reason)
     return None
+
+
+def _hangs(worker: Worker) -> bool:
+    """Whether it was to be replaced because it hangs, and still does."""
+    return worker.is_silent and worker.leave_reason == HUNG and worker.state is State.DRAINING
 
 
 def _unwanted(fleet: Fleet) -> Step | None:
@@ -89,7 +105,7 @@ def _unwanted(fleet: Fleet) -> Step | None:
         elif worker.slot >= fleet.slot_count:
             reason = "scale"
         elif _is_superseded(fleet, worker):
-            reason = "roll"
+            reason = worker.leave_reason or "roll"
         else:
             continue
         # A worker that does not serve yet has nothing to finish.
@@ -105,7 +121,7 @@ def _is_superseded(fleet: Fleet, worker: Worker) -> bool:
     if worker.state is State.STARTING:
         # A roll that was abandoned, or overtaken by the next one, leaves workers that still boot.
         is_overtaken = worker.generation != fleet.generation and fleet.can_spawn
-        is_abandoned = bool(serving) and not fleet.is_rolling
+        is_abandoned = not fleet.is_rolling and any(each.leave_reason is None for each in serving)
         return is_overtaken or is_abandoned
     return bool(serving) and serving[-1] is not worker and serving[-1].generation >= worker.generation
 
@@ -139,6 +155,7 @@ def _vacancies(fleet: Fleet) -> list[_Vacancy]:
     return [
         *(_Vacancy(slot, _backoff_s(fleet, slot)) for slot in empty),
         *(_Vacancy(slot, max(settled_s, _backoff_s(fleet, slot))) for slot in _outdated(fleet)),
+        *(_Vacancy(slot, _backoff_s(fleet, slot)) for slot in _leaving(fleet)),
     ]
 
 
@@ -159,14 +176,31 @@ def _settled_s(fleet: Fleet) -> float:
 
 def _outdated(fleet: Fleet) -> list[int]:
     """List the slots that may get a successor for a worker of another generation, a few at a time."""
-    starting = {worker.slot for worker in fleet.in_state(State.STARTING)}
-    replacing = [slot for slot in starting if fleet.on_slot(slot, State.READY)]
-    if not fleet.is_rolling or len(replacing) >= surge_count(fleet.slot_count):
+    if not fleet.is_rolling or len(_replacing(fleet)) >= surge_count(fleet.slot_count):
         return []
-    ready = {
+    return [slot for slot, worker in _settled(fleet).items() if worker.generation != fleet.generation]
+
+
+def _leaving(fleet: Fleet) -> list[int]:
+    """List the slots that may get a successor for a worker that is to leave, one at a time."""
+    if fleet.is_rolling or _replacing(fleet):
+        return []
+    return [slot for slot, worker in _settled(fleet).items() if worker.leave_reason is not None]
+
+
+def _replacing(fleet: Fleet) -> list[int]:
+    """List the slots whose next worker boots beside the one that serves."""
+    starting = {worker.slot for worker in fleet.in_state(State.STARTING)}
+    return [slot for slot in starting if fleet.on_slot(slot, State.READY)]
+
+
+def _settled(fleet: Fleet) -> dict[int, Worker]:
+    """Find who serves each slot on which nobody boots."""
+    starting = {worker.slot for worker in fleet.in_state(State.STARTING)}
+    slots = {
         slot: fleet.on_slot(slot, State.READY) for slot in range(fleet.slot_count) if slot not in starting
     }
-    return [slot for slot, workers in ready.items() if workers and workers[-1].generation != fleet.generation]
+    return {slot: workers[-1] for slot, workers in slots.items() if workers}
 
 
 def surge_count(slot_count: int) -> int:

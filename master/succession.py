@@ -54,7 +54,10 @@ def describe(
 ) -> Handover:
     """Write down everything that the next image needs."""
     assert holdings.control is not None
-    workers = tuple(_held_worker(worker, drain_reasons.get(worker.pid), crew) for worker in fleet.workers)
+    workers = tuple(
+        _held_worker(worker, drain_reasons.get(worker.pid), crew, holdings.stack_fds.get(worker.pid))
+        for worker in fleet.workers
+    )
     return Handover(
         name=name,
         directory=directory,
@@ -95,7 +98,7 @@ def describe(
     )
 
 
-def _held_worker(worker: Worker, drain_reason: str | None, crew: Crew) -> HeldWorker:
+def _held_worker(worker: Worker, drain_reason: str | None, crew: Crew, stacks_fd: int | None) -> HeldWorker:
     assert worker.state is not State.GONE
     return HeldWorker(
         pid=worker.pid,
@@ -107,6 +110,9 @@ def _held_worker(worker: Worker, drain_reason: str | None, crew: Crew) -> HeldWo
         since_s=worker.since_s,
         spawned_s=worker.spawned_s,
         is_killed=worker.is_killed,
+        can_take=worker.can_take,
+        stacks_fd=stacks_fd,
+        silent_since_s=worker.silent_since_s,
         drain_reason=drain_reason,
         # One whose channel has closed is about to be reaped, by whoever is the master then.
         channel_fd=crew.channel_fd(worker.pid) if crew.has_channel(worker.pid) else None,
@@ -135,6 +141,7 @@ def take_holdings(handover: Handover) -> Holdings:
         control=_listener(handover.control),
         admin=_listener(handover.admin_listener) if handover.admin_listener else None,
         pidfile=Pidfile(Path(handover.pidfile[0]), handover.pidfile[1]) if handover.pidfile else None,
+        stack_fds={held.pid: held.stacks_fd for held in handover.workers if held.stacks_fd is not None},
     )
 
 
@@ -178,6 +185,8 @@ def take_fleet(handover: Handover, fleet: Fleet, generations: Mapping[int, Gener
             spawned_s=held.spawned_s,
             drain_timeout_s=generations[held.generation].drain_timeout_s,
             is_killed=held.is_killed,
+            can_take=held.can_take,
+            silent_since_s=held.silent_since_s,
         )
         for held in handover.workers
     )

@@ -9,25 +9,23 @@ never waits for a child without a deadline, and parses no client byte.
 import selectors
 import signal
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 from penstock.master.admin.status import FleetStatus
-from penstock.master.admin_keeper import AdminKeeper
-from penstock.master.crew import Crew, Exit, reap
-from penstock.master.fleet import Fleet
-from penstock.master.generation import Generation
-from penstock.master.handover import Handover
-from penstock.master.holdings import Holdings
-from penstock.master.ledger import Ledger
-from penstock.master.lender import Lender
-from penstock.master.operations import STOPPING, Operation, judge_scale, new_id
-from penstock.master.planner import PlanError, Planner
+from penstock.master.crew import Exit, reap
+from penstock.master.exchange import RECYCLE, judge_recycle
+from penstock.master.farewell import Farewell
+from penstock.master.hot_restart import HotRestart
+from penstock.master.operations import ROLLING, STOPPING, Operation, judge_scale, new_id
+from penstock.master.parts import Parts
+from penstock.master.phases import is_sound, phase
+from penstock.master.planner import PlanError
+from penstock.master.recycler import Recycler
 from penstock.master.rollout import next_deadline_s
-from penstock.master.signals import SignalInbox, block_signals, unblock_signals
-from penstock.master.succession import describe
-from penstock.master.upgrade import Upgrade
+from penstock.master.systemd import Situation
 from penstock.master.verbs import VERBS
+from penstock.master.watch import Watch
 from penstock.master.workforce import Workforce
 from penstock.shm.row import State as RowState
 from penstock.worker import messages
@@ -41,25 +39,6 @@ TICK_S = 1.0
 
 # How long the master waits at its end for the admin process that it has killed.
 ADMIN_END_S = 2.0
-
-
-@dataclass
-class Parts:
-    """What a supervisor is put together from, on a first start or after a hot restart."""
-
-    planner: Planner
-    holdings: Holdings
-    fleet: Fleet
-    generations: dict[int, Generation]
-    drain_reasons: Mapping[int, str]
-    crew: Crew
-    selector: selectors.BaseSelector
-    inbox: SignalInbox
-    lender: Lender
-    admin: AdminKeeper
-    ledger: Ledger
-    upgrade: Upgrade
-    on_serving: Callable[[int], None]  # called once with the number of slots, when each of them serves
 
 
 class Supervisor:
@@ -76,15 +55,21 @@ class Supervisor:
             ledger=parts.ledger,
             drain_reasons=parts.drain_reasons,
         )
-        self._last_generation = max(parts.generations)
+        self._farewell = Farewell()
+        self._recycler = Recycler(parts.holdings.segment)
+        self._hot_restart = HotRestart(parts, self._force)
         self._operations = parts.ledger.operations
+        self._watch = Watch(self._force, parts.holdings, self._operations, lambda: parts.planner.config)
         self._orders: dict[str, Callable[[Operation], None]] = {
             "reload": self._on_reload,
-            "upgrade": self._on_upgrade,
+            "upgrade": self._hot_restart.on_order,
             "scale": self._on_scale,
+            "recycle": self._on_recycle,
+            "stacks": self._watch.on_stacks,
             "drain": self._on_drain,
         }
         assert self._orders.keys() == VERBS.keys()
+        self._phase: RowState | None = None  # as it was last told
         self._next_tick_s = 0.0
         parts.selector.register(parts.inbox.fileno(), selectors.EVENT_READ, None)
 
@@ -113,6 +98,9 @@ class Supervisor:
             next_deadline_s(self._force.fleet),
             self._parts.admin.deadline_s,
             self._parts.upgrade.deadline_s,
+            self._watch.deadline_s,
+            self._parts.notifier.deadline_s,
+            None if self._force.fleet.is_stopping else self._farewell.deadline_s,
         ]
         earliest_s = min(deadline_s for deadline_s in deadlines if deadline_s is not None)
         return max(0.0, earliest_s - time.monotonic())
@@ -122,7 +110,13 @@ class Supervisor:
         now_s = time.monotonic()
         self._parts.admin.tick(now_s)
         self._parts.upgrade.tick(now_s)
+        self._parts.notifier.tick(now_s)
+        if self._farewell.is_over(now_s):
+            self._force.fleet = replace(self._force.fleet, is_stopping=True)
         self._do_what_is_due()
+        if not self._is_leaving and not self._parts.upgrade.is_running:
+            self._recycler.tick(self._force, self._parts.planner.config.recycle, now_s)
+        self._watch.tick(now_s)
         self._force.advance(now_s, self._let_go)
         fleet = self._force.fleet
         if not fleet.has_served and fleet.all_slots_ready:
@@ -136,34 +130,49 @@ class Supervisor:
 
     def _do_what_is_due(self) -> None:
         """Carry out the reload or the hot restart that was asked for, now or when it could not be."""
-        fleet = self._force.fleet
-        if fleet.is_stopping or not fleet.has_served or self._parts.upgrade.is_running:
+        if self._is_leaving or not self._force.fleet.has_served or self._parts.upgrade.is_running:
             return
         if self._operations.waiting("upgrade"):
-            self._start_upgrade()
+            self._hot_restart.start()
         elif self._operations.waiting("reload"):
             self._reload()
 
-    # What the admin process shows.
+    @property
+    def _is_leaving(self) -> bool:
+        """Whether the server stops, or is about to."""
+        return self._farewell.has_begun or self._force.fleet.is_stopping
+
+    # What the admin process and the service manager are told.
 
     def _publish(self) -> None:
         self._force.is_changed = False
-        self._parts.ledger.beat(self._row_state())
+        before, self._phase = self._phase, self._row_state()
+        if not is_sound(before, self._phase):
+            LOG.error("went from %s to %s, which makes no sense", before, self._phase)
+        self._parts.ledger.beat(self._phase)
         self._parts.admin.publish(self._status())
+        self._parts.notifier.tell(self._situation())
+
+    def _situation(self) -> Situation:
+        fleet = self._force.fleet
+        return Situation(
+            has_served=fleet.has_served,
+            is_changing=self._operations.is_any_running(ROLLING),
+            is_stopping=self._is_leaving,
+            text=self._parts.ledger.summary(fleet, self._row_state()),
+        )
 
     def _status(self) -> FleetStatus:
         parts = self._parts
         return parts.ledger.status(self._force.fleet, self._row_state(), parts.holdings, parts.lender.lent)
 
     def _row_state(self) -> RowState:
-        fleet = self._force.fleet
-        if fleet.is_stopping:
-            return RowState.DRAINING
-        if self._parts.upgrade.is_running:
-            return RowState.UPGRADING
-        if not fleet.has_served:
-            return RowState.STARTING
-        return RowState.ROLLING if fleet.is_rolling else RowState.RUNNING
+        return phase(
+            is_leaving=self._is_leaving,
+            is_checking=self._parts.upgrade.is_running,
+            has_served=self._force.fleet.has_served,
+            is_rolling=self._force.fleet.is_rolling,
+        )
 
     # What children say, and how they end.
 
@@ -188,7 +197,7 @@ class Supervisor:
         elif exit.pid in self._parts.admin.pids:
             self._parts.admin.on_exit(exit, now_s)
         elif exit.pid == self._parts.upgrade.pid:
-            self._on_preflight(exit)
+            self._hot_restart.on_preflight(exit, is_wanted=not self._is_leaving)
 
     # What the operator asks for.
 
@@ -197,7 +206,7 @@ class Supervisor:
             case signal.SIGCHLD:
                 for exit in reap():
                     self._on_exit(exit)
-            case signal.SIGTERM | signal.SIGINT if not self._force.fleet.is_stopping:
+            case signal.SIGTERM | signal.SIGINT if not self._is_leaving:
                 LOG.info("%s: draining; once more stops at once", number.name)
                 self._order("drain", origin=number.name)
             case signal.SIGTERM | signal.SIGINT | signal.SIGQUIT:
@@ -226,18 +235,25 @@ class Supervisor:
             verb, argument, origin=origin, id=ticket or new_id(), now_s=time.time()
         )
         self._force.is_changed = True
+        if verb in ROLLING:
+            self._parts.notifier.order()
         if not operation.is_running:
             LOG.warning("%s: refused: %s", verb, operation.reason)
-        elif self._force.fleet.is_stopping and verb != "drain":
+        elif self._is_leaving and verb not in ("drain", "stacks"):
             self._operations.fail(operation.id, STOPPING, time.time())
         else:
             self._orders[verb](operation)
 
-    def _on_drain(self, _: Operation) -> None:
+    def _on_drain(self, operation: Operation) -> None:
         """Stop. No operation tells the end of it: that is the end of this process."""
         self._parts.upgrade.cancel()
         self._operations.stopping(time.time())
-        self._force.fleet = replace(self._force.fleet, is_stopping=True)
+        # Nobody sends clients to what has never been ready, or is stopped from the keyboard.
+        waits = self._force.fleet.has_served and operation.origin in ("SIGTERM", "control")
+        delay_s = self._parts.planner.config.shutdown_delay_s if waits else 0.0
+        if delay_s and not self._is_leaving:
+            LOG.info("not ready any more; draining in %g s", delay_s)
+        self._farewell.begin(time.monotonic(), delay_s)
 
     def _on_reload(self, _: Operation) -> None:
         if not self._force.fleet.has_served or self._parts.upgrade.is_running:
@@ -248,7 +264,7 @@ class Supervisor:
         planner, holdings, fleet = self._parts.planner, self._parts.holdings, self._force.fleet
         before = planner.config
         try:
-            generation = planner.reload(holdings, self._last_generation + 1)
+            generation = planner.reload(holdings, self._force.last_generation + 1)
         except PlanError as error:
             self._parts.ledger.fail(f"reload: {error}")
             self._operations.refuse("reload", str(error), time.time())
@@ -257,7 +273,7 @@ class Supervisor:
             return
         planner.apply_log_settings()
         LOG.info("reload: rolling to generation %d", generation.number)
-        self._last_generation = generation.number
+        self._force.last_generation = generation.number
         self._operations.aim(generation.number, "reload")
         self._force.generations[generation.number] = generation
         self._force.fleet = replace(
@@ -283,6 +299,17 @@ class Supervisor:
             LOG.info("scale: from %d to %d workers", fleet.slot_count, wanted)
         self._force.fleet = replace(fleet, slot_count=wanted)
 
+    def _on_recycle(self, operation: Operation) -> None:
+        """Have the worker of a slot replaced."""
+        assert operation.argument is not None
+        found = judge_recycle(operation.argument, self._force.fleet)
+        if isinstance(found, str):
+            LOG.warning("recycle: %s", found)
+            self._operations.fail(operation.id, found, time.time())
+            return
+        self._operations.concern(operation.id, found.pid)
+        self._force.replace(found.pid, RECYCLE)
+
     def _reopen_logs(self) -> None:
         path = self._parts.planner.config.log.path
         if path is None:
@@ -297,64 +324,12 @@ class Supervisor:
         swap_log_file(fd)
         LOG.info("log reopened")
 
-    # Hot restart.
-
-    def _on_upgrade(self, _: Operation) -> None:
-        if not self._force.fleet.has_served:
-            LOG.info("hot restart: as soon as every worker is ready")
-        elif self._parts.upgrade.is_running:
-            LOG.info("hot restart: already on its way")
-
-    def _start_upgrade(self) -> None:
-        failure = self._parts.upgrade.start(self._parts.holdings.segment.fd)
-        if failure is not None:
-            self._fail_upgrade(failure)
-        self._force.is_changed = True
-
-    def _on_preflight(self, exit: Exit) -> None:
-        """Become the new code if it has passed its check; only a failure comes back from that."""
-        self._force.is_changed = True
-        failure = self._parts.upgrade.judge(exit)
-        if self._force.fleet.is_stopping:
-            return
-        if failure is None:
-            # A signal that comes between the two images would kill the new one: its handlers do not
-            # stand yet. Those that were taken and not acted on wait in the kernel for whoever runs next.
-            block_signals()
-            self._parts.inbox.put_back()
-            failure = self._parts.upgrade.execute(self._describe())
-            unblock_signals()
-        self._fail_upgrade(failure)
-
-    def _fail_upgrade(self, failure: str) -> None:
-        self._parts.ledger.fail(f"hot restart: {failure}")
-        self._operations.refuse("upgrade", failure, time.time())
-        serving = self._force.fleet.serving_generation
-        LOG.error("hot restart failed; generation %d goes on: %s", serving, failure)
-
-    def _describe(self) -> Handover:
-        parts = self._parts
-        return describe(
-            name=parts.planner.name,
-            directory=parts.upgrade.directory,
-            ledger=parts.ledger,
-            configured_workers=parts.planner.config.workers,
-            last_generation=self._last_generation,
-            holdings=parts.holdings,
-            fleet=self._force.fleet,
-            drain_reasons=self._force.drain_reasons,
-            generations=self._force.generations,
-            crew=parts.crew,
-            lent=parts.lender.lent,
-            admin_rows=parts.admin.rows,
-            admin_account=parts.admin.account,
-        )
-
     # Endings.
 
     def _let_go(self) -> None:
         """Close, in a forked child, what is the supervisor's."""
         self._parts.inbox.close()
+        self._parts.notifier.close()
         self._parts.holdings.let_go()
 
     def _finish(self) -> None:
@@ -366,4 +341,5 @@ class Supervisor:
             for exit in reap():
                 self._on_exit(exit)
         self._parts.holdings.close()
+        self._parts.notifier.close()
         LOG.info("stopped")

@@ -24,5 +24,7 @@ VERBS: Mapping[str, Verb] = {
     "reload": Verb("Read the configuration again and roll the workers to it."),
     "upgrade": Verb("Hot restart: new code for master and workers, same PID."),
     "scale": Verb("Set the number of workers.", argument="workers"),
+    "recycle": Verb("Replace the worker of one slot, its successor first.", argument="slot"),
+    "stacks": Verb("Show what a worker is doing: its stacks and requests.", argument="slot"),
     "drain": Verb("Finish what is in flight and stop, as TERM does."),
 }

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from penstock.master.backoff import after_death
+from penstock.master.backoff import CRASH_LOOP_FAILURES, after_death, after_recovery, crash_loops
 from penstock.master.crew import Crew, Exit, kill
+from penstock.master.exchange import RECYCLE
 from penstock.master.fleet import Event, Fleet, State, Worker
 from penstock.master.generation import Generation
 from penstock.master.holdings import Holdings
@@ -22,6 +23,7 @@ from penstock.master.lender import Lender
 from penstock.master.listeners import Listener
 from penstock.master.nursery import Nursery
 from penstock.master.obituary import NOT_REPLACED, Meaning, is_roll_hopeless, judge_death
+from penstock.master.relay import Relay
 from penstock.master.rollout import Drain, Kill, Spawn, Step, abandon_roll, is_roll_done, next_step
 from penstock.shm.row import State as RowState
 from penstock.shm.segment import RowsFull
@@ -58,16 +60,19 @@ class Workforce:
         self.drain_reasons = dict(drain_reasons)  # by pid; judged when the worker is gone
         self.is_changed = True  # since whoever shows the status last looked
         self.has_failed_to_start = False
+        self.last_generation = max(generations)  # the highest number that was given out
         self._crew = crew
         self._holdings = holdings
         self._lender = lender
         self._ledger = ledger
         self._nursery = Nursery(crew, holdings)
+        crew.on_give = Relay(crew, self._takers).give
         self._released: set[int] = set()  # workers that accept nothing any more
         self._boot_failures: dict[int, messages.Failed] = {}
 
     def advance(self, now_s: float, let_go: Callable[[], None]) -> None:
         """Do all that can be done now. `let_go` closes in a forked child what is the master's."""
+        self._forgive(now_s)
         while (step := next_step(self.fleet, now_s)) is not None:
             self._take(step, now_s, let_go)
         self._lend()
@@ -77,7 +82,8 @@ class Workforce:
             self._ledger.operations.rolled(self.fleet.generation, time.time())
             LOG.info("generation %d serves on %d workers", self.fleet.generation, self.fleet.slot_count)
             self.is_changed = True
-        if not self.fleet.is_rolling:
+            self.advance(now_s, let_go)  # Who is to leave had to wait for the roll.
+        elif not self.fleet.is_rolling:
             self._forget_the_past()
 
     # Steps.
@@ -100,7 +106,7 @@ class Workforce:
             )
         except (RowsFull, OSError) as error:
             LOG.error("slot %d: cannot start a worker now: %s", slot, error)
-            self._back_off(slot, 0.0, now_s)
+            self._not_started(slot, str(error), now_s)
             return
         self.fleet = replace(self.fleet, workers=(*self.fleet.workers, worker))
         LOG.debug("worker %d (slot %d): started, generation %d", worker.pid, slot, worker.generation)
@@ -117,6 +123,7 @@ class Workforce:
             timeout_s=worker.drain_timeout_s,
             is_last=self.fleet.is_stopping,
             orphaned=tuple(sorted(orphaned)),
+            can_give=not self.fleet.is_stopping,
         )
         self._crew.send(pid, order)
 
@@ -130,6 +137,15 @@ class Workforce:
         self.fleet = self.fleet.with_kill(pid)
         kill(pid, signal.SIGKILL)
 
+    def replace(self, pid: int, reason: str) -> None:
+        """Have a worker replaced, successor first. `reason` is the label that it is counted under."""
+        worker = self.fleet.find(pid)
+        if worker is None or worker.leave_reason is not None:
+            return
+        self.fleet = self.fleet.with_leave(pid, reason)
+        LOG.info("worker %d (slot %d): to be replaced: %s", pid, worker.slot, reason)
+        self.is_changed = True
+
     def kill_all(self) -> None:
         """End every worker at once."""
         for worker in self.fleet.workers:
@@ -139,12 +155,25 @@ class Workforce:
         self._lender.lend(self._holdings.listeners.values(), self._accepting)
 
     def _accepting(self, listener: Listener) -> list[int]:
-        """List the workers that serve this address."""
-        return [
-            worker.pid
+        """List the workers that serve this address: those whose loop turns, while there are any."""
+        able = [
+            worker
             for worker in self.fleet.in_state(State.READY)
             if not worker.is_killed and listener.key in self.generations[worker.generation].addresses
         ]
+        if heard := [worker.pid for worker in able if not worker.is_silent]:
+            return heard
+        # Nobody answers: to move shards between the deaf would help no client.
+        holders = self._lender.holders(listener)
+        return [worker.pid for worker in able if worker.pid in holders] or [worker.pid for worker in able]
+
+    def _takers(self, address: str) -> list[int]:
+        """List the workers that idle connections of this address are best given to: the youngest."""
+        listener = self._holdings.listeners.get(address)
+        accepting = set(self._accepting(listener)) if listener is not None else ()
+        able = [worker for worker in self.fleet.workers if worker.pid in accepting and worker.can_take]
+        youngest = max((worker.generation for worker in able), default=0)
+        return [worker.pid for worker in able if worker.generation == youngest]
 
     def _note(self, pid: int, event: Event, now_s: float) -> Worker:
         self.fleet = self.fleet.with_state(pid, event, now_s)
@@ -195,6 +224,7 @@ class Workforce:
         self.fleet = self.fleet.without(worker.pid)
         self._lender.forget(worker.pid)
         self._holdings.segment.row(worker.row).release()
+        self._holdings.drop_stack_file(worker.pid)
         failed = self._boot_failures.pop(worker.pid, None)
         self._released.discard(worker.pid)
         if obituary.restart_reason is not None and self.fleet.has_served:
@@ -204,7 +234,7 @@ class Workforce:
                 self._on_boot_failure(worker, exit, failed, now_s)
             case Meaning.CRASH:
                 LOG.error("worker %d (slot %d): %s", worker.pid, worker.slot, exit)
-                self._back_off(worker.slot, now_s - worker.since_s, now_s)
+                self._back_off(worker.slot, str(exit), now_s - worker.since_s, now_s)
             case Meaning.REPLACED:
                 LOG.info("worker %d (slot %d): %s (%s)", worker.pid, worker.slot, exit, reason)
             case Meaning.WANTED | Meaning.SUPERSEDED:
@@ -222,7 +252,7 @@ class Workforce:
             self.has_failed_to_start = True
             self.fleet = replace(self.fleet, is_stopping=True)
             return
-        self._back_off(worker.slot, 0.0, now_s)
+        self._not_started(worker.slot, what, now_s)
         if is_roll_hopeless(self.fleet):
             self._abandon_roll(f"generation {self.fleet.generation} could not start: {what}")
 
@@ -233,12 +263,29 @@ class Workforce:
         self._ledger.operations.abandoned(why, time.time())
         LOG.error("roll abandoned; generation %d goes on serving", self.fleet.serving_generation)
 
-    def _back_off(self, slot: int, lived_s: float, now_s: float) -> None:
+    def _not_started(self, slot: int, why: str, now_s: float) -> None:
+        """Try again later; whoever has ordered a successor is told, and its predecessor stays."""
+        self._back_off(slot, why, 0.0, now_s)
+        self.fleet = self.fleet.without_leave(slot, RECYCLE)
+        self._ledger.operations.not_started(slot, why, time.time())
+
+    def _back_off(self, slot: int, why: str, lived_s: float, now_s: float) -> None:
         backoff = after_death(
             self.fleet.backoff.get(slot), lived_s=lived_s, now_s=now_s, jitter=random.random()
         )
         slots = {other: each for other, each in self.fleet.backoff.items() if other != slot}
-        self.fleet = replace(self.fleet, backoff=slots | ({slot: backoff} if backoff else {}))
+        if backoff is not None:
+            slots[slot] = replace(backoff, reason=why)
+            if backoff.failures == CRASH_LOOP_FAILURES:
+                LOG.error("slot %d: a crash loop: %d workers died young; pauses grow", slot, backoff.failures)
+        self.fleet = replace(self.fleet, backoff=slots)
+
+    def _forgive(self, now_s: float) -> None:
+        before = self.fleet
+        self.fleet = after_recovery(before, now_s)
+        for slot in crash_loops(before).keys() - self.fleet.backoff.keys():
+            LOG.info("slot %d: the crash loop is over", slot)
+        self.is_changed = self.is_changed or self.fleet is not before
 
     # Generations.
 

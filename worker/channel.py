@@ -74,6 +74,11 @@ class Channel:
         """Whether something waits for the socket to become writable."""
         return bool(self._outbox)
 
+    @property
+    def outgoing_count(self) -> int:
+        """How many datagrams wait for the socket to become writable."""
+        return len(self._outbox)
+
     def send(self, payload: bytes, fds: list[int] | None = None) -> None:
         """
         Send now, or as soon as `flush` finds room.

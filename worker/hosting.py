@@ -6,14 +6,17 @@ that serves several routes is imported once and has one lifespan.
 """
 
 import asyncio
+import os
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from penstock.worker.apps import load_app
 from penstock.worker.asgi.lifespan import Lifespan
+from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.site import HostedApp, Site
 from penstock.worker.logs import LOG
+from penstock.worker.parking import ParkingLot
 from penstock.worker.shards import LentShards
 from penstock.worker.spec import AppAction, ListenerSpec, WorkerSpec
 
@@ -30,9 +33,12 @@ class Hosting:
         self._spec = spec
         self._cells = cells
         self._tls_contexts = tls_contexts
+        self._on_leaving: Callable[[], None] | None = None
         self._apps: dict[AppAction, HostedApp] = {}
         self._sites: dict[str, Site] = {}
+        self._lot = ParkingLot(asyncio.get_running_loop())
         self.shards: dict[str, LentShards] = {}  # by the listener's address
+        self.givable: dict[str, Site] = {}  # by the listener's address: those whose idle connections can move
 
     async def start(self) -> None:
         """Import the apps, run their startup, build the sites. Raises AppImportError, LifespanFailed."""
@@ -60,6 +66,9 @@ class Hosting:
             is_tls=tls is not None,
         )
         self._sites[listener.name] = site
+        if tls is None:
+            site.park_in(self._lot)
+            self.givable[listener.address] = site
         self.shards[listener.address] = LentShards(site.connect, backlog=listener.backlog, tls=tls)
 
     @property
@@ -67,10 +76,26 @@ class Hosting:
         """Count the open connections of all listeners."""
         return sum(site.connection_count for site in self._sites.values())
 
+    def exchanges(self) -> list[Exchange]:
+        """List every request that an app is at work on."""
+        return [exchange for site in self._sites.values() for exchange in site.exchanges()]
+
     def tick(self, now_s: float) -> None:
         """Let time pass: deadlines, the Date header, gauges."""
         for site in self._sites.values():
             site.tick(now_s)
+        self._lot.tick(now_s)
+
+    def take_over(self, address: str, left_ms: Sequence[int], fds: Sequence[int]) -> None:
+        """Park connections that another worker had. Takes the descriptors over; strangers are closed."""
+        site = self.givable.get(address)
+        if site is None or site.lane is None:
+            LOG.warning("closed %d connections of %s, which is not served here", len(fds), address)
+            for fd in fds:
+                os.close(fd)
+            return
+        now_s = time.monotonic()
+        site.lane.take_over([(fd, now_s + ms / 1000) for fd, ms in zip(fds, left_ms, strict=False)])
 
     async def stop_accepting(self) -> None:
         """
@@ -85,11 +110,35 @@ class Hosting:
         for _ in range(2):
             await asyncio.sleep(0)
 
-    async def drain(self, timeout_s: float, idle_grace_s: float, first_grace_s: float | None = None) -> int:
+    def begin_giving(self, on_leaving: Callable[[], None]) -> None:
+        """Have idle connections put where they can be given away from, instead of being closed by `drain`."""
+        self._lot.sleep()
+        self._on_leaving = on_leaving
+
+    def stop_giving(self, idle_grace_s: float) -> None:
+        """Let those that nobody takes come to their end here."""
+        for site in self.givable.values():
+            site.stop_giving(idle_grace_s)
+        self._lot.wake_up()
+
+    async def drain(
+        self,
+        timeout_s: float,
+        idle_grace_s: float,
+        first_grace_s: float | None = None,
+        *,
+        spread_s: float = 0.0,
+    ) -> int:
         """Finish what is in flight, cut off what is left at the deadline, and count the latter."""
         until_s = time.monotonic() + timeout_s
         for site in self._sites.values():
-            site.begin_drain(idle_grace_s, first_grace_s)
+            on_leaving = None if site.is_tls else self._on_leaving
+            site.begin_drain(
+                idle_grace_s,
+                first_grace_s,
+                spread_s=spread_s if site.is_tls else 0.0,
+                on_leaving=on_leaving,
+            )
         try:
             async with asyncio.timeout(until_s - time.monotonic()):
                 for site in self._sites.values():

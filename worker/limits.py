@@ -62,6 +62,18 @@ CONTENT_LENGTH_DIGITS_MAX = 19
 # many as a big host has interfaces; beyond that each connection has its own.
 LOCAL_NAMES_MAX = 64
 
+# An idle connection is put away after this; with the clock's grain, within 1 to
+# 2 seconds. Putting away and waking cost some 50 us together, which one that
+# speaks every two seconds can bear.
+PARK_AFTER_S = 1.0
+
+# How much of that is done in one turn of the loop: 64 x 30 us is 2 ms for the others to wait.
+PARKS_PER_TURN_MAX = 64
+PARKED_WAKES_PER_TURN_MAX = 64
+
+# A close takes some 5 us.
+PARKED_CLOSES_PER_TURN_MAX = 256
+
 # Header blocks that come again. Longer ones are rare, and hashing them in vain is
 # not free. 128 blocks of 1 KiB, each of a hundred tiny headers, are 2 MiB; usually
 # it is a tenth.
@@ -72,3 +84,16 @@ assert BLOCK_MARKS & (BLOCK_MARKS - 1) == 0
 # Of 10,000 requests a second, 512 are then looked at in vain: a look costs some
 # 4 % of a request, so all of them cost 0.2 %.
 BLOCK_MISSES_MAX = 256
+
+# What a worker writes of itself when it is asked what it is doing: a deep stack and a
+# few dozen requests are 10 KiB; the rest of the file is for what faulthandler adds,
+# of at most 100 threads.
+STACK_FILE_BYTES = 64 * 1024
+STACK_TEXT_BYTES_MAX = 32 * 1024
+STACK_FRAMES_MAX = 50
+STACK_THREADS_MAX = 40
+STACK_REQUESTS_MAX = 32
+# Of so many of them, the oldest, it is also said where they wait, in so many frames.
+STACK_REQUESTS_AWAITED_MAX = 8
+STACK_AWAITS_MAX = 10
+STACK_PATH_CHARS_MAX = 120

@@ -13,6 +13,10 @@ from penstock.worker.channel import Channel, ChannelClosed
 from penstock.worker.logs import LOG
 from penstock.worker.messages import MessageError, ToChild, ToMaster, decode_for_child, encode
 
+# What is read in one turn of the loop: a message can bring 128 connections, which take half a
+# millisecond to park.
+MESSAGES_PER_TURN_MAX = 16
+
 
 class MasterLink:
     """The channel and the lifeline, read by the running loop."""
@@ -30,17 +34,24 @@ class MasterLink:
         self._on_message = on_message
         self._on_master_gone = on_master_gone
         self._loop = asyncio.get_running_loop()
+        self._flushed = asyncio.Event()
+        self._flushed.set()
         self._loop.add_reader(channel.fileno(), self._receive)
         self._loop.add_reader(lifeline_fd, self._master_gone)
 
-    def send(self, message: ToMaster) -> None:
-        """Tell the master. A master that is gone is noticed elsewhere."""
+    def send(self, message: ToMaster, fds: list[int] | None = None) -> None:
+        """Tell the master. One that is gone is noticed elsewhere; one that does not read: ChannelFull."""
         try:
-            self._channel.send(encode(message))
+            self._channel.send(encode(message), fds)
             if self._channel.has_outgoing:
+                self._flushed.clear()
                 self._loop.add_writer(self._channel.fileno(), self._flush)
         except ChannelClosed:
             pass
+
+    async def flushed(self) -> None:
+        """Wait until all that was sent is in the kernel, which keeps it even if this process ends."""
+        await self._flushed.wait()
 
     def close(self) -> None:
         """Stop listening to the master; nothing is sent any more."""
@@ -55,10 +66,11 @@ class MasterLink:
         except ChannelClosed:
             return
         if not self._channel.has_outgoing:
+            self._flushed.set()
             self._loop.remove_writer(self._channel.fileno())
 
     def _receive(self) -> None:
-        while True:
+        for _ in range(MESSAGES_PER_TURN_MAX):
             try:
                 received = self._channel.receive()
             except ChannelClosed:

@@ -45,12 +45,27 @@ class Drain(msgspec.Struct, frozen=True, tag="drain"):
 
     `orphaned` names listeners that no sibling serves: the child first empties
     their accept queues, since nobody else will. `is_last` says that there is no
-    sibling at all.
+    sibling at all. `can_give` says that what is idle can be given to siblings:
+    the master passes it on.
     """
 
     timeout_s: float
     is_last: bool = False
     orphaned: tuple[str, ...] = ()
+    can_give: bool = False
+
+
+class Take(msgspec.Struct, frozen=True, tag="take"):
+    """
+    These idle connections of a listener are yours; the descriptors come along, in this order.
+
+    `left_ms` says how long each may yet be silent. `is_returned` says that they
+    were given by this very child, and nobody could take them.
+    """
+
+    listener: str
+    left_ms: tuple[int, ...]
+    is_returned: bool = False
 
 
 class ReopenLog(msgspec.Struct, frozen=True, tag="reopen_log"):
@@ -91,6 +106,13 @@ class Released(msgspec.Struct, frozen=True, tag="released"):
     """A draining child accepts on no shard any more."""
 
 
+class Give(msgspec.Struct, frozen=True, tag="give"):
+    """From a draining worker: idle connections of a listener, for a sibling to take. See Take."""
+
+    listener: str
+    left_ms: tuple[int, ...]
+
+
 class Ask(msgspec.Struct, frozen=True, tag="ask"):
     """From the admin process: the operator wants this done. The ticket is to be the operation's id."""
 
@@ -99,8 +121,8 @@ class Ask(msgspec.Struct, frozen=True, tag="ask"):
     ticket: str
 
 
-ToChild = Adopt | Release | Drain | ReopenLog | Snapshot | StandIn
-ToMaster = Ready | Failed | Released | Ask
+ToChild = Adopt | Release | Drain | Take | ReopenLog | Snapshot | StandIn
+ToMaster = Ready | Failed | Released | Give | Ask
 
 _encoder = msgspec.msgpack.Encoder()
 _child_decoder: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)

@@ -22,13 +22,25 @@ from penstock.worker.apps import AppImportError
 from penstock.worker.asgi.lifespan import LifespanFailed
 from penstock.worker.channel import Channel
 from penstock.worker.child import MasterGone, settle
+from penstock.worker.giving import Giver
 from penstock.worker.hosting import Hosting
 from penstock.worker.identity import Identity, set_identity
 from penstock.worker.link import MasterLink
 from penstock.worker.logs import LOG, swap_log_file
-from penstock.worker.messages import Adopt, Drain, Failed, Ready, Release, Released, ReopenLog, ToChild
+from penstock.worker.messages import (
+    Adopt,
+    Drain,
+    Failed,
+    Ready,
+    Release,
+    Released,
+    ReopenLog,
+    Take,
+    ToChild,
+)
 from penstock.worker.pulse import Pulse
 from penstock.worker.spec import WorkerSpec
+from penstock.worker.stacks import Witness
 
 # Exit status of a worker that could not start; the master knows why from its `Failed`.
 EXIT_NOT_STARTED = 3
@@ -38,6 +50,10 @@ EXIT_ORPHANED = 4
 
 # How long an idle keep-alive connection may take for one more request when its worker is replaced.
 IDLE_GRACE_S = 1.0
+
+# Over how long connections that cannot move are closed, so that their clients do not all come back
+# at once: a thousand TLS handshakes in five seconds are a tenth of a core.
+DRAIN_SPREAD_S = 5.0
 
 # How long a connection that never asked may still do so when the whole server stops. Browsers open
 # some ahead of need, and a Ctrl-C is not to wait for what they may never be used for.
@@ -58,6 +74,7 @@ class Assignment:
     row_index: int
     channel: Channel
     lifeline_fd: int
+    stacks_fd: int
     groups: tuple[int, ...] = ()
     tls_contexts: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
 
@@ -65,6 +82,8 @@ class Assignment:
 def run_worker(assignment: Assignment) -> int:
     """Live the worker's life in this process, and return its exit status."""
     spec, identity = assignment.spec, assignment.identity
+    witness = Witness(assignment.stacks_fd)
+    witness.stand_by()
     set_identity(identity)
     try:
         settle(
@@ -78,23 +97,26 @@ def run_worker(assignment: Assignment) -> int:
         return 0
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(assignment, row))
+        return runner.run(_live(assignment, row, witness))
 
 
-async def _live(assignment: Assignment, row: Row) -> int:
-    return await WorkerProcess(assignment, row).live()
+async def _live(assignment: Assignment, row: Row, witness: Witness) -> int:
+    return await WorkerProcess(assignment, row, witness).live()
 
 
 class WorkerProcess:
     """The worker inside its running loop."""
 
-    def __init__(self, assignment: Assignment, row: Row) -> None:
+    def __init__(self, assignment: Assignment, row: Row, witness: Witness) -> None:
         self._assignment = assignment
         self._row = row
         self._loop = asyncio.get_running_loop()
         self._hosting = Hosting(assignment.spec, row.cells, assignment.tls_contexts)
         self._pulse = Pulse(row, assignment.spec, self._hosting)
+        witness.exchanges = self._hosting.exchanges
         self._drain_order: asyncio.Future[Drain] = self._loop.create_future()
+        self._giver: Giver | None = None  # while it drains
+        self._is_idling_out = False  # it drains, and idle connections end here
         self._link = MasterLink(
             assignment.channel,
             assignment.lifeline_fd,
@@ -132,12 +154,53 @@ class WorkerProcess:
         self._link.send(Released())
         timeout_s = order.timeout_s - (time.monotonic() - started_s)
         if order.is_last:
+            self._is_idling_out = True
             left = await self._hosting.drain(timeout_s, 0.0, LAST_FIRST_GRACE_S)
         else:
-            left = await self._hosting.drain(timeout_s, IDLE_GRACE_S)
+            left = await self._drain_to_siblings(timeout_s, can_give=order.can_give)
         if left:
             LOG.warning("drain: cut off %d connections after %g s", left, order.timeout_s)
         await self._hosting.stop()
+
+    async def _drain_to_siblings(self, timeout_s: float, *, can_give: bool) -> int:
+        """Drain, and give away what can be given."""
+        until_s = time.monotonic() + timeout_s
+        spread_s = min(DRAIN_SPREAD_S, timeout_s / 2)
+        giving: asyncio.Task[None] | None = None
+        if can_give:
+            self._giver = Giver(self._link, self._hosting.givable)
+            self._hosting.begin_giving(self._giver.notice)
+            giving = self._loop.create_task(self._give(self._giver))
+        left = await self._hosting.drain(timeout_s, IDLE_GRACE_S, spread_s=spread_s)
+        if giving is not None:
+            giving.cancel()
+            try:
+                async with asyncio.timeout_at(self._loop.time() + until_s - time.monotonic()):
+                    await self._link.flushed()
+            except TimeoutError:
+                LOG.warning("drain: the master did not read which connections were given away")
+        return left
+
+    async def _give(self, giver: Giver) -> None:
+        try:
+            await giver.run()
+        except Exception:
+            LOG.exception("drain: cannot give connections away")
+        self._giver = None
+        self._is_idling_out = True
+        self._hosting.stop_giving(IDLE_GRACE_S)
+
+    def _take(self, message: Take, fds: list[int]) -> None:
+        if len(fds) < len(message.left_ms):
+            LOG.error("out of descriptors: lost %d connections", len(message.left_ms) - len(fds))
+        self._hosting.take_over(message.listener, message.left_ms, fds)
+        if self._giver is not None:
+            if message.is_returned:
+                self._giver.refused()
+            else:
+                self._giver.notice()
+        elif self._is_idling_out:
+            self._hosting.stop_giving(IDLE_GRACE_S)
 
     async def _empty_queues(self, orphaned: tuple[str, ...]) -> None:
         """Accept what has queued up where nobody else will."""
@@ -160,6 +223,8 @@ class WorkerProcess:
             case Drain():
                 if not self._drain_order.done():
                     self._drain_order.set_result(message)
+            case Take():
+                self._take(message, fds)
             case ReopenLog():
                 swap_log_file(fds[0])
             case _:
@@ -168,7 +233,9 @@ class WorkerProcess:
     def _drain_by_itself(self) -> None:
         """Obey a TERM that was sent to this very process; the master sees the exit and starts another."""
         if not self._drain_order.done():
-            self._drain_order.set_result(Drain(timeout_s=self._assignment.spec.drain_timeout_s))
+            self._drain_order.set_result(
+                Drain(timeout_s=self._assignment.spec.drain_timeout_s, can_give=True)
+            )
 
     def _leave_at_once(self) -> None:
         LOG.error("the master is gone; leaving")

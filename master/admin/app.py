@@ -32,6 +32,10 @@ _PAGE: Final = resources.files("penstock.master.admin").joinpath("page.html").re
 _PAGE_POLICY: Final = content_security_policy(_PAGE.decode()).encode("ascii")
 
 
+# In the scope of a request that came by the control socket, which is its owner's alone.
+IS_OWNER: Final = "penstock.is_owner"
+
+
 class Readings(Protocol):
     """Where the facts come from."""
 
@@ -48,6 +52,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     query: dict[str, list[str]]
     accept: str
+    is_owner: bool
 
 
 class AdminApp:
@@ -81,7 +86,8 @@ class AdminApp:
             return text_reply(405, "This endpoint only tells: GET or HEAD.\n", (b"allow", b"GET, HEAD"))
         accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        return answer(Request(query=query, accept=accept.decode("latin-1")))
+        is_owner = scope.get(IS_OWNER, False)
+        return answer(Request(query=query, accept=accept.decode("latin-1"), is_owner=is_owner))
 
     def _show_page(self, _: Request) -> Reply:
         return Reply(
@@ -99,8 +105,10 @@ class AdminApp:
         )
         return Reply(content_type=content_type, body=body, headers=((b"vary", b"accept"),))
 
-    def _show_status(self, _: Request) -> Reply:
+    def _show_status(self, request: Request) -> Reply:
         fleet = self._readings.fleet()
+        if not request.is_owner:
+            fleet = _without_stacks(fleet)
         now_s = time.monotonic()
         admin_pid = os.getpid()
         pids = [fleet.master.pid, admin_pid, *(worker.pid for worker in fleet.workers)]
@@ -127,6 +135,15 @@ class AdminApp:
             )
         now_s = time.time()
         return json_reply({"now": now_s, "slots": self._history.since(since_s)})
+
+
+def _without_stacks(fleet: FleetStatus) -> FleetStatus:
+    """Leave out what `stacks` has found: paths that clients ask for, and the insides of the app."""
+    operations = tuple(
+        msgspec.structs.replace(each, result="") if each.verb == "stacks" else each
+        for each in fleet.operations
+    )
+    return msgspec.structs.replace(fleet, operations=operations)
 
 
 def _probe(verdict: Verdict) -> Reply:

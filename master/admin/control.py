@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qs
 
-from penstock.master.admin.app import AdminApp
+from penstock.master.admin.app import IS_OWNER, AdminApp
 from penstock.master.admin.replies import Reply, json_reply, send_reply, text_reply
 from penstock.master.operations import new_id
 from penstock.master.verbs import ARGUMENT_DIGITS_MAX, VERBS
@@ -34,7 +34,7 @@ class ControlApp:
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
             await send_reply(self._order(scope), scope, send)
         else:
-            await self._app(scope, receive, send)
+            await self._app({**scope, IS_OWNER: True}, receive, send)
 
     def _order(self, scope: Scope) -> Reply:
         verb = scope["path"].removeprefix(PREFIX)

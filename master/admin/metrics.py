@@ -18,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from penstock.master.admin.status import FleetStatus, loop_lag_s
+from penstock.master.fleet import SUSPECT
 from penstock.shm import names
 from penstock.shm.histogram import CLASSIC_BOUNDS_US, classic_buckets
 from penstock.shm.row import Kind, RowReading, State
@@ -33,7 +34,7 @@ HELP: Final[Mapping[str, str]] = {
     names.SENT_BYTES: "Bytes sent to clients.",
 }
 
-WORKER_STATES: Final = (State.STARTING, State.READY, State.DRAINING)
+WORKER_STATES: Final = (State.STARTING.word, State.READY.word, SUSPECT, State.DRAINING.word)
 
 _LE_VALUES: Final[Mapping[int | None, str]] = {
     None: "+Inf",
@@ -109,8 +110,8 @@ def _fleet_families(totals: Totals, fleet: FleetStatus, now_ns: int) -> Iterable
     """Make the families of what the master knows."""
     workers = Metric("penstock_workers", "Worker processes, by state.", "gauge")
     for state in WORKER_STATES:
-        count = sum(worker.state == state.word for worker in fleet.workers)
-        workers.add_sample(workers.name, {"state": state.word}, count)
+        count = sum(worker.state == state for worker in fleet.workers)
+        workers.add_sample(workers.name, {"state": state}, count)
     yield workers
 
     yield _single(
@@ -121,6 +122,13 @@ def _fleet_families(totals: Totals, fleet: FleetStatus, now_ns: int) -> Iterable
     for reason, count in sorted(fleet.worker_restarts.items()):
         restarts.add_sample("penstock_worker_restarts_total", {"reason": reason}, count)
     yield restarts
+
+    yield _single(
+        "penstock_worker_crash_loops",
+        "Slots whose workers die young, one after the other.",
+        "gauge",
+        len(fleet.crash_loops),
+    )
 
     yield _single(
         "penstock_reload_failures_total",

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.master.admin.status import FleetStatus
+from penstock.master.admin.status import CrashLoopStatus, FleetStatus
 from penstock.shm.row import Kind, RowReading, State
 
 # The master beats at least once a second. A hot restart costs it two or three.
@@ -47,7 +47,7 @@ def judge_ready(fleet: FleetStatus) -> Verdict:
     if fleet.master.state == State.DRAINING.word:
         status = "stopping"
     elif unserved or fleet.slot_count == 0:
-        status = "not every slot has a ready worker"
+        status = "; ".join(["not every slot has a ready worker", *map(_crash_loop, fleet.crash_loops)])
     else:
         status = "ok"
     return Verdict(
@@ -58,8 +58,13 @@ def judge_ready(fleet: FleetStatus) -> Verdict:
             "generation": fleet.master.generation,
             "slots": fleet.slot_count,
             "slots_without_ready_worker": unserved,
+            "crash_loops": [{"slot": each.slot, "failures": each.failures} for each in fleet.crash_loops],
         },
     )
+
+
+def _crash_loop(loop: CrashLoopStatus) -> str:
+    return f"slot {loop.slot} is in a crash loop, {loop.failures} failures so far"
 
 
 def judge_started(fleet: FleetStatus) -> Verdict:

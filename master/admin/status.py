@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.master.fleet import SUSPECT
 from penstock.master.operations import Operation
 from penstock.shm import names
 from penstock.shm.row import Kind, Row, RowReading, State
@@ -37,7 +38,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     slot: int
     core: int | None
     pid: int
-    state: str  # starting, ready, draining
+    state: str  # starting, ready, suspect, draining
     generation: int
     row: int
     started_monotonic_s: float
@@ -66,6 +67,15 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     at: float  # wall-clock time, in seconds
 
 
+class CrashLoopStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A slot whose workers die young, one after the other."""
+
+    slot: int
+    failures: int
+    next_attempt_monotonic_s: float
+    last_reason: str
+
+
 class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the master tells about itself and its workers."""
 
@@ -82,10 +92,15 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     reload_failures: int = 0
     worker_restarts: dict[str, int] = {}  # by reason
     operations: tuple[Operation, ...] = ()  # those under way and the last few, oldest first
+    crash_loops: tuple[CrashLoopStatus, ...] = ()
 
     def slots_without_service(self) -> list[int]:
-        """List the slots on which no worker of any generation is READY."""
-        serving = {worker.slot for worker in self.workers if worker.state == State.READY.word}
+        """
+        List the slots on which no worker of any generation is READY.
+
+        A suspect is: its siblings accept for it, and to be busy is no reason to be sent no clients.
+        """
+        serving = {worker.slot for worker in self.workers if worker.state in (State.READY.word, SUSPECT)}
         return [slot for slot in range(self.slot_count) if slot not in serving]
 
 
@@ -163,8 +178,26 @@ def render_status(
         "worker_restarts": dict(fleet.worker_restarts),
         "reload_failures": fleet.reload_failures,
         "operations": [msgspec.to_builtins(operation) for operation in fleet.operations],
+        "crash_loops": [_render_crash_loop(each, fleet, now_monotonic_s) for each in fleet.crash_loops],
         "listeners": [msgspec.to_builtins(listener) for listener in fleet.listeners],
         "upstreams": [],
+    }
+
+
+def _render_crash_loop(loop: CrashLoopStatus, fleet: FleetStatus, now_monotonic_s: float) -> dict[str, Any]:
+    # Beside a predecessor that serves on, somebody new may be starting or not.
+    newest = max(
+        (worker for worker in fleet.workers if worker.slot == loop.slot),
+        key=lambda worker: worker.started_monotonic_s,
+        default=None,
+    )
+    is_waiting = newest is None or newest.started_monotonic_s < loop.next_attempt_monotonic_s
+    left_s = max(0.0, loop.next_attempt_monotonic_s - now_monotonic_s)
+    return {
+        "slot": loop.slot,
+        "failures": loop.failures,
+        "next_attempt_s": round(left_s, 3) if is_waiting else None,
+        "last_reason": loop.last_reason,
     }
 
 

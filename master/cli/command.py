@@ -20,8 +20,10 @@ from penstock.master.cli.order import TIMEOUT_S, give_order
 from penstock.master.cli.parameters import Command, first_word, given_invocation, invocation_parameters
 from penstock.master.cli.status import show_status
 from penstock.master.config import ConfigError
+from penstock.master.config.activation import claim_sockets
 from penstock.master.config.problems import nearest
 from penstock.master.config.schema import schema_text
+from penstock.master.signals import block_signals
 from penstock.master.verbs import VERBS
 
 EXIT_USAGE = 2
@@ -68,6 +70,9 @@ def _penstock(**_: Any) -> NoReturn:
     if app is not None and ":" not in app and (hint := nearest(app, COMMANDS)):
         raise click.UsageError(f"there is no command {app!r}; {hint}", context)
     invocation = given_invocation(context)
+    claim_sockets(os.environ)
+    if os.getpid() == 1:
+        block_signals()  # The kernel drops what is sent to an init that has no handler yet.
     # A hot restart starts from this environment again, and not from what a file put into it.
     environ = dict(os.environ)
     # The other commands need none of it.

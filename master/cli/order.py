@@ -1,5 +1,5 @@
 """
-`penstock reload`, `upgrade`, `scale` and `drain`: give an order to a running server and wait for its outcome.
+`penstock reload`, `upgrade`, `scale`, `recycle` and `drain`: give an order and wait for its outcome.
 
 The order goes over the control socket and its outcome is polled from `/status`,
 with a connection for each question: a hot restart replaces the process that answers.

@@ -79,6 +79,15 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     argument: int | None = None
 
 
+class CrashLoop(msgspec.Struct, frozen=True, kw_only=True):
+    """A slot whose workers die young."""
+
+    slot: int
+    failures: int = 0
+    next_attempt_s: float | None = None
+    last_reason: str = ""
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What `/status` answers; keys that are not shown are passed over."""
 
@@ -91,6 +100,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     worker_restarts: dict[str, int] = {}
     reload_failures: int = 0
     operations: tuple[Operation, ...] = ()
+    crash_loops: tuple[CrashLoop, ...] = ()
 
 
 def status_tables(status: Status, now_s: float) -> str:
@@ -114,6 +124,7 @@ def _headlines(status: Status, now_s: float) -> list[str]:
             f"{each.verb} {'' if each.argument is None else each.argument}" for each in orders
         )
         lines.append(f"under way: {', '.join(word.strip() for word in words)}")
+    lines += map(_crash_loop, status.crash_loops)
     counts = [f"{times} {reason}" for reason, times in sorted(status.worker_restarts.items()) if times]
     if counts:
         lines.append(f"worker restarts: {', '.join(counts)}")
@@ -122,6 +133,12 @@ def _headlines(status: Status, now_s: float) -> list[str]:
     if master.last_failure is not None:
         lines += _failure(master.last_failure, now_s)
     return lines
+
+
+def _crash_loop(loop: CrashLoop) -> str:
+    when = "now" if loop.next_attempt_s is None else f"in {duration(loop.next_attempt_s)}"
+    why = f": {loop.last_reason}" if loop.last_reason else ""
+    return f"crash loop: slot {loop.slot}, {loop.failures} failures, tried again {when}{why}"
 
 
 def _failure(failure: Failure, now_s: float) -> list[str]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from penstock.master.config.activation import inherited_fds
 from penstock.master.config.options import BY_NAME, Option
 from penstock.master.config.problems import Place, nearest
 from penstock.master.config.tree import Scalar
@@ -83,6 +84,10 @@ def gather(options: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -
     for variable, name in (("WEB_CONCURRENCY", "workers"), ("PORT", "port")):
         if environ.get(variable):
             platform[name] = _given(BY_NAME[name], (environ[variable],), variable)
+    if sockets := inherited_fds(environ):
+        # They were opened for this service, whatever port the platform speaks of.
+        platform.pop("port", None)
+        platform["bind"] = _given(BY_NAME["bind"], tuple(f"fd:{fd}" for fd in sockets), "LISTEN_FDS")
     return Levels(said, variables, platform), warnings
 
 

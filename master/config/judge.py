@@ -10,14 +10,29 @@ from collections.abc import Iterator
 from penstock.master.config import accounts
 from penstock.master.config.bind import TcpBind, UnixBind, is_wildcard
 from penstock.master.config.certificates import certificate_fault
-from penstock.master.config.model import Certificate, Config, Limits, Listener, Log, Match, Respond, Route
+from penstock.master.config.model import (
+    Certificate,
+    Config,
+    Limits,
+    Listener,
+    Log,
+    Match,
+    Recycle,
+    Respond,
+    Route,
+)
 from penstock.master.config.problems import Path, path_text, quoted
 from penstock.master.config.typed import Walk
+from penstock.master.config.units import duration_text, size_text
 
 # Responses that have no body, whatever one writes (RFC 9110, section 6.4.1).
 BODILESS = {204, 205, 304}
 HEADER_BYTES_MIN = 256
 HEADER_BYTES_MAX = 16 * 1024 * 1024
+# The interpreter alone is more than this.
+RSS_BYTES_MIN = 16 * 1024 * 1024
+# Workers beat four times a second: with less, a healthy one on a busy core is taken for blocked.
+SILENCE_S_MIN = 0.5
 
 
 def judge(walk: Walk) -> list[str]:
@@ -40,6 +55,8 @@ def judge(walk: Walk) -> list[str]:
                 _judge_certificate(record, path, walk)
             case Log():
                 _judge_log(record, path, walk)
+            case Recycle():
+                _judge_recycle(record, path, walk)
             case Config():
                 _judge_config(record, path, walk)
     _judge_addresses(listeners, walk)
@@ -55,6 +72,12 @@ def _judge_config(config: Config, path: Path, walk: Walk) -> None:
         walk.fault(
             walk.place(()), path, "found no 'listeners', expected at least one, or APP on the command line"
         )
+    for key in ("worker_suspect_timeout", "worker_timeout"):
+        if 0 < getattr(config, f"{key}_s") < SILENCE_S_MIN:
+            expected = f"expected at least {SILENCE_S_MIN * 1000:g}ms, or 0s for never"
+            walk.fault(
+                walk.place((key,)), (key,), f"found {duration_text(getattr(config, f'{key}_s'))}, {expected}"
+            )
     for key, fault in (
         ("user", accounts.user_fault(config.user)),
         ("group", accounts.group_fault(config.group)),
@@ -119,6 +142,21 @@ def _judge_log(log: Log, path: Path, walk: Walk) -> None:
             inner,
             "found no 'version: 1', expected a dictionary for logging.config.dictConfig",
         )
+
+
+def _judge_recycle(recycle: Recycle, path: Path, walk: Walk) -> None:
+    if recycle.max_requests_jitter is not None and recycle.max_requests is None:
+        inner = (*path, "max_requests_jitter")
+        if (*path, "max_requests") not in walk.places:
+            walk.fault(walk.place(inner), inner, "found a jitter, expected 'max_requests' beside it")
+    if recycle.lifetime_s is not None and recycle.lifetime_s <= 0:
+        inner = (*path, "lifetime")
+        walk.fault(walk.place(inner), inner, "found 0, expected a duration above 0")
+    if recycle.max_rss_bytes is not None and recycle.max_rss_bytes < RSS_BYTES_MIN:
+        inner = (*path, "max_rss")
+        # granian counts in MiB, so a bare 512 is a likely mistake.
+        told = f"found {recycle.max_rss_bytes} bytes, expected at least {size_text(RSS_BYTES_MIN)}"
+        walk.fault(walk.place(inner), inner, told)
 
 
 def _judge_addresses(listeners: list[tuple[Path, Listener]], walk: Walk) -> None:

@@ -19,6 +19,8 @@ DEFAULT_ADMIN_BIND = "127.0.0.1:9180"
 
 # 4 shards a worker and 2 rows a shard: 1,024 workers are 64 MiB of rows, far above any machine yet.
 WORKERS_MAX = 1024
+# Nobody counts further; it only keeps sums within what a counter holds.
+REQUESTS_MAX = 10**12
 # listen() takes an int, and the kernel cuts it to net.core.somaxconn.
 BACKLOG_MAX = 2**31 - 1
 
@@ -250,11 +252,30 @@ class Log(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
+class Recycle(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a worker is replaced although nothing is wrong with it."""
+
+    max_requests: Annotated[
+        Annotated[int, Meta(ge=0, le=REQUESTS_MAX)] | None,
+        _says("After about so many requests; none or 0: any number."),
+    ] = None
+    max_requests_jitter: Annotated[
+        Annotated[int, Meta(ge=0, le=REQUESTS_MAX)] | None,
+        _says("By how many more requests workers differ, at most. Default: a tenth of max_requests."),
+    ] = None
+    lifetime_s: Annotated[
+        Duration | None, _says("After so long, and up to a tenth longer; none: however old.")
+    ] = field(default=None, name="lifetime")
+    max_rss_bytes: Annotated[
+        Size | None, _says("When its resident memory is more than this; none: however large.")
+    ] = field(default=None, name="max_rss")
+
+
 class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Penstock configuration."""
 
     LATER: ClassVar[frozenset[str]] = frozenset(
-        {"health", "metrics", "preload", "recycle", "reload", "shutdown_delay", "tracing", "upstreams"}
+        {"health", "metrics", "preload", "reload", "tracing", "upstreams"}
     )
 
     name: Annotated[
@@ -274,6 +295,19 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drain_timeout_s: Annotated[
         Duration, _says("How long a stopping worker may finish what is in flight.")
     ] = field(default=30.0, name="drain_timeout")
+    shutdown_delay_s: Annotated[
+        Duration,
+        _says("How long a server that is to stop is not ready, but still accepts, before it drains."),
+    ] = field(default=0.0, name="shutdown_delay")
+    recycle: Annotated[Recycle, _says("When a worker is replaced although nothing is wrong with it.")] = (
+        Recycle()
+    )
+    worker_suspect_timeout_s: Annotated[
+        Duration, _says("After so long a blocked worker's new connections go to the others; 0s: never.")
+    ] = field(default=1.0, name="worker_suspect_timeout")
+    worker_timeout_s: Annotated[Duration, _says("After so long a blocked worker is replaced; 0s: never.")] = (
+        field(default=60.0, name="worker_timeout")
+    )
     admin: Annotated[Admin | None, _says("The admin endpoint; none closes its TCP side.")] = Admin()
     control: Annotated[FilePath | None, _says("The control socket. Default: chosen from name or port.")] = (
         None

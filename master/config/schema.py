@@ -97,8 +97,8 @@ def _takes_any_text(part: dict[str, Any]) -> bool:
 
 def _default(default: Any, part: dict[str, Any]) -> Any:
     kinds = [each.get("x-kind") for each in (part, *part.get("anyOf", ()))]
+    if default is None:
+        return None
     if "duration" in kinds:
         return duration_text(default)
-    if "size" in kinds and default is not None:
-        return size_text(default)
-    return default
+    return size_text(default) if "size" in kinds else default

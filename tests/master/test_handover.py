@@ -52,7 +52,16 @@ FULL = Handover(
     pidfile=("/run/x.pid", 11),
     workers=(
         WORKER,
-        msgspec.structs.replace(WORKER, pid=101, slot=1, core=1, state="draining", channel_fd=21),
+        msgspec.structs.replace(
+            WORKER,
+            pid=101,
+            slot=1,
+            core=1,
+            state="draining",
+            channel_fd=21,
+            stacks_fd=23,
+            silent_since_s=11.5,
+        ),
     ),
     admins=(HeldAdmin(pid=200, row=9, channel_fd=22),),
     generations=(HeldGeneration(number=3, addresses=("[::]:8080",), drain_timeout_s=30.0),),
@@ -109,7 +118,7 @@ def test_the_text_can_be_read_again_and_is_not_inherited_by_accident() -> None:
 
 def test_every_descriptor_is_named_once() -> None:
     """One that were forgotten here would be closed by execve, and with it a queue or a worker's ear."""
-    assert sorted(FULL.descriptors()) == [4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 22]
+    assert sorted(FULL.descriptors()) == [4, 5, 6, 7, 8, 9, 10, 11, 20, 21, 22, 23]
     assert sorted(BARE.descriptors()) == [4, 5, 6, 7, 8, 9]
 
 

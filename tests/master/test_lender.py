@@ -187,6 +187,17 @@ def test_a_large_group_is_sent_in_messages_that_the_kernel_takes(
     assert len(set(workers.received[1].values())) == count
 
 
+def test_holders_of_a_listener_are_known(
+    lender: Lender, workers: Workers, open_one: Open, tmp_path: Path
+) -> None:
+    """When no worker can be heard, those who have shards keep them."""
+    listener, other = open_one(), open_one(UnixBind(str(tmp_path / "s")))
+    lender.lend([listener, other], lambda each: [1, 2] if each is listener else [3])
+    assert lender.holders(listener) == {1, 2}
+    lender.forget(2)
+    assert lender.holders(listener) == {1}
+
+
 def test_after_a_hot_restart_the_lender_knows_who_holds_what(
     crew: Crew, workers: Workers, open_one: Open
 ) -> None:

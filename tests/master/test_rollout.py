@@ -12,6 +12,8 @@ from penstock.master.backoff import YOUNG_S, after_death
 from penstock.master.fleet import Backoff, Event, Fleet, State, Worker
 from penstock.master.rollout import (
     DRAIN_GRACE_S,
+    HUNG,
+    HUNG_GRACE_S,
     Drain,
     Kill,
     Spawn,
@@ -221,6 +223,27 @@ def test_a_worker_drains_as_long_as_its_own_generation_was_promised() -> None:
     assert next_step(fleet(draining, YOUNG), 100.0 + DRAIN_GRACE_S) == Kill(100, "draining for too long")
 
 
+def test_a_hung_worker_is_not_waited_for_once_its_successor_serves() -> None:
+    """It does not hear that it is to drain; if it recovers in time, it may."""
+    hung = replace(OLD, leave_reason=HUNG, silent_since_s=-60.0)
+    assert next_step(fleet(hung, YOUNG), 0.0) == Drain(100, HUNG)
+
+    draining = replace(hung, state=State.DRAINING)
+    assert next_step(fleet(draining, YOUNG), HUNG_GRACE_S - 0.1) is None
+    assert next_deadline_s(fleet(draining, YOUNG)) == HUNG_GRACE_S
+    assert next_step(fleet(draining, YOUNG), HUNG_GRACE_S) == Kill(100, "it is still blocked")
+
+    recovered = replace(draining, silent_since_s=None)
+    assert next_step(fleet(recovered, YOUNG), HUNG_GRACE_S) is None
+    assert next_deadline_s(fleet(recovered, YOUNG)) == 30.0 + DRAIN_GRACE_S
+
+
+def test_a_suspect_in_a_roll_drains_as_long_as_any_other() -> None:
+    """Nobody asked for its end but the roll, and it may be back in a moment."""
+    draining = replace(OLD, state=State.DRAINING, silent_since_s=-2.0)
+    assert next_deadline_s(fleet(draining, YOUNG)) == 30.0 + DRAIN_GRACE_S
+
+
 def test_a_backoff_that_is_over_is_no_deadline() -> None:
     """The slot is filled again: a master that slept until a moment in the past would spin."""
     recovered = replace(fleet(YOUNG), backoff={0: Backoff(failures=3, not_before_s=7.0)})
@@ -245,6 +268,37 @@ def test_a_master_that_knows_no_code_starts_nobody() -> None:
 
     assert next_step(adopted, 0.0) is None
     assert next_deadline_s(adopted) is None
+
+
+def test_a_worker_that_is_to_leave_drains_only_after_its_successor_is_ready() -> None:
+    before = fleet(worker(100), slot_count=1, generation=1, is_rolling=False).with_leave(100, "lifetime")
+    assert next_step(before, 0.0) == Spawn(0)
+    booting = replace(before, workers=(*before.workers, worker(200, state=State.STARTING)))
+    assert next_step(booting, 0.0) is None
+    ready = replace(before, workers=(*before.workers, replace(worker(200), spawned_s=1.0)))
+    assert next_step(ready, 1.0) == Drain(100, "lifetime")
+
+
+def test_workers_that_are_to_leave_go_one_at_a_time() -> None:
+    leaving = [replace(worker(100 + slot, slot), leave_reason="max_requests") for slot in range(8)]
+    before = fleet(*leaving, slot_count=8, generation=1, is_rolling=False)
+    assert next_step(before, 0.0) == Spawn(0)
+    booting = replace(before, workers=(*before.workers, worker(200, state=State.STARTING)))
+    assert next_step(booting, 0.0) is None
+
+
+def test_a_roll_takes_those_along_that_were_to_leave() -> None:
+    leaving = fleet(replace(OLD, leave_reason="lifetime"), YOUNG)
+    assert next_step(leaving, 0.0) == Drain(100, "lifetime")
+    assert next_step(fleet(replace(OLD, leave_reason="lifetime")), 0.0) == Spawn(0)
+
+
+def test_a_successor_that_does_not_start_is_tried_again_after_its_backoff() -> None:
+    leaving = fleet(worker(100), slot_count=1, generation=1, is_rolling=False).with_leave(100, "lifetime")
+    waiting = replace(leaving, backoff={0: Backoff(failures=1, not_before_s=5.0)})
+    assert next_step(waiting, 4.0) is None
+    assert next_deadline_s(waiting) == 5.0
+    assert next_step(waiting, 5.0) == Spawn(0)
 
 
 def test_an_abandoned_roll_goes_back_to_the_generation_that_serves() -> None:
@@ -290,7 +344,7 @@ class RolloutMachine(RuleBasedStateMachine):
             pytest.fail("next_step never waits")
         if is_roll_done(self.fleet):
             self.fleet = replace(self.fleet, is_rolling=False)
-            assert next_step(self.fleet, self.now_s) is None
+            self.advance()  # Who is to leave had to wait for the roll.
 
     def take(self, step: Step) -> None:
         before = self.fleet
@@ -300,15 +354,17 @@ class RolloutMachine(RuleBasedStateMachine):
                 assert slot < before.slot_count
                 assert not before.on_slot(slot, State.STARTING)
                 if before.on_slot(slot, State.READY):
-                    assert before.is_rolling
-                    assert replacement_count(before) < surge_count(before.slot_count)
+                    is_leaving = before.on_slot(slot, State.READY)[-1].leave_reason is not None
+                    assert before.is_rolling or is_leaving
+                    most = surge_count(before.slot_count) if before.is_rolling else 1
+                    assert replacement_count(before) < most
                 spawned = worker(self.next_pid, slot, generation=before.generation, state=State.STARTING)
                 spawned = replace(spawned, since_s=self.now_s, spawned_s=self.now_s)
                 self.next_pid += 1
                 self.fleet = replace(before, workers=(*before.workers, spawned))
             case Drain(pid, reason):
                 self.fleet = before.with_state(pid, Event.DRAIN, self.now_s)
-                if reason == "roll":
+                if reason in ("roll", "max_requests", HUNG):
                     assert served_slots(self.fleet) == served_slots(before)
             case Kill(pid, reason):
                 victim = before.find(pid)
@@ -373,6 +429,26 @@ class RolloutMachine(RuleBasedStateMachine):
 
     # What the operator and the clock do.
 
+    @precondition(lambda self: self.fleet.in_state(State.READY))
+    @rule(data=st.data())
+    def a_worker_is_to_be_replaced(self, data: st.DataObject) -> None:
+        self.fleet = self.fleet.with_leave(self.pick(data, State.READY).pid, "max_requests")
+        self.advance()
+
+    @precondition(lambda self: self.fleet.in_state(State.READY))
+    @rule(data=st.data())
+    def a_worker_hangs_for_too_long(self, data: st.DataObject) -> None:
+        pid = self.pick(data, State.READY).pid
+        self.fleet = self.fleet.with_silence(pid, self.now_s).with_leave(pid, HUNG)
+        self.advance()
+
+    @precondition(lambda self: any(each.is_silent for each in self.fleet.workers))
+    @rule(data=st.data())
+    def a_worker_turns_again(self, data: st.DataObject) -> None:
+        silent = [each for each in self.fleet.workers if each.is_silent]
+        self.fleet = self.fleet.with_silence(data.draw(st.sampled_from(silent)).pid, None)
+        self.advance()
+
     @precondition(lambda self: self.fleet.has_served and not self.fleet.is_stopping)
     @rule(is_hot_restart=st.booleans())
     def roll(self, is_hot_restart: bool) -> None:
@@ -430,6 +506,12 @@ class RolloutMachine(RuleBasedStateMachine):
         assert next_step(self.fleet, math.nextafter(deadline_s, 0.0)) is None
         assert next_step(self.fleet, deadline_s) is not None
 
+    @invariant()
+    def nobody_that_hangs_holds_up_its_own_end(self) -> None:
+        for each in self.fleet.in_state(State.DRAINING):
+            if each.is_silent and each.leave_reason == HUNG and not each.is_killed:
+                assert self.now_s < each.since_s + HUNG_GRACE_S
+
     @rule()
     def nothing_fails_any_more(self) -> None:
         """
@@ -473,7 +555,11 @@ def settled(fleet: Fleet) -> bool:
         return False
     if len({each.slot for each in fleet.workers}) < len(fleet.workers):
         return False
-    return not fleet.is_rolling and (fleet.all_slots_ready or not fleet.can_spawn)
+    if fleet.is_rolling:
+        return False
+    if not fleet.can_spawn:
+        return True
+    return fleet.all_slots_ready and all(each.leave_reason is None for each in fleet.workers)
 
 
 RolloutMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

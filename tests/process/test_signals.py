@@ -10,10 +10,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.process.harness import Server, free_port, wait_for, write_app
+from tests.process.harness import DEADLINE_S, Server, free_port, wait_for, write_app
 from tests.process.test_serving import HELLO
 
 Start = Callable[..., Server]
+
+BLOCKING = """
+import time
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    time.sleep(600)
+"""
 
 SLOW = """
 import asyncio
@@ -251,6 +259,25 @@ def test_master_killed_takes_its_children_along(start: Start) -> None:
     server.process.wait()
 
     wait_for(lambda: not [child for child in children if alive(child)], "the children's end", 5.0)
+
+
+def test_master_killed_takes_a_blocked_worker_along(start: Start, tmp_path: Path) -> None:
+    """
+    It reads nothing any more, so the kernel has to end it.
+    """
+    write_app(tmp_path, BLOCKING)
+    server = start("main:app", "--port", "0", "--workers", "1").wait_serving()
+    children = server.children()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.wait_status(
+            lambda status: status["workers"][0]["state"] == "suspect", "the loop to be blocked"
+        )
+
+        os.kill(server.pid, signal.SIGKILL)
+        server.process.wait()
+
+        wait_for(lambda: not [child for child in children if alive(child)], "the children's end", 5.0)
 
 
 def alive(process: psutil.Process) -> bool:

@@ -33,10 +33,12 @@ class Connection(Intake):
     Serves one client of a site. Made by `Site.connect`.
     """
 
-    __slots__ = ("_client", "_server")
+    __slots__ = ("_client", "_is_resumed", "_server")
 
-    def __init__(self, site: "Site") -> None:
+    def __init__(self, site: "Site", *, is_resumed: bool = False) -> None:
         super().__init__(site)
+        # It was idle and parked, here or in another worker.
+        self._is_resumed = is_resumed
         # Looked up with the first request, so the latter tells whether there was one.
         self._client: tuple[str, int] | None = None
         self._server: tuple[str, int | None] | None = None
@@ -46,7 +48,9 @@ class Connection(Intake):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self.transport = transport  # type: ignore[assignment]
-        self.site.opened(self)
+        self.site.opened(self, is_resumed=self._is_resumed)
+        if self._is_resumed:
+            self._client, self._server = self.site.names_of(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: tell the app, if it still runs, and be forgotten."""
@@ -193,16 +197,52 @@ class Connection(Intake):
         """Tell whether a request is being read or answered."""
         return self.intake != IDLE or self.exchange is not None
 
+    def is_idle_since(self, answered_s: float, opened_s: float) -> bool:
+        """Tell whether nothing has happened since its last answer, or since it was opened, at these times."""
+        if self.intake != IDLE or self.exchange is not None:
+            return False
+        limits = self.site.limits
+        if self._server is not None:
+            return self.deadline_s <= answered_s + limits.keep_alive_s
+        return self.deadline_s <= opened_s + limits.header_timeout_s
+
     def begin_drain(self) -> None:
-        """Wait less for a next request; for a first one maybe as long as before."""
+        """Go elsewhere, or wait less for a next request; for a first one maybe as long as before."""
         if self.exchange is not None:
             self.exchange.is_plain = False
         if self.intake == IDLE:
             site = self.site
-            if self._server is not None:
-                site.watch(self, site.idle_grace_s)
+            if site.gives and not self._is_eof:
+                site.leaving(self)
+            elif self._server is not None:
+                self.wait_for_last()
             elif site.first_grace_s is not None:
                 site.watch(self, site.first_grace_s)
+
+    def wait_for_last(self) -> None:
+        """Wait a little for one more request, while the site drains."""
+        site = self.site
+        site.watch(self, max(site.idle_grace_s, self.leaves_s - site.now_s))
+
+    def _leaves_after(self, rest: bytes) -> bool:
+        """After a response in a drain, when `rest` has come since: go elsewhere, or wait a little."""
+        site = self.site
+        if site.gives and not rest and not self._is_eof:
+            self.deadline_s = site.idle_deadline_s
+            site.leaving(self)
+            return True
+        self.wait_for_last()
+        return False
+
+    def stand_by(self) -> None:
+        """Read no byte of a next request: this connection is about to leave."""
+        self._pause_reading()
+
+    def stay(self) -> None:
+        """Read on after all: it cannot leave."""
+        if self.intake == IDLE:
+            self.wait_for_last()
+            self._resume_reading()
 
     # For the exchange.
 
@@ -232,7 +272,14 @@ class Connection(Intake):
 
         `is_last`: all of the response is there, so the app will not read on.
         """
-        if self.site.is_draining and END_OF_HEAD not in self._buffer:
+        site = self.site
+        if (
+            site.is_draining
+            and END_OF_HEAD not in self._buffer
+            # What has begun to come cannot move. Else it is given away, or ends in its own time.
+            and (self._buffer or not site.gives)
+            and site.now_s >= self.leaves_s
+        ):
             return True
         if self.intake != BODY:
             return False

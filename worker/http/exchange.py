@@ -234,8 +234,12 @@ class Exchange:
         """Return the request line and its age, for a log."""
         scope = self.scope
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-        age_s = (perf_counter_ns() - self._started_ns) / 1e9
-        return f"{scope['method']} {target.decode('latin-1')} ({age_s:.3f} s)"
+        return f"{scope['method']} {target.decode('latin-1')} ({self.age_s:.3f} s)"
+
+    @property
+    def age_s(self) -> float:
+        """Tell how long ago its head was complete."""
+        return (perf_counter_ns() - self._started_ns) / 1e9
 
     # The response.
 

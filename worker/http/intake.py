@@ -54,6 +54,10 @@ class Intake(Outlet):
         """Start a request whose head is complete; return what is left of what comes after it."""
 
     @abstractmethod
+    def _leaves_after(self, rest: bytes) -> bool:
+        """After a response in a drain, when `rest` has come since: go elsewhere, or wait a little."""
+
+    @abstractmethod
     def _refuse(self, error: RequestError, *, is_head: bool = False) -> None:
         """Answer what the client did wrong, and end the connection."""
 
@@ -204,10 +208,10 @@ class Intake(Outlet):
         data, self._buffer = self._buffer, b""
         self.intake = IDLE
         site = self.site
-        if site.is_draining:
-            site.watch(self, site.idle_grace_s)
-        else:
+        if not site.is_draining:
             self.deadline_s = site.idle_deadline_s
+        elif self._leaves_after(data):
+            return
         self._resume_reading()
         self._take(data)
         if self.intake == IDLE and self._is_eof:

@@ -4,9 +4,11 @@ ending so that it gets to read the last response.
 """
 
 import asyncio
+import os
 import socket
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from penstock.worker.http.phases import CLOSING, IDLE, LINGER
@@ -34,6 +36,7 @@ class Outlet(asyncio.Protocol, ABC):
         "intake",
         "is_write_blocked",
         "keep_alive",
+        "leaves_s",
         "site",
         "transport",
         "wheel_tick",
@@ -45,6 +48,8 @@ class Outlet(asyncio.Protocol, ABC):
         self.site = site
         self.intake = IDLE
         self.deadline_s = 0.0
+        # In a drain: it is not made to close before this.
+        self.leaves_s = 0.0
         self.wheel_tick = NOT_WATCHED
         # Once the client or we have said that the connection ends, it does.
         self.keep_alive = True
@@ -122,6 +127,33 @@ class Outlet(asyncio.Protocol, ABC):
                 self.transport.resume_reading()
 
     # Ending.
+
+    def leave(self, park: Callable[[int, float], bool]) -> bool:
+        """
+        End here what goes on elsewhere: a duplicate of the descriptor is parked,
+        and the client notices nothing. False if that cannot be just now.
+
+        Bytes that are not read yet go along; what waits to be sent would be lost.
+        """
+        transport = self.transport
+        if (
+            self.intake != IDLE
+            or self._is_eof
+            or transport.is_closing()
+            or transport.get_write_buffer_size()
+            or not self.keep_alive
+        ):
+            return False
+        try:
+            fd = os.dup(transport.get_extra_info("socket").fileno())
+        except OSError:
+            return False
+        if not park(fd, self.deadline_s):
+            os.close(fd)
+            return False
+        self.intake = CLOSING
+        transport.abort()  # Stops reading at once.
+        return True
 
     def close(self) -> None:
         """Close after the output that waits; the wheel cuts it if nobody takes it."""

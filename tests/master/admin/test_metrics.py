@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -76,6 +77,7 @@ def test_every_promised_name_is_there(site: "Site") -> None:
         "penstock_sent_bytes_total",
         "penstock_worker_restarts_total",
         "penstock_reload_failures_total",
+        "penstock_worker_crash_loops",
         "penstock_workers",
         "penstock_generation",
         "penstock_worker_loop_lag_seconds",
@@ -126,14 +128,11 @@ def test_durations_are_told_in_buckets_that_count_exactly(site: "Site") -> None:
 
 def test_the_fleet_is_told(site: "Site") -> None:
     """Workers by state, restarts by reason, generation, what is running."""
+    first, second = site.status.workers
+    site.change(workers=(first, replace(second, state="suspect")))
     samples = read_text(site)
-    assert [
-        samples["penstock_workers", (("state", state),)] for state in ("starting", "ready", "draining")
-    ] == [
-        0,
-        2,
-        0,
-    ]
+    states = ("starting", "ready", "suspect", "draining")
+    assert [samples["penstock_workers", (("state", state),)] for state in states] == [0, 1, 1, 0]
     assert samples["penstock_generation", ()] == 1
     assert samples["penstock_worker_restarts_total", (("reason", "crash"),)] == 2
     (info,) = (labels for name, labels in samples if name == "penstock_build_info")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from penstock.master.admin.probes import judge_live, judge_ready, judge_started
+from penstock.master.admin.status import CrashLoopStatus
 from penstock.shm import layout
 
 if TYPE_CHECKING:
@@ -59,6 +60,29 @@ def test_not_ready_while_a_slot_has_no_ready_worker(site: "Site") -> None:
     verdict = judge_ready(site.status)
     assert not verdict.is_ok
     assert verdict.detail["slots_without_ready_worker"] == [1]
+
+
+def test_a_crash_loop_is_told_and_changes_no_verdict(site: "Site") -> None:
+    """Whoever reads the answer at night need not look further for the reason."""
+    loop = CrashLoopStatus(
+        slot=1, failures=4, next_attempt_monotonic_s=9.0, last_reason="exited with status 7"
+    )
+    site.change(crash_loops=(loop,))
+    verdict = judge_ready(site.status)
+    assert verdict.is_ok
+    assert verdict.detail["crash_loops"] == [{"slot": 1, "failures": 4}]
+
+    site.change(workers=site.status.workers[:1])
+    verdict = judge_ready(site.status)
+    assert not verdict.is_ok
+    assert "slot 1 is in a crash loop, 4 failures so far" in verdict.detail["status"]
+
+
+def test_ready_with_a_blocked_worker(site: "Site") -> None:
+    """Its siblings accept for it; to send the clients elsewhere would make a busy server a lost one."""
+    first, second = site.status.workers
+    site.change(workers=(first, replace(second, state="suspect")))
+    assert judge_ready(site.status).is_ok
 
 
 def test_not_ready_while_the_master_stops(site: "Site") -> None:

@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from penstock.master.admin.status import Failure, FleetStatus, loop_lag_s, read_workers, render_status
+from penstock.master.admin.status import (
+    CrashLoopStatus,
+    Failure,
+    FleetStatus,
+    loop_lag_s,
+    read_workers,
+    render_status,
+)
 from penstock.shm.row import State
 
 if TYPE_CHECKING:
@@ -119,6 +126,21 @@ def test_a_failure_is_told_with_its_time(site: "Site") -> None:
     site.change(failure=Failure(message="no module named shop", at=1_700_000_100.0))
     told = render(site, now_ns=1)["master"]["last_failure"]
     assert told == {"message": "no module named shop", "at": 1_700_000_100.0}
+
+
+def test_a_crash_loop_is_told_with_its_next_attempt(site: "Site") -> None:
+    """In seconds from now, and none while a worker has been started since."""
+    assert render(site, now_ns=1)["crash_loops"] == []
+    loop = CrashLoopStatus(slot=1, failures=4, next_attempt_monotonic_s=1e9 + 2.5, last_reason="why")
+    site.change(crash_loops=(loop,))
+    told = {"slot": 1, "failures": 4, "next_attempt_s": 2.5, "last_reason": "why"}
+    assert render(site, now_ns=10**18)["crash_loops"] == [told]
+
+    site.change(workers=())
+    assert render(site, now_ns=10**18 + 10 * SECOND_NS)["crash_loops"] == [told | {"next_attempt_s": 0.0}]
+    site.start_worker(slot=1, pid=4_000_012)
+    site.change(crash_loops=(msgspec.structs.replace(loop, next_attempt_monotonic_s=0.0),))
+    assert render(site, now_ns=10**18)["crash_loops"] == [told | {"next_attempt_s": None}]
 
 
 def test_a_blocked_loop_shows_although_it_cannot_say_so(site: "Site") -> None:

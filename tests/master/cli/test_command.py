@@ -227,7 +227,7 @@ def test_an_order_that_makes_no_sense_is_not_given(words: list[str], told: str) 
     assert told in result.output
 
 
-@pytest.mark.parametrize("words", [["reload"], ["upgrade"], ["scale", "2"], ["drain"]])
+@pytest.mark.parametrize("words", [["reload"], ["upgrade"], ["scale", "2"], ["stacks", "0"], ["drain"]])
 def test_an_order_without_a_server_fails(words: list[str]) -> None:
     """
     In one line, and with another status than a slip in the words has.

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from penstock.master.cli.report import (
     COLUMNS_MAX,
     Admin,
+    CrashLoop,
     Failure,
     Listener,
     Master,
@@ -103,6 +104,22 @@ def test_what_is_under_way_is_told_once() -> None:
 
     lines = status_tables(msgspec.structs.replace(STATUS, operations=operations), now_s=0.0).splitlines()
     assert "under way: upgrade, scale 3" in lines
+
+
+def test_crash_loops_stand_above_the_tables() -> None:
+    """
+    Whose workers, how often, why, and when the next one starts.
+    """
+    loops = (
+        CrashLoop(slot=1, failures=5, next_attempt_s=7.3, last_reason="exited with status 1"),
+        CrashLoop(slot=3, failures=3),
+    )
+
+    lines = status_tables(msgspec.structs.replace(STATUS, crash_loops=loops), now_s=0.0).splitlines()
+    assert lines[2:4] == [
+        "crash loop: slot 1, 5 failures, tried again in 7s: exited with status 1",
+        "crash loop: slot 3, 3 failures, tried again now",
+    ]
 
 
 def test_what_went_wrong_stands_above_the_tables() -> None:

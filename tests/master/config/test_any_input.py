@@ -24,6 +24,8 @@ KEYS = [
         "workers",
         "pin",
         "drain_timeout",
+        "worker_suspect_timeout",
+        "worker_timeout",
         "admin",
         "bind",
         "control",

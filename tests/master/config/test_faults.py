@@ -19,12 +19,19 @@ ROUTES = LISTENER + "    routes:\n"
 
 FAULTS = [
     # Misspelt, unknown and planned keys.
-    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, admin, control, pidfile, user, group, app_dir, root_path, lifespan, log or listeners; did you mean 'workers'?"),
+    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, admin, control, pidfile, user, group, app_dir, root_path, lifespan, log or listeners; did you mean 'workers'?"),
     ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path or config; did you mean 'level'?"),
     ("x: 1\n", "1:1: x: found the key 'x', expected name, workers"),
     ("upstreams: {}\n", "1:1: upstreams: found the key 'upstreams', which is not supported yet"),
     ("upstream: {}\n", "1:1: upstream: found the key 'upstream'"),
     ("log: {access: {path: stdout}}\n", "1:7: log.access: found the key 'access', which is not supported yet"),
+    ("recycle: {max_request: 5}\n", "1:11: recycle.max_request: found the key 'max_request', expected max_requests, max_requests_jitter, lifetime or max_rss; did you mean 'max_requests'?"),
+    ("recycle: {max_requests: -1}\n", "1:25: recycle.max_requests: found '-1', expected an integer from 0 to 1000000000000"),
+    ("recycle: {max_requests_jitter: 5}\n", "1:32: recycle.max_requests_jitter: found a jitter, expected 'max_requests' beside it"),
+    ("recycle: {lifetime: 0s}\n", "1:21: recycle.lifetime: found 0, expected a duration above 0"),
+    ("recycle: {lifetime: 3600}\n", "1:21: recycle.lifetime: found '3600', expected a duration such as 500ms, 30s, 5m or 1h; write 3600s"),
+    ("recycle: {max_rss: 512}\n", "1:20: recycle.max_rss: found 512 bytes, expected at least 16MiB"),
+    ("recycle: 5\n", "1:10: recycle: found '5', expected a mapping with max_requests, max_requests_jitter, lifetime or max_rss"),
     # Values of another type.
     ("workers: 0\n", "1:10: workers: found '0', expected an integer from 1 to 1024 or 'auto'"),
     ("workers: many\n", "1:10: workers: found 'many', expected an integer from 1 to 1024 or 'auto'"),
@@ -39,6 +46,8 @@ FAULTS = [
     ("pin: 'true'\n", "1:6: pin: found 'true' in quotes, expected true or false"),
     ("drain_timeout: 30\n", "1:16: drain_timeout: found '30', expected a duration such as 500ms, 30s, 5m or 1h; write 30s"),
     ("drain_timeout: {s: 30}\n", "1:16: drain_timeout: found a mapping, expected a duration such as 500ms, 30s, 5m or 1h"),
+    ("worker_suspect_timeout: 100ms\n", "1:25: worker_suspect_timeout: found 100ms, expected at least 500ms, or 0s for never"),
+    ("worker_timeout: 60\n", "1:17: worker_timeout: found '60', expected a duration such as 500ms, 30s, 5m or 1h; write 60s"),
     ("drain_timeout: -1s\n", "1:16: drain_timeout: found '-1s', expected a duration"),
     ("admin: 9180\n", "1:8: admin: found '9180', expected a mapping with bind"),
     ("admin: {bind: 9180}\n", "1:15: admin.bind: found '9180', expected host:port, :port, [::]:port, unix:/path or fd:3; did you mean '127.0.0.1:9180'?"),

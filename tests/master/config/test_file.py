@@ -104,6 +104,7 @@ def test_what_is_left_out_has_its_default(load: Load) -> None:
     config = load(LISTENERS).config
 
     assert (config.workers, config.pin, config.drain_timeout_s) == ("auto", None, 30.0)
+    assert (config.worker_suspect_timeout_s, config.worker_timeout_s) == (1.0, 60.0)
     assert str(config.admin_address) == "127.0.0.1:9180"
     assert config.admin_is_default
     (listener,) = config.listeners

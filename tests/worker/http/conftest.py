@@ -12,9 +12,11 @@ import inspect
 import logging
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ import uvloop
 from penstock.shm.histogram import WORD_COUNT
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.http.site import HostedApp, Site
+from penstock.worker.parking import ParkingLot
 from penstock.worker.spec import (
     Action,
     AppAction,
@@ -171,6 +174,7 @@ class Serving:
     lifespan: Lifespan
     address: Any
     tls: ssl.SSLContext | None = None
+    lot: ParkingLot | None = None
     clients: list[Client] = field(default_factory=list)
 
     async def client(self) -> Client:
@@ -205,6 +209,28 @@ class Serving:
         until_s = self.site.now_s + seconds
         while self.site.now_s < until_s:
             self.site.tick(min(self.site.now_s + 1.0, until_s))
+            if self.lot is not None:
+                self.lot.tick(self.site.now_s)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Make a certificate for localhost."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
+    command += ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    return cert, key
 
 
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[Serving]]
@@ -225,6 +251,7 @@ async def _serve(
     path: str | None = None,
     tls: ssl.SSLContext | None = None,
     root_path: str = "",
+    parks: bool = False,
     **limits: Any,
 ) -> AsyncIterator[Serving]:
     loop = asyncio.get_running_loop()
@@ -258,7 +285,10 @@ async def _serve(
     else:
         server = await loop.create_unix_server(site.connect, path)
         address = path
-    serving = Serving(site, cells, life, address, tls)
+    lot = ParkingLot(loop) if parks else None
+    if lot is not None:
+        site.park_in(lot)
+    serving = Serving(site, cells, life, address, tls, lot)
     try:
         yield serving
     finally:
@@ -267,6 +297,8 @@ async def _serve(
         server.close()
         site.abort_all()
         await serving.until(lambda: not site.connection_count and not site.active_count)
+        if lot is not None:
+            lot.close()
         await server.wait_closed()
         await life.shutdown()
         gc.collect(1)  # A task whose exception nobody saw complains when it is collected.

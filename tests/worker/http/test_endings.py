@@ -5,7 +5,6 @@ import contextvars
 import logging
 import socket
 import ssl
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -422,26 +421,6 @@ async def test_contexts_are_copies_of_the_lifespans(serve: Any) -> None:
 
 
 # TLS, which cannot half-close.
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Make a certificate for localhost."""
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-    ]
-    command += ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(command, check=True, capture_output=True)
-    return cert, key
 
 
 @pytest.mark.parametrize(
