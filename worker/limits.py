@@ -71,6 +71,10 @@ PARK_AFTER_S = 1.0
 PARKS_PER_TURN_MAX = 64
 PARKED_WAKES_PER_TURN_MAX = 64
 
+# When so many more are parked, what they took before is given back to the kernel: at
+# 1.8 KB each it is half a megabyte, for about a millisecond.
+PARKED_SLIM_COUNT = 256
+
 # A close takes some 5 us.
 PARKED_CLOSES_PER_TURN_MAX = 256
 
