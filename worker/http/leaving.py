@@ -8,7 +8,7 @@ worker is to end.
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from penstock.worker.http.phases import IDLE
@@ -20,6 +20,19 @@ from penstock.worker.spec import LimitsSpec
 if TYPE_CHECKING:
     from penstock.worker.http.connection import Connection
     from penstock.worker.http.exchange import Exchange
+
+
+def turns(count: int, grace_s: float, spread_s: float) -> Iterator[tuple[float, float]]:
+    """
+    Spread the ends of so many connections over a time.
+
+    Gives for each, in seconds from now, from when on a response ends it, and when
+    it is closed if it stays idle: none before the grace is over, and then one
+    after the other until the spread is.
+    """
+    for index in range(count):
+        share = index / count
+        yield spread_s * share, grace_s + max(0.0, spread_s - grace_s) * share
 
 
 class Leaving(ABC):
@@ -111,10 +124,10 @@ class Leaving(ABC):
                 lane.hurry(time.monotonic() + idle_grace_s)
             else:
                 lane.close_all()
-        count = len(self._connections)
-        for index, connection in enumerate(self._connections):
-            connection.leaves_s = self.now_s + spread_s * index / count
-            connection.begin_drain()
+        ends = turns(len(self._connections), idle_grace_s, spread_s)
+        for connection, (leaves_after_s, closes_after_s) in zip(self._connections, ends, strict=True):
+            connection.leaves_s = self.now_s + leaves_after_s
+            connection.begin_drain(closes_after_s)
         self._judge_emptiness()
 
     async def wait_empty(self) -> None:
