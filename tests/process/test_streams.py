@@ -2,11 +2,13 @@
 
 import http.client
 import signal
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.process.harness import DEADLINE_S, Server, write_app
+from tests.process.test_addresses import make_certificate
 
 Start = Callable[..., Server]
 
@@ -37,8 +39,10 @@ async def app(scope, receive, send):
 class Listener:
     """A client of server-sent events."""
 
-    def __init__(self, port: int, path: str) -> None:
+    def __init__(self, port: int, path: str, tls: ssl.SSLContext | None = None) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+        if tls is not None:
+            self.connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=DEADLINE_S, context=tls)
         self.connection.request("GET", path)
         self.response = self.connection.getresponse()
         self.source = int(self.response.readline().removeprefix(b"data: "))
@@ -57,12 +61,14 @@ class Listener:
 
 
 @contextmanager
-def listening(port: int, count: int, path: str = "/events") -> Iterator[list[Listener]]:
+def listening(
+    port: int, count: int, path: str = "/events", tls: ssl.SSLContext | None = None
+) -> Iterator[list[Listener]]:
     """Listen with so many clients."""
     with ExitStack() as stack:
         listeners = []
         for _ in range(count):
-            listener = Listener(port, path)
+            listener = Listener(port, path, tls)
             stack.callback(listener.connection.close)
             listeners.append(listener)
         yield listeners
@@ -91,6 +97,34 @@ def test_event_streams_end_properly_in_a_roll(start: Start, tmp_path: Path) -> N
         server.wait_generation(2, workers=1)
         assert {each.ask() for each in listeners} == pids(server) != {before}
         assert server.metric("penstock_connections_total") == 20
+    assert "cut off" not in server.output()
+    assert server.stop() == 0
+
+
+def test_event_streams_under_tls_end_properly_and_then_their_connections(
+    start: Start, tmp_path: Path
+) -> None:
+    """
+    They cannot move: each is closed, and its client connects anew.
+    """
+    certificate, key = make_certificate(tmp_path, "localhost")
+    config = tmp_path / "penstock.yaml"
+    config.write_text(
+        "workers: 1\nstream_drain_timeout: 500ms\nlisteners:\n  - bind: 127.0.0.1:0\n"
+        f"    tls: {{certificates: [{{cert: {certificate}, key: {key}}}]}}\n"
+        "    routes: [{app: 'main:app'}]\n"
+    )
+    write_app(tmp_path, APP)
+    server = start("-c", str(config)).wait_serving()
+    trust = ssl.create_default_context(cafile=str(certificate))
+    trust.check_hostname = False
+    with listening(server.port, 10, tls=trust) as listeners:
+        server.signal(signal.SIGHUP)
+        for each in listeners:
+            assert each.read() == b"\ndata: goodbye\n\n"
+        for each in listeners:
+            assert each.connection.sock.recv(1) == b""
+        server.wait_generation(2, workers=1)
     assert "cut off" not in server.output()
     assert server.stop() == 0
 

@@ -343,3 +343,12 @@ class Connection(Intake):
         site.sent_bytes += len(output)
         self.transport.write(output)
         self.linger()
+
+
+class TlsConnection(Connection):
+    """
+    One that begins with a handshake, and of which nobody hears if that fails: it is just not there
+    any more. So it can be referred to weakly.
+    """
+
+    __slots__ = ("__weakref__",)

@@ -7,18 +7,19 @@ worker is to end.
 
 import asyncio
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from penstock.worker.http.phases import IDLE
 from penstock.worker.http.wheel import Wheel
-from penstock.worker.limits import PARK_AFTER_S, PARKS_PER_TURN_MAX, WHEEL_TICK_S
+from penstock.worker.limits import HANDSHAKE_GRACE_S, PARK_AFTER_S, PARKS_PER_TURN_MAX, WHEEL_TICK_S
 from penstock.worker.parking import Lane
 from penstock.worker.spec import LimitsSpec
 
 if TYPE_CHECKING:
-    from penstock.worker.http.connection import Connection
+    from penstock.worker.http.connection import Connection, TlsConnection
     from penstock.worker.http.exchange import Exchange
 
 
@@ -44,6 +45,8 @@ class Leaving(ABC):
         "_connections",
         "_detached",
         "_emptied",
+        "_handshakes",
+        "_handshakes_until_s",
         "_leaving",
         "_wheel",
         "first_grace_s",
@@ -66,6 +69,9 @@ class Leaving(ABC):
         # Apps still running whose connection has gone on or away; this also
         # keeps their tasks alive, which the loop itself does not.
         self._detached: set[Exchange] = set()
+        # Accepted, but not heard of yet. In a drain they are awaited for a while.
+        self._handshakes: weakref.WeakSet[TlsConnection] = weakref.WeakSet()
+        self._handshakes_until_s = 0.0
         self.is_draining = False
         self.idle_grace_s = 0.0
         self.first_grace_s: float | None = None
@@ -118,6 +124,9 @@ class Leaving(ABC):
         self.first_grace_s = first_grace_s
         self.gives = on_leaving is not None
         self.on_leaving = on_leaving
+        self._handshakes_until_s = self.now_s + (
+            HANDSHAKE_GRACE_S if first_grace_s is None else first_grace_s
+        )
         lane = self.lane
         if lane is not None and not self.gives:
             if idle_grace_s:
@@ -163,8 +172,19 @@ class Leaving(ABC):
         self._detached.discard(exchange)
         self._judge_emptiness()
 
+    def _judge_handshakes(self) -> None:
+        """Look again, in a drain: some may have failed, and none is awaited for ever."""
+        if self.now_s >= self._handshakes_until_s:
+            self._handshakes.clear()
+        self._judge_emptiness()
+
     def _judge_emptiness(self) -> None:
-        if self.is_draining and not self.connection_count and not self._detached:
+        if (
+            self.is_draining
+            and not self.connection_count
+            and not self._detached
+            and not len(self._handshakes)
+        ):
             self.flush()
             self._emptied.set()
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
-from penstock.worker.http.connection import Connection
+from penstock.worker.http.connection import Connection, TlsConnection
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import HeadParser
 from penstock.worker.http.leaving import Leaving
@@ -166,7 +166,11 @@ class Site(Leaving):
 
     def connect(self) -> Connection:
         """Make the protocol for a new connection."""
-        return Connection(self)
+        if not self.is_tls:
+            return Connection(self)
+        connection = TlsConnection(self)
+        self._handshakes.add(connection)
+        return connection
 
     def park_in(self, lot: ParkingLot) -> None:
         """Put connections away while they are idle. Not for TLS, whose state cannot be put away."""
@@ -203,6 +207,8 @@ class Site(Leaving):
             self._wheel.advance(now_s)
             if self.lane is not None and not self.is_draining:
                 self._park_idle(now_s)
+        if self.is_draining:
+            self._judge_handshakes()
         self.flush()
 
     def flush(self) -> None:
@@ -221,9 +227,14 @@ class Site(Leaving):
     def opened(self, connection: Connection, *, is_resumed: bool) -> None:
         """Take in a connection: its first request has as long as any head. A resumed one was counted."""
         self._connections.add(connection)
+        if isinstance(connection, TlsConnection):
+            self._handshakes.discard(connection)
         if not is_resumed:
             self._cells[self._where.connections_total] += 1
-        self._wheel.watch(connection, self.now_s + self.limits.header_timeout_s)
+        after_s = self.limits.header_timeout_s
+        if self.is_draining and self.first_grace_s is not None:
+            after_s = self.first_grace_s
+        self._wheel.watch(connection, self.now_s + after_s)
 
     def watch(self, connection: Watched, after_s: float) -> None:
         """Have the connection's `expire` called after a time, unless it is put off."""
