@@ -50,6 +50,10 @@ JOIN_BYTES_MAX = 64 * 1024
 WHEEL_TICK_S = 0.5
 WHEEL_BUCKETS = 256
 
+# A TLS handshake that is under way when its worker is to end: two round trips, with a
+# packet lost and sent again after one second and after two.
+HANDSHAKE_GRACE_S = 3.0
+
 # A tick that comes this late means the loop was blocked; requests may wait
 # unread in the kernel, so nobody is timed out before the loop has read.
 STALL_S = 3.0

@@ -41,6 +41,7 @@ from penstock.worker.messages import (
 from penstock.worker.pulse import Pulse
 from penstock.worker.spec import WorkerSpec
 from penstock.worker.stacks import Witness
+from penstock.worker.streams import end_streams
 
 # Exit status of a worker that could not start; the master knows why from its `Failed`.
 EXIT_NOT_STARTED = 3
@@ -153,25 +154,35 @@ class WorkerProcess:
         await self._hosting.stop_accepting()
         self._link.send(Released())
         timeout_s = order.timeout_s - (time.monotonic() - started_s)
+        ending = self._loop.create_task(self._end_streams(started_s, started_s + order.timeout_s))
         if order.is_last:
             self._is_idling_out = True
             left = await self._hosting.drain(timeout_s, 0.0, LAST_FIRST_GRACE_S)
         else:
             left = await self._drain_to_siblings(timeout_s, can_give=order.can_give)
+        ending.cancel()
         if left:
             LOG.warning("drain: cut off %d connections after %g s", left, order.timeout_s)
         await self._hosting.stop()
+
+    async def _end_streams(self, started_s: float, until_s: float) -> None:
+        after_s = started_s + self._assignment.spec.stream_drain_timeout_s
+        try:
+            await end_streams(self._hosting.exchanges, after_s=after_s, until_s=until_s)
+        except Exception:
+            LOG.exception("drain: cannot end the responses that would go on")
 
     async def _drain_to_siblings(self, timeout_s: float, *, can_give: bool) -> int:
         """Drain, and give away what can be given."""
         until_s = time.monotonic() + timeout_s
         spread_s = min(DRAIN_SPREAD_S, timeout_s / 2)
+        idle_grace_s = min(IDLE_GRACE_S, timeout_s / 2)
         giving: asyncio.Task[None] | None = None
         if can_give:
             self._giver = Giver(self._link, self._hosting.givable)
             self._hosting.begin_giving(self._giver.notice)
             giving = self._loop.create_task(self._give(self._giver))
-        left = await self._hosting.drain(timeout_s, IDLE_GRACE_S, spread_s=spread_s)
+        left = await self._hosting.drain(timeout_s, idle_grace_s, spread_s=spread_s)
         if giving is not None:
             giving.cancel()
             try:

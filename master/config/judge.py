@@ -78,6 +78,10 @@ def _judge_config(config: Config, path: Path, walk: Walk) -> None:
             walk.fault(
                 walk.place((key,)), (key,), f"found {duration_text(getattr(config, f'{key}_s'))}, {expected}"
             )
+    if config.stream_drain_timeout_s > config.drain_timeout_s:
+        key, most = "stream_drain_timeout", duration_text(config.drain_timeout_s)
+        found = duration_text(config.stream_drain_timeout_s)
+        walk.fault(walk.place((key,)), (key,), f"found {found}, expected at most {most}, the 'drain_timeout'")
     for key, fault in (
         ("user", accounts.user_fault(config.user)),
         ("group", accounts.group_fault(config.group)),

@@ -19,6 +19,8 @@ DEFAULT_ADMIN_BIND = "127.0.0.1:9180"
 
 # 4 shards a worker and 2 rows a shard: 1,024 workers are 64 MiB of rows, far above any machine yet.
 WORKERS_MAX = 1024
+# Most downloads of unknown length end before it; after it, 25 of 30 seconds are left for the goodbye.
+STREAM_DRAIN_TIMEOUT_S = 5.0
 # Nobody counts further; it only keeps sums within what a counter holds.
 REQUESTS_MAX = 10**12
 # listen() takes an int, and the kernel cuts it to net.core.somaxconn.
@@ -295,6 +297,13 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drain_timeout_s: Annotated[
         Duration, _says("How long a stopping worker may finish what is in flight.")
     ] = field(default=30.0, name="drain_timeout")
+    stream_drain_timeout_s: Annotated[
+        Duration,
+        _says(
+            "How long a stopping worker lets endless responses go on before it tells the app to end them. "
+            "At most drain_timeout."
+        ),
+    ] = field(default=STREAM_DRAIN_TIMEOUT_S, name="stream_drain_timeout")
     shutdown_delay_s: Annotated[
         Duration,
         _says("How long a server that is to stop is not ready, but still accepts, before it drains."),
@@ -336,6 +345,12 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(min_length=1),
         _says("The addresses that are served."),
     ] = ()
+
+    @classmethod
+    def completed(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Call streams off before a short drain is over, unless the operator said when."""
+        drain_timeout_s = fields.get("drain_timeout_s", STREAM_DRAIN_TIMEOUT_S)
+        return {"stream_drain_timeout_s": min(STREAM_DRAIN_TIMEOUT_S, drain_timeout_s)} | fields
 
     @property
     def admin_address(self) -> Bind | None:

@@ -107,6 +107,14 @@ OPTIONS = (
         in_seconds=True,
     ),
     Option(
+        ("--timeout-stream-drain",),
+        "After so long in a drain, endless responses are told to end. Default: 5.",
+        PROCESSES,
+        ("stream_drain_timeout",),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
         ("--shutdown-delay",),
         "Not ready, but still accepting, for so long before a stop drains. Default: 0.",
         PROCESSES,

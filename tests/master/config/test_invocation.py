@@ -79,6 +79,7 @@ def test_options_are_read_as_the_file_is() -> None:
         workers="3",
         pin="false",
         timeout_graceful_shutdown="5",
+        timeout_stream_drain="2.5",
         timeout_worker_suspect="1.5",
         timeout="0",
         admin_bind="none",
@@ -101,6 +102,7 @@ def test_options_are_read_as_the_file_is() -> None:
     )
 
     assert (config.workers, config.pin, config.drain_timeout_s, config.name) == (3, False, 5.0, "n")
+    assert config.stream_drain_timeout_s == 2.5
     assert (config.worker_suspect_timeout_s, config.worker_timeout_s) == (1.5, 0.0)
     assert (config.admin_address, config.control, config.pidfile) == (None, "/c", "/p")
     assert (config.lifespan, config.root_path, config.app_dir) == ("off", "/r", "src")
