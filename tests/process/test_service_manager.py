@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.master.operations import STOPPING
 from tests.process.harness import DEADLINE_S, Server, run_penstock, wait_for, write_app
 
 Start = Callable[..., Server]
@@ -165,6 +166,34 @@ def test_a_server_that_is_to_stop_goes_on_accepting_for_a_while(start: Start) ->
     client.close()
 
     server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
+
+
+def test_during_the_delay_workers_are_replaced_and_orders_fail(start: Start) -> None:
+    server = start("--port", "0", "--workers", "1", "--shutdown-delay", "600").wait_serving()
+    [before] = [worker["pid"] for worker in server.status()["workers"]]
+    server.signal(signal.SIGTERM)
+    wait_for(lambda: server.admin("/readyz")[0] == 503, "not being ready")
+
+    os.kill(before, signal.SIGKILL)
+    status = server.wait_status(
+        lambda status: (
+            [worker["state"] for worker in status["workers"] if worker["pid"] != before] == ["ready"]
+        ),
+        "another worker",
+    )
+    assert server.get("/whoami")[0] == 200
+
+    server.signal(signal.SIGHUP)
+    server.signal(signal.SIGUSR2)
+    status = server.wait_status(
+        lambda status: {"reload", "upgrade"} <= {each["verb"] for each in status["operations"]},
+        "both orders to be known",
+    )
+    reasons = {each["verb"]: each["reason"] for each in status["operations"] if each["verb"] != "drain"}
+    assert reasons == {"reload": STOPPING, "upgrade": STOPPING}
+    assert status["master"]["generation"] == 1
+    server.signal(signal.SIGQUIT)
     assert server.wait_exit() == 0
 
 
