@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from penstock.master.config.activation import named_fds, socket_names
 from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind
 
 
@@ -204,17 +205,33 @@ def is_socket_alive(address: UnixBind) -> bool:
     return True
 
 
+def _number_of(name: str, start: str) -> int:
+    """Find the one socket of this name. Raises ListenError."""
+    fds = named_fds(os.environ, name)
+    if len(fds) == 1:
+        return fds[0]
+    if fds:
+        numbers = ", ".join(f"fd:{fd}" for fd in fds)
+        raise ListenError(f"{start}{len(fds)} sockets have this name: {numbers}; give each another")
+    names = ", ".join(socket_names(os.environ))
+    raise ListenError(
+        f"{start}the service manager has passed no socket of this name"
+        + (f", but of these: {names}" if names else "")
+    )
+
+
 def _open_inherited(address: FdBind, backlog: int) -> socket.socket:
     start = f"cannot listen on {address}: "
+    number = address.fd if isinstance(address.fd, int) else _number_of(address.fd, start)
     try:
-        fd = os.dup(address.fd)
+        fd = os.dup(number)
     except OSError as error:
-        raise ListenError(f"{start}descriptor {address.fd} is not open") from error
+        raise ListenError(f"{start}descriptor {number} is not open") from error
     try:
         sock = socket.socket(fileno=fd)
     except OSError as error:
         os.close(fd)
-        raise ListenError(f"{start}descriptor {address.fd} is not a socket") from error
+        raise ListenError(f"{start}descriptor {number} is not a socket") from error
     try:
         if sock.type != socket.SOCK_STREAM:
             raise ListenError(f"{start}it is not a stream socket")

@@ -17,6 +17,7 @@ from penstock.master.admin_keeper import AdminKeeper
 from penstock.master.banner import banner
 from penstock.master.boot_shim import RETRY_VARIABLE
 from penstock.master.config.accounts import owner_ids
+from penstock.master.config.activation import set_sockets_inheritable
 from penstock.master.config.control_socket import control_path
 from penstock.master.config.invocation import Invocation
 from penstock.master.config.model import Config
@@ -56,7 +57,7 @@ from penstock.master.succession import (
     take_lent,
 )
 from penstock.master.supervisor import EXIT_NOT_STARTED, Supervisor
-from penstock.master.systemd import Notifier
+from penstock.master.systemd import Notifier, take_variables
 from penstock.master.upgrade import PREFLIGHT_VARIABLE, Upgrade
 from penstock.shm.layout import Geometry
 from penstock.shm.segment import Segment
@@ -89,6 +90,7 @@ def serve(invocation: Invocation, environ: Mapping[str, str]) -> int:
     """
     environ = {name: value for name, value in environ.items() if name not in _OURS}
     if (request := os.environ.pop(PREFLIGHT_VARIABLE, None)) is not None:
+        take_variables(os.environ)  # An app that is imported is not the service.
         return preflight(invocation, request)
     try:
         if (inherited := os.environ.get(HANDOVER_VARIABLE)) is not None:
@@ -100,6 +102,7 @@ def serve(invocation: Invocation, environ: Mapping[str, str]) -> int:
     except (StartError, HandoverError) as error:
         print(f"penstock: {error}", file=sys.stderr)
         return getattr(error, "status", EXIT_NOT_STARTED)
+    set_sockets_inheritable(environ, False)
     # What is loaded now stays: the collector need not look at it, nor fork copy it.
     gc.collect()
     gc.freeze()
@@ -113,6 +116,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         start_logging(config)
     except (OSError, ValueError) as error:
         raise StartError(f"log: {error}", EXIT_CONFIG) from error
+    notifier = Notifier.from_environ(os.environ, resumes=False)
     worker_count = worker_count_of(config, usable_cores())
     holdings = Holdings(
         segment=Segment.create(Geometry.for_workers(worker_count), created_ns=time.time_ns()),
@@ -141,7 +145,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         planner,
         holdings,
         upgrade=Upgrade(invocation.directory, environ),
-        notifier=Notifier.from_environ(os.environ, resumes=False),
+        notifier=notifier,
         crew=crew,
         selector=selector,
         admin_account=owner_ids(config),
@@ -165,6 +169,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
     if os.environ.pop(RETRY_VARIABLE, None) is not None:
         ledger.operations.retried(time.time())
     ledger.operations.refuse("stacks", "the server was restarted meanwhile; ask again", time.time())
+    notifier = Notifier.from_environ(os.environ, resumes=True)
     number = handover.last_generation + 1
     try:
         config = load_config(invocation)
@@ -196,7 +201,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
         planner,
         holdings,
         upgrade=Upgrade(invocation.directory, environ),
-        notifier=Notifier.from_environ(os.environ, resumes=True),
+        notifier=notifier,
         crew=crew,
         selector=selector,
         admin_account=admin_account,

@@ -6,6 +6,7 @@ workforce what concerns workers, to the upgrade what concerns a hot restart. It
 never waits for a child without a deadline, and parses no client byte.
 """
 
+import os
 import selectors
 import signal
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from penstock.master.admin.status import FleetStatus
+from penstock.master.config.activation import disclaim_sockets
 from penstock.master.crew import Exit, reap
 from penstock.master.exchange import RECYCLE, judge_recycle
 from penstock.master.farewell import Farewell
@@ -331,6 +333,7 @@ class Supervisor:
         self._parts.inbox.close()
         self._parts.notifier.close()
         self._parts.holdings.let_go()
+        disclaim_sockets(os.environ)
 
     def _finish(self) -> None:
         self._parts.admin.stop()

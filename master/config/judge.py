@@ -5,10 +5,11 @@ Looks at every record that could be built, also in a file with faults
 elsewhere, so that one run tells of everything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from penstock.master.config import accounts
-from penstock.master.config.bind import TcpBind, UnixBind, is_wildcard
+from penstock.master.config.activation import named_fds
+from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind, is_wildcard
 from penstock.master.config.certificates import certificate_fault
 from penstock.master.config.model import (
     Certificate,
@@ -166,7 +167,7 @@ def _judge_recycle(recycle: Recycle, path: Path, walk: Walk) -> None:
 def _judge_addresses(listeners: list[tuple[Path, Listener]], walk: Walk) -> None:
     for index, (path, listener) in enumerate(listeners):
         for earlier_path, earlier in listeners[:index]:
-            if not _collide(earlier, listener):
+            if not _collide(*(_numbered(each.address, walk.environ or {}) for each in (earlier, listener))):
                 continue
             inner = (*path, "bind")
             where = f"{path_text(earlier_path)}.bind" if len(earlier_path) else "another"
@@ -175,9 +176,16 @@ def _judge_addresses(listeners: list[tuple[Path, Listener]], walk: Walk) -> None
             break
 
 
-def _collide(one: Listener, other: Listener) -> bool:
+def _numbered(address: Bind, environ: Mapping[str, str]) -> Bind:
+    """Put the number for the name of a socket that came; by either it is the same one."""
+    if isinstance(address, FdBind) and isinstance(address.fd, str):
+        fds = named_fds(environ, address.fd)
+        return FdBind(fds[0]) if len(fds) == 1 else address
+    return address
+
+
+def _collide(first: Bind, second: Bind) -> bool:
     """Say whether the kernel would refuse the second address because of the first."""
-    first, second = one.address, other.address
     if isinstance(first, TcpBind) and isinstance(second, TcpBind):
         if first.port != second.port:
             return False

@@ -60,7 +60,7 @@ OPTIONS = (
     Option(("--host",), "Address to listen on. Default: 127.0.0.1.", WHERE, metavar="HOST"),
     Option(("--port",), "Port to listen on. Default: 8000, or $PORT.", WHERE, metavar="PORT"),
     Option(("--uds",), "Listen on a UNIX socket.", WHERE, metavar="PATH"),
-    Option(("--fd",), "Listen on an inherited descriptor.", WHERE, metavar="N"),
+    Option(("--fd",), "Listen on an inherited descriptor, by number or name.", WHERE, metavar="N"),
     Option(
         ("--bind", "-b"),
         "host:port, :port, [::]:port, unix:/path or fd:3; may be given more than once.",

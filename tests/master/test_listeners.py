@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.master.config import activation
 from penstock.master.config.bind import FdBind, TcpBind, UnixBind, parse_bind
 from penstock.master.listeners import Listener, ListenError, add_shards, is_socket_alive, open_listener
 from penstock.worker.shards import queued_connections
@@ -330,6 +331,25 @@ def test_an_inherited_socket_is_listened_on() -> None:
                 assert listener.shown_address == f"127.0.0.1:{inherited.getsockname()[1]}"
                 assert accept_all(listener.shards[0]) == 1
             assert inherited.getsockname()
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        ("", "cannot listen on fd:web: the service manager has passed no socket of this name$"),
+        ("api:admin", "no socket of this name, but of these: admin, api$"),
+        ("web:web", "2 sockets have this name: fd:3, fd:4; give each another$"),
+    ],
+)
+def test_a_name_has_to_be_that_of_one_socket(monkeypatch: pytest.MonkeyPatch, names: str, why: str) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "2" if names else "")
+    monkeypatch.setenv("LISTEN_FDNAMES", names)
+    monkeypatch.setenv(activation.VARIABLE, "")  # Taken back at the end, with what it is claimed to be.
+    monkeypatch.setenv(activation.NAMES_VARIABLE, "")
+    activation.claim_sockets(os.environ)
+    with pytest.raises(ListenError, match=why):
+        open_listener("web", FdBind("web"), shard_count=1, backlog=16)
 
 
 def test_a_descriptor_that_cannot_be_listened_on_says_why_and_leaks_nothing() -> None:

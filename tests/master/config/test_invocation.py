@@ -292,7 +292,7 @@ def test_an_app_and_a_file_with_listeners_exclude_each_other(file: str) -> None:
         ({"host": "a b"}, "--host: found 'a b', expected a host name or an IP address, such as 127.0.0.1 or ::"),
         ({"host": "127.0.0.1:80"}, "--host: found '127.0.0.1:80', expected a host name or an IP address"),
         ({"bind": "80"}, "--bind: found '80', expected host:port, :port, [::]:port, unix:/path or fd:3; did you mean"),
-        ({"fd": "x"}, "--fd: found 'fd:x', expected the number of a descriptor after fd:"),
+        ({"fd": "3x"}, "--fd: found 'fd:3x', expected the number or the name of a descriptor after fd:"),
         ({"bind": ":1", "port": "2"}, "--port: found both --bind and --port, expected one of them"),
         ({"uds": "/x", "fd": "3"}, "--fd: found both --uds and --fd, expected one of them"),
         ({"bind": (":1", ":1")}, "--bind: found '0.0.0.0:1', the address of listeners[0].bind"),
