@@ -18,7 +18,7 @@ from penstock.master.config.model import Config
 from penstock.master.config.problems import ConfigError
 from penstock.master.cores import Cores, usable_cores
 from penstock.master.generation import Generation
-from penstock.master.holdings import Holdings, reconcile_listeners, shard_count_of
+from penstock.master.holdings import Holdings, reconcile_listeners, retune_listeners, shard_count_of
 from penstock.master.listeners import Listener, ListenError
 from penstock.shm.series import SeriesFull
 from penstock.worker.logs import LOG, open_log_file, set_up_logging
@@ -113,6 +113,7 @@ class Planner:
                 wanted[key].close()
             raise PlanError(TOO_MANY_ROUTES, is_config=True) from error
         holdings.listeners |= wanted
+        retune_listeners(holdings.listeners, config)
         return Generation(
             number=number,
             addresses=frozenset(wanted),

@@ -13,6 +13,7 @@ from penstock.master.config.certificates import certificate_fault
 from penstock.master.config.model import (
     Certificate,
     Config,
+    Keepalive,
     Limits,
     Listener,
     Log,
@@ -20,6 +21,7 @@ from penstock.master.config.model import (
     Recycle,
     Respond,
     Route,
+    Tcp,
 )
 from penstock.master.config.problems import Path, path_text, quoted
 from penstock.master.config.typed import Walk
@@ -33,6 +35,10 @@ HEADER_BYTES_MAX = 16 * 1024 * 1024
 RSS_BYTES_MIN = 16 * 1024 * 1024
 # Workers beat four times a second: with less, a healthy one on a busy core is taken for blocked.
 SILENCE_S_MIN = 0.5
+# What the kernel takes for TCP_KEEPIDLE and TCP_KEEPINTVL.
+KEEPALIVE_S_MAX = 32767
+# It waits by doubling, from a second on, and for no SYN longer than this.
+DEFER_ACCEPT_S_MAX = 120
 
 
 def judge(walk: Walk) -> list[str]:
@@ -55,6 +61,11 @@ def judge(walk: Walk) -> list[str]:
                 _judge_certificate(record, path, walk)
             case Log():
                 _judge_log(record, path, walk)
+            case Tcp():
+                _judge_seconds(record.defer_accept_s, DEFER_ACCEPT_S_MAX, (*path, "defer_accept"), walk)
+            case Keepalive():
+                _judge_seconds(record.idle_s, KEEPALIVE_S_MAX, (*path, "idle"), walk)
+                _judge_seconds(record.interval_s, KEEPALIVE_S_MAX, (*path, "interval"), walk)
             case Recycle():
                 _judge_recycle(record, path, walk)
             case Config():
@@ -93,6 +104,11 @@ def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:
             walk.place(inner),
             inner,
             f"found permissions for {quoted(listener.bind)}, expected a unix: address",
+        )
+    if listener.tcp is not None and isinstance(listener.address, UnixBind):
+        inner = (*path, "tcp")
+        walk.fault(
+            walk.place(inner), inner, f"found TCP options for {quoted(listener.bind)}, expected a TCP address"
         )
 
 
@@ -157,6 +173,14 @@ def _judge_recycle(recycle: Recycle, path: Path, walk: Walk) -> None:
         # granian counts in MiB, so a bare 512 is a likely mistake.
         told = f"found {recycle.max_rss_bytes} bytes, expected at least {size_text(RSS_BYTES_MIN)}"
         walk.fault(walk.place(inner), inner, told)
+
+
+def _judge_seconds(seconds: float | None, most: int, path: Path, walk: Walk) -> None:
+    """Judge what the kernel counts in whole seconds."""
+    if seconds is None or (seconds == round(seconds) and 1 <= seconds <= most):
+        return
+    expected = f"expected whole seconds from 1s to {duration_text(most)}"
+    walk.fault(walk.place(path), path, f"found {duration_text(seconds)}, {expected}")
 
 
 def _judge_addresses(listeners: list[tuple[Path, Listener]], walk: Walk) -> None:
