@@ -20,6 +20,7 @@ from penstock.shm.row import Row
 from penstock.shm.segment import Segment
 from penstock.worker.apps import AppImportError
 from penstock.worker.asgi.lifespan import LifespanFailed
+from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.channel import Channel
 from penstock.worker.child import MasterGone, settle
 from penstock.worker.giving import Giver
@@ -39,7 +40,7 @@ from penstock.worker.messages import (
     ToChild,
 )
 from penstock.worker.pulse import Pulse
-from penstock.worker.spec import WorkerSpec
+from penstock.worker.spec import AppAction, WorkerSpec
 from penstock.worker.stacks import Witness
 
 # Exit status of a worker that could not start; the master knows why from its `Failed`.
@@ -77,6 +78,7 @@ class Assignment:
     stacks_fd: int
     groups: tuple[int, ...] = ()
     tls_contexts: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
+    apps: Mapping[AppAction, ASGIApp] = field(default_factory=dict)  # imported by the master
 
 
 def run_worker(assignment: Assignment) -> int:
@@ -111,7 +113,7 @@ class WorkerProcess:
         self._assignment = assignment
         self._row = row
         self._loop = asyncio.get_running_loop()
-        self._hosting = Hosting(assignment.spec, row.cells, assignment.tls_contexts)
+        self._hosting = Hosting(assignment.spec, row.cells, assignment.tls_contexts, assignment.apps)
         self._pulse = Pulse(row, assignment.spec, self._hosting)
         witness.exchanges = self._hosting.exchanges
         self._drain_order: asyncio.Future[Drain] = self._loop.create_future()

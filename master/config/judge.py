@@ -5,6 +5,7 @@ Looks at every record that could be built, also in a file with faults
 elsewhere, so that one run tells of everything.
 """
 
+import os
 from collections.abc import Iterator
 
 from penstock.master.config import accounts
@@ -95,6 +96,16 @@ def _judge_config(config: Config, path: Path, walk: Walk) -> None:
     ):
         if fault:
             walk.fault(walk.place((key,)), (key,), fault)
+    if config.preload and os.geteuid() == 0 and _changes_user(config):
+        told = "found true beside a user or group, expected one of them: the import would run as root"
+        walk.fault(walk.place(("preload",)), ("preload",), told)
+
+
+def _changes_user(config: Config) -> bool:
+    try:
+        return accounts.changes_user(config)
+    except KeyError:
+        return False  # There is no such user, which is told anyway.
 
 
 def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:

@@ -321,9 +321,7 @@ class Recycle(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Penstock configuration."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset(
-        {"health", "metrics", "preload", "reload", "tracing", "upstreams"}
-    )
+    LATER: ClassVar[frozenset[str]] = frozenset({"health", "metrics", "reload", "tracing", "upstreams"})
 
     name: Annotated[
         Annotated[str, kind("name")] | None,
@@ -368,6 +366,9 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[str, kind("account")] | None,
         _says("Their group. Default: that user's own."),
     ] = None
+    preload: Annotated[
+        bool, _says("Import the apps before workers are forked, so that they share its memory.")
+    ] = False
     app_dir: Annotated[FilePath, _says("Put first on sys.path before an app is imported.")] = "."
     root_path: Annotated[
         Annotated[str, kind("root_path")],

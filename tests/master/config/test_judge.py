@@ -1,5 +1,6 @@
 """Whether a configuration makes sense as a whole."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -242,3 +243,27 @@ def test_tcp_options_that_cannot_be_are_told(faults: Faults, bind: str, options:
     """
     (found,) = faults(tcp(bind, options))
     assert told in found
+
+
+@pytest.mark.parametrize("account", ["user: '65534'", "group: '65534'", "user: root\ngroup: '65534'"])
+def test_preload_is_refused_where_it_would_run_as_root(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch, account: str
+) -> None:
+    """
+    The import is the app's code, and `user` says that it is not to have the master's rights.
+    """
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    assert faults(f"preload: true\n{account}\n{listeners(':80')}") == [
+        "1:10: preload: found true beside a user or group, expected one of them: the import would run as root"
+    ]
+
+
+def test_preload_goes_with_a_user_that_it_is_already(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Then nothing is dropped; and without root nothing can be, which is told elsewhere.
+    """
+    us = f"user: '{os.getuid()}'\ngroup: '{os.getgid()}'\n"
+    assert load(f"preload: true\n{us}{listeners(':80')}").config.preload
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert load(f"preload: true\nuser: '65534'\n{listeners(':80')}").config.preload
