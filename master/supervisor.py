@@ -22,7 +22,7 @@ from penstock.master.hot_restart import HotRestart
 from penstock.master.operations import ROLLING, STOPPING, Operation, judge_scale, new_id
 from penstock.master.parts import Parts
 from penstock.master.phases import is_sound, phase
-from penstock.master.planner import PlanError
+from penstock.master.planner import NeedsNewImage, PlanError
 from penstock.master.recycler import Recycler
 from penstock.master.rollout import next_deadline_s
 from penstock.master.systemd import Situation
@@ -267,6 +267,10 @@ class Supervisor:
         before = planner.config
         try:
             generation = planner.reload(holdings, self._force.last_generation + 1)
+        except NeedsNewImage:
+            LOG.info("reload: by a hot restart, because apps are imported in the master (preload)")
+            self._hot_restart.start("reload")
+            return
         except PlanError as error:
             self._parts.ledger.fail(f"reload: {error}")
             self._operations.refuse("reload", str(error), time.time())

@@ -10,7 +10,7 @@ _LATER = """
 --date-header --no-date-header --ech-key --env -e --forwarded-allow-ips
 --h11-max-incomplete-event-size --header --http1-keep-alive --initgroups --interface --keyfile
 --limit-concurrency --limit-request-field_size --limit-request-line --no-proxy-headers
---no-server-header --paste --preload --proxy-headers --proxy-protocol --pythonpath --queue-timeout
+--no-server-header --paste --proxy-headers --proxy-protocol --pythonpath --queue-timeout
 --reload --reload-delay --reload-dir --reload-engine --reload-exclude --reload-extra-file
 --reload-include --reset-contextvars --reuse-port --server-header --ssl-ca-certs
 --ssl-cert-reqs --ssl-certfile --ssl-certificate --ssl-ciphers --ssl-keyfile --ssl-keyfile-password

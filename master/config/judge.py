@@ -5,6 +5,7 @@ Looks at every record that could be built, also in a file with faults
 elsewhere, so that one run tells of everything.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 
 from penstock.master.config import accounts
@@ -14,6 +15,7 @@ from penstock.master.config.certificates import certificate_fault
 from penstock.master.config.model import (
     Certificate,
     Config,
+    Keepalive,
     Limits,
     Listener,
     Log,
@@ -21,6 +23,7 @@ from penstock.master.config.model import (
     Recycle,
     Respond,
     Route,
+    Tcp,
 )
 from penstock.master.config.problems import Path, path_text, quoted
 from penstock.master.config.typed import Walk
@@ -34,6 +37,10 @@ HEADER_BYTES_MAX = 16 * 1024 * 1024
 RSS_BYTES_MIN = 16 * 1024 * 1024
 # Workers beat four times a second: with less, a healthy one on a busy core is taken for blocked.
 SILENCE_S_MIN = 0.5
+# What the kernel takes for TCP_KEEPIDLE and TCP_KEEPINTVL.
+KEEPALIVE_S_MAX = 32767
+# It waits by doubling, from a second on, and for no SYN longer than this.
+DEFER_ACCEPT_S_MAX = 120
 
 
 def judge(walk: Walk) -> list[str]:
@@ -56,6 +63,11 @@ def judge(walk: Walk) -> list[str]:
                 _judge_certificate(record, path, walk)
             case Log():
                 _judge_log(record, path, walk)
+            case Tcp():
+                _judge_seconds(record.defer_accept_s, DEFER_ACCEPT_S_MAX, (*path, "defer_accept"), walk)
+            case Keepalive():
+                _judge_seconds(record.idle_s, KEEPALIVE_S_MAX, (*path, "idle"), walk)
+                _judge_seconds(record.interval_s, KEEPALIVE_S_MAX, (*path, "interval"), walk)
             case Recycle():
                 _judge_recycle(record, path, walk)
             case Config():
@@ -89,6 +101,16 @@ def _judge_config(config: Config, path: Path, walk: Walk) -> None:
     ):
         if fault:
             walk.fault(walk.place((key,)), (key,), fault)
+    if config.preload and os.geteuid() == 0 and _changes_user(config):
+        told = "found true beside a user or group, expected one of them: the import would run as root"
+        walk.fault(walk.place(("preload",)), ("preload",), told)
+
+
+def _changes_user(config: Config) -> bool:
+    try:
+        return accounts.changes_user(config)
+    except KeyError:
+        return False  # There is no such user, which is told anyway.
 
 
 def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:
@@ -98,6 +120,11 @@ def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:
             walk.place(inner),
             inner,
             f"found permissions for {quoted(listener.bind)}, expected a unix: address",
+        )
+    if listener.tcp is not None and isinstance(listener.address, UnixBind):
+        inner = (*path, "tcp")
+        walk.fault(
+            walk.place(inner), inner, f"found TCP options for {quoted(listener.bind)}, expected a TCP address"
         )
 
 
@@ -162,6 +189,14 @@ def _judge_recycle(recycle: Recycle, path: Path, walk: Walk) -> None:
         # granian counts in MiB, so a bare 512 is a likely mistake.
         told = f"found {recycle.max_rss_bytes} bytes, expected at least {size_text(RSS_BYTES_MIN)}"
         walk.fault(walk.place(inner), inner, told)
+
+
+def _judge_seconds(seconds: float | None, most: int, path: Path, walk: Walk) -> None:
+    """Judge what the kernel counts in whole seconds."""
+    if seconds is None or (seconds == round(seconds) and 1 <= seconds <= most):
+        return
+    expected = f"expected whole seconds from 1s to {duration_text(most)}"
+    walk.fault(walk.place(path), path, f"found {duration_text(seconds)}, {expected}")
 
 
 def _judge_addresses(listeners: list[tuple[Path, Listener]], walk: Walk) -> None:

@@ -175,6 +175,13 @@ OPTIONS = (
         "NAME",
     ),
     Option(
+        ("--preload",),
+        "Import APP once, before workers are forked, so that they share its memory.",
+        APPS,
+        ("preload",),
+        off=("--no-preload",),
+    ),
+    Option(
         ("--app-dir",), "Put first on sys.path before APP is imported. Default: .", APPS, ("app_dir",), "DIR"
     ),
     Option(("--factory",), "APP is a function that returns the application.", APPS, is_flag=True),
