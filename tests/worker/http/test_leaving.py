@@ -2,10 +2,13 @@
 
 import asyncio
 import itertools
+import random
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,3 +159,72 @@ async def test_tls_request_in_flight_is_answered_and_then_ends(
         assert await reader.readexactly(5) == b"hello"
         writer.close()
         await asyncio.wait_for(server.site.wait_empty(), 10.0)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_tls_client_that_does_not_look_holds_no_drain_up(
+    serve: Any, certificate: tuple[Path, Path], asks: bool
+) -> None:
+    """
+    A pool of connections looks at one when it is needed again. It then finds a proper close.
+    """
+    async with serve(hello, tls=tls_of(certificate)) as server:
+        client = await asyncio.to_thread(unattended, server.address, certificate, GET)
+        with client:
+            await asyncio.to_thread(read_until, client, b"hello")
+            server.site.begin_drain(1.0)
+            if asks:
+                client.sendall(GET)
+                assert b"connection: close" in await asyncio.to_thread(read_until, client, b"hello")
+            empty = asyncio.create_task(server.site.wait_empty())
+            for _ in range(12):
+                server.pass_time(0.5)
+                await asyncio.sleep(0.01)
+            await asyncio.wait_for(empty, 10.0)
+            assert await asyncio.to_thread(client.recv, 1) == b""
+
+
+async def test_slow_tls_client_gets_all_of_its_last_response(
+    serve: Any, certificate: tuple[Path, Path]
+) -> None:
+    """
+    It is not taken for one that does not look.
+    """
+    body = random.Random(1).randbytes(2 * 1024 * 1024)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": body})
+
+    async with serve(app, tls=tls_of(certificate)) as server:
+        server.site.begin_drain(1.0)
+        client = await asyncio.to_thread(unattended, server.address, certificate, GET)
+        with client:
+            await server.until(lambda: server.site.sent_bytes)
+            for _ in range(20):
+                server.pass_time(0.5)
+                await asyncio.sleep(0.01)
+            assert (await asyncio.to_thread(read_until, client, body[-1024:])).endswith(body)
+
+
+def unattended(address: Any, certificate: tuple[Path, Path], request: bytes) -> ssl.SSLSocket:
+    """Connect with little room for answers, and ask; nobody reads."""
+    trust = ssl.create_default_context(cafile=str(certificate[0]))
+    trust.check_hostname = False
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(10.0)
+    sock.connect(address)
+    client = trust.wrap_socket(sock, suppress_ragged_eofs=False)
+    client.sendall(request)
+    return client
+
+
+def read_until(client: ssl.SSLSocket, end: bytes) -> bytes:
+    """Read up to these bytes."""
+    answer = bytearray()
+    while not answer.endswith(end):
+        part = client.recv(1024 * 1024)
+        assert part, "the connection ended too early"
+        answer += part
+    return bytes(answer)
