@@ -78,6 +78,7 @@ def build_spec(
         listeners=tuple(_listener_spec(listener, series) for listener in config.listeners),
         log=LogSpec(level=config.log.level, path=config.log.path, dict_config=config.log.config),
         drain_timeout_s=config.drain_timeout_s,
+        stream_drain_timeout_s=config.stream_drain_timeout_s,
         app_dir=config.app_dir,
         root_path=config.root_path,
         uid=account.uid,

@@ -9,7 +9,8 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from penstock.worker.spec import WorkerSpec
+from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.spec import AppAction, WorkerSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,5 +27,6 @@ class Generation:
     drain_timeout_s: float
     spec: WorkerSpec | None = None
     tls_contexts: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
+    apps: Mapping[AppAction, ASGIApp] = field(default_factory=dict)  # those that are imported already
     groups: tuple[int, ...] = ()
     is_pinned: bool = False

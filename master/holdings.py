@@ -16,6 +16,7 @@ from penstock.master.config.bind import Bind, TcpBind, UnixBind
 from penstock.master.config.model import Config
 from penstock.master.listeners import Listener, ListenError, add_shards, is_socket_alive, open_listener
 from penstock.master.pidfile import Pidfile, PidfileTaken
+from penstock.master.tcp_options import does_kernel_fastopen
 from penstock.shm.segment import Segment
 from penstock.worker.logs import LOG
 
@@ -104,6 +105,7 @@ def reconcile_listeners(
                     each.address,
                     shard_count=shard_count,
                     backlog=each.backlog,
+                    tcp=each.tcp_options,
                     unix_mode=each.uds_permissions,
                     owner=(account.uid, account.gid),
                 )
@@ -117,6 +119,14 @@ def reconcile_listeners(
             listener.close()
         raise
     return wanted
+
+
+def retune_listeners(held: dict[str, Listener], config: Config) -> None:
+    """Give sockets that stay the options that the config has now; it can be called as often as one likes."""
+    if not does_kernel_fastopen() and any(each.tcp and each.tcp.fastopen for each in config.listeners):
+        LOG.warning("fastopen has no effect: the kernel allows it to clients only (net.ipv4.tcp_fastopen)")
+    for each in config.listeners:
+        held[str(each.address)].retune(each.backlog, each.tcp_options)
 
 
 def open_admin(config: Config) -> Listener | None:

@@ -27,6 +27,7 @@ class HotRestart:
     def __init__(self, parts: Parts, force: Workforce) -> None:
         self._parts = parts
         self._force = force
+        self._verbs: tuple[str, ...] = ("upgrade",)  # the orders that its failure ends
 
     def on_order(self, _: Operation) -> None:
         """Say what it waits for, if it has to."""
@@ -35,8 +36,9 @@ class HotRestart:
         elif self._parts.upgrade.is_running:
             LOG.info("hot restart: already on its way")
 
-    def start(self) -> None:
-        """Begin with the check of the new code."""
+    def start(self, *verbs: str) -> None:
+        """Begin with the check of the new code. It carries out these orders beside `upgrade`."""
+        self._verbs = ("upgrade", *verbs)
         failure = self._parts.upgrade.start(self._parts.holdings.segment.fd)
         if failure is not None:
             self._fail(failure)
@@ -66,7 +68,8 @@ class HotRestart:
 
     def _fail(self, failure: str) -> None:
         self._parts.ledger.fail(f"hot restart: {failure}")
-        self._parts.ledger.operations.refuse("upgrade", failure, time.time())
+        for verb in self._verbs:
+            self._parts.ledger.operations.refuse(verb, failure, time.time())
         serving = self._force.fleet.serving_generation
         LOG.error("hot restart failed; generation %d goes on: %s", serving, failure)
 

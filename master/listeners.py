@@ -18,7 +18,11 @@ from typing import Any
 
 import psutil
 
+from penstock.master.config.activation import named_fds, socket_names
 from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind
+from penstock.master.config.model import Tcp
+from penstock.master.tcp_options import is_tcp, set_tcp_options
+from penstock.worker.logs import LOG
 
 
 class ListenError(Exception):
@@ -33,6 +37,7 @@ class Listener:
     address: Bind
     backlog: int
     shards: list[socket.socket] = field(default_factory=list)
+    tcp: Tcp | None = None  # options of every shard; None: as the kernel, or who opened it, has them
 
     @property
     def key(self) -> str:
@@ -59,6 +64,16 @@ class Listener:
             shard.close()
         self.shards.clear()
 
+    def retune(self, backlog: int, tcp: Tcp | None) -> None:
+        """Take what a reload says to sockets that stay. Connections that were accepted keep theirs."""
+        self.backlog, self.tcp = backlog, tcp
+        try:
+            for shard in self.shards:
+                if tcp is not None:
+                    set_tcp_options(shard, tcp)
+        except OSError as error:
+            LOG.error("%s: the kernel refuses a TCP option: %s", self.shown_address, error.strerror)
+
 
 def open_listener(
     name: str,
@@ -66,6 +81,7 @@ def open_listener(
     *,
     shard_count: int,
     backlog: int,
+    tcp: Tcp | None = None,
     unix_mode: int | None = None,
     owner: tuple[int | None, int | None] = (None, None),
 ) -> Listener:
@@ -75,14 +91,14 @@ def open_listener(
     `unix_mode` and `owner` (uid, gid) are given to a UNIX socket's file before
     it listens, so nobody can connect under other permissions.
     """
-    listener = Listener(name, address, backlog)
+    listener = Listener(name, address, backlog, tcp=tcp)
     try:
         if isinstance(address, TcpBind):
             _open_group(listener, address, shard_count)
         elif isinstance(address, UnixBind):
             listener.shards.append(_open_unix(address, backlog, unix_mode, owner))
         else:
-            listener.shards.append(_open_inherited(address, backlog))
+            listener.shards.append(_open_inherited(address, backlog, tcp))
     except OSError as error:
         listener.close()
         raise ListenError(_explain(address, error)) from error
@@ -101,7 +117,7 @@ def add_shards(listener: Listener, shard_count: int) -> None:
     try:
         for _ in range(shard_count - len(listener.shards)):
             added.append(_bound(family, where, is_joining=True))
-            added[-1].listen(listener.backlog)
+            _listen(added[-1], listener)
     except OSError as error:
         for shard in added:
             shard.close()
@@ -118,7 +134,14 @@ def _open_group(listener: Listener, address: TcpBind, shard_count: int) -> None:
     for _ in range(shard_count - 1):
         listener.shards.append(_bound(family, first.getsockname(), is_joining=True))
     for shard in listener.shards:
-        shard.listen(listener.backlog)
+        _listen(shard, listener)
+
+
+def _listen(shard: socket.socket, listener: Listener) -> None:
+    if listener.tcp is not None:
+        # Before the first client can be there.
+        set_tcp_options(shard, listener.tcp)
+    shard.listen(listener.backlog)
 
 
 def _bound(family: int, where: Any, *, is_joining: bool) -> socket.socket:
@@ -204,20 +227,40 @@ def is_socket_alive(address: UnixBind) -> bool:
     return True
 
 
-def _open_inherited(address: FdBind, backlog: int) -> socket.socket:
+def _number_of(name: str, start: str) -> int:
+    """Find the one socket of this name. Raises ListenError."""
+    fds = named_fds(os.environ, name)
+    if len(fds) == 1:
+        return fds[0]
+    if fds:
+        numbers = ", ".join(f"fd:{fd}" for fd in fds)
+        raise ListenError(f"{start}{len(fds)} sockets have this name: {numbers}; give each another")
+    names = ", ".join(socket_names(os.environ))
+    raise ListenError(
+        f"{start}the service manager has passed no socket of this name"
+        + (f", but of these: {names}" if names else "")
+    )
+
+
+def _open_inherited(address: FdBind, backlog: int, tcp: Tcp | None) -> socket.socket:
     start = f"cannot listen on {address}: "
+    number = address.fd if isinstance(address.fd, int) else _number_of(address.fd, start)
     try:
-        fd = os.dup(address.fd)
+        fd = os.dup(number)
     except OSError as error:
-        raise ListenError(f"{start}descriptor {address.fd} is not open") from error
+        raise ListenError(f"{start}descriptor {number} is not open") from error
     try:
         sock = socket.socket(fileno=fd)
     except OSError as error:
         os.close(fd)
-        raise ListenError(f"{start}descriptor {address.fd} is not a socket") from error
+        raise ListenError(f"{start}descriptor {number} is not a socket") from error
     try:
         if sock.type != socket.SOCK_STREAM:
             raise ListenError(f"{start}it is not a stream socket")
+        if tcp is not None:
+            if not is_tcp(sock):
+                raise ListenError(f"{start}TCP options are given for it, and it is not a TCP socket")
+            set_tcp_options(sock, tcp)
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             sock.listen(backlog)
         sock.setblocking(False)

@@ -9,6 +9,7 @@ import os
 import selectors
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 
 import setproctitle
@@ -17,6 +18,7 @@ from penstock.master.admin_keeper import AdminKeeper
 from penstock.master.banner import banner
 from penstock.master.boot_shim import RETRY_VARIABLE
 from penstock.master.config.accounts import owner_ids
+from penstock.master.config.activation import set_sockets_inheritable
 from penstock.master.config.control_socket import control_path
 from penstock.master.config.invocation import Invocation
 from penstock.master.config.model import Config
@@ -46,6 +48,7 @@ from penstock.master.planner import (
     worker_count_of,
 )
 from penstock.master.preflight import preflight
+from penstock.master.preload import beating, preload
 from penstock.master.signals import SignalInbox
 from penstock.master.succession import (
     take_crew,
@@ -56,11 +59,16 @@ from penstock.master.succession import (
     take_lent,
 )
 from penstock.master.supervisor import EXIT_NOT_STARTED, Supervisor
-from penstock.master.systemd import Notifier
+from penstock.master.systemd import Notifier, take_variables
+from penstock.master.threads import leave_if_held
 from penstock.master.upgrade import PREFLIGHT_VARIABLE, Upgrade
 from penstock.shm.layout import Geometry
+from penstock.shm.row import State as RowState
 from penstock.shm.segment import Segment
+from penstock.worker.apps import AppImportError
+from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.logs import LOG
+from penstock.worker.spec import AppAction
 
 EXIT_CONFIG = 2
 
@@ -89,7 +97,10 @@ def serve(invocation: Invocation, environ: Mapping[str, str]) -> int:
     """
     environ = {name: value for name, value in environ.items() if name not in _OURS}
     if (request := os.environ.pop(PREFLIGHT_VARIABLE, None)) is not None:
-        return preflight(invocation, request)
+        take_variables(os.environ)  # An app that is imported is not the service.
+        status = preflight(invocation, request)
+        leave_if_held(status)
+        return status
     try:
         if (inherited := os.environ.get(HANDOVER_VARIABLE)) is not None:
             supervisor = _resume(invocation, environ, int(inherited))
@@ -99,11 +110,17 @@ def serve(invocation: Invocation, environ: Mapping[str, str]) -> int:
             supervisor = _start(invocation, environ)
     except (StartError, HandoverError) as error:
         print(f"penstock: {error}", file=sys.stderr)
-        return getattr(error, "status", EXIT_NOT_STARTED)
+        status = getattr(error, "status", EXIT_NOT_STARTED)
+        if HANDOVER_VARIABLE not in os.environ:  # Else the boot shim goes on.
+            leave_if_held(status)
+        return status
+    set_sockets_inheritable(environ, False)
     # What is loaded now stays: the collector need not look at it, nor fork copy it.
     gc.collect()
     gc.freeze()
-    return supervisor.run()
+    status = supervisor.run()
+    leave_if_held(status)
+    return status
 
 
 def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
@@ -113,6 +130,8 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         start_logging(config)
     except (OSError, ValueError) as error:
         raise StartError(f"log: {error}", EXIT_CONFIG) from error
+    notifier = Notifier.from_environ(os.environ, resumes=False)  # before an app could find its variables
+    apps = _preload_at_start(config)
     worker_count = worker_count_of(config, usable_cores())
     holdings = Holdings(
         segment=Segment.create(Geometry.for_workers(worker_count), created_ns=time.time_ns()),
@@ -121,7 +140,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
     try:
         if config.pidfile is not None:
             holdings.pidfile = open_pidfile(config.pidfile)
-        planner = Planner(invocation, config, config.name or "")
+        planner = Planner(invocation, config, config.name or "", apps)
         generation = planner.plan(config, holdings, 1)
         holdings.control = open_control(
             control_path(config, os.getuid(), environ, port=first_port(holdings.listeners.values())),
@@ -141,7 +160,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         planner,
         holdings,
         upgrade=Upgrade(invocation.directory, environ),
-        notifier=Notifier.from_environ(os.environ, resumes=False),
+        notifier=notifier,
         crew=crew,
         selector=selector,
         admin_account=owner_ids(config),
@@ -150,6 +169,25 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         lender=Lender(crew),
         ledger=Ledger.open(holdings.segment, name=planner.name, started_at_s=time.time()),
     )
+
+
+def _preload_at_start(config: Config) -> Mapping[AppAction, ASGIApp] | None:
+    """Import the apps if that is to be done here. Raises StartError."""
+    if not config.preload:
+        return None
+    try:
+        return preload(config)
+    except AppImportError as error:
+        if error.__cause__ is not None:
+            # The user's own code raised it, and the user's own lines say why.
+            traceback.print_exception(error.__cause__)
+        raise StartError(str(error)) from error
+
+
+def _show_alive(ledger: Ledger, notifier: Notifier) -> None:
+    """Show whoever watches the master that a long import is not its end."""
+    ledger.beat(RowState.UPGRADING)
+    notifier.tick(time.monotonic())
 
 
 def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int) -> Supervisor:
@@ -165,11 +203,17 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
     if os.environ.pop(RETRY_VARIABLE, None) is not None:
         ledger.operations.retried(time.time())
     ledger.operations.refuse("stacks", "the server was restarted meanwhile; ask again", time.time())
+    notifier = Notifier.from_environ(os.environ, resumes=True)
     number = handover.last_generation + 1
+    apps: Mapping[AppAction, ASGIApp] | None = None
     try:
         config = load_config(invocation)
         start_logging(config)
-        planner = Planner(invocation, config, handover.name)
+        if config.preload:
+            apps = {}  # Also where an import fails: by then some modules are there.
+            with beating(lambda: _show_alive(ledger, notifier)):
+                apps = preload(config)
+        planner = Planner(invocation, config, handover.name, apps)
         generations[number] = planner.plan(config, holdings, number)
         admin_account = owner_ids(config)
         fleet = Fleet(
@@ -180,9 +224,9 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
         )
         # A reload that waited for the check is in this too: the configuration was read after it.
         ledger.operations.aim(number, *ROLLING)
-    except (PlanError, ConfigError, OSError, ValueError) as error:
+    except (PlanError, ConfigError, AppImportError, OSError, ValueError) as error:
         # The check passed a moment ago, so this is rare; whoever serves goes on serving.
-        planner = Planner(invocation, Config(), handover.name)
+        planner = Planner(invocation, Config(), handover.name, apps)
         admin_account = handover.admin_account
         fleet = Fleet(
             slot_count=handover.slot_count, generation=max(generations), has_served=True, can_spawn=False
@@ -196,7 +240,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
         planner,
         holdings,
         upgrade=Upgrade(invocation.directory, environ),
-        notifier=Notifier.from_environ(os.environ, resumes=True),
+        notifier=notifier,
         crew=crew,
         selector=selector,
         admin_account=admin_account,

@@ -74,6 +74,7 @@ class Nursery:
                     stacks_fd=stacks_fd,
                     groups=generation.groups,
                     tls_contexts=generation.tls_contexts,
+                    apps=generation.apps,
                 )
             )
 

@@ -8,7 +8,7 @@ open before, and none that was not.
 
 import os
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from penstock.master.blueprint import TOO_MANY_ROUTES, Account, account_of, build_spec, tls_contexts
 from penstock.master.config.bind import TcpBind
@@ -18,11 +18,12 @@ from penstock.master.config.model import Config
 from penstock.master.config.problems import ConfigError
 from penstock.master.cores import Cores, usable_cores
 from penstock.master.generation import Generation
-from penstock.master.holdings import Holdings, reconcile_listeners, shard_count_of
+from penstock.master.holdings import Holdings, reconcile_listeners, retune_listeners, shard_count_of
 from penstock.master.listeners import Listener, ListenError
 from penstock.shm.series import SeriesFull
+from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.logs import LOG, open_log_file, set_up_logging
-from penstock.worker.spec import LogSpec
+from penstock.worker.spec import AppAction, LogSpec
 
 
 class PlanError(Exception):
@@ -33,17 +34,32 @@ class PlanError(Exception):
         self.is_config = is_config
 
 
-class Planner:
-    """Makes generations from one invocation."""
+class NeedsNewImage(Exception):
+    """The apps are imported in the master, or are to be: new code for them takes a hot restart."""
 
-    def __init__(self, invocation: Invocation, config: Config, name: str = "") -> None:
+
+class Planner:
+    """
+    Makes generations from one invocation.
+
+    `apps` is None in an image that has imported none of them.
+    """
+
+    def __init__(
+        self,
+        invocation: Invocation,
+        config: Config,
+        name: str = "",
+        apps: Mapping[AppAction, ASGIApp] | None = None,
+    ) -> None:
         self._invocation = invocation
+        self._apps = apps
         self.config = config
         self.name = name  # Chosen by the first plan if it is not known yet, and then kept.
 
     def reload(self, holdings: Holdings, number: int) -> Generation:
         """
-        Read the configuration again and plan a generation by it. Raises PlanError.
+        Read the configuration again and plan a generation by it. Raises PlanError, NeedsNewImage.
 
         The working directory is looked up by its name again, because a
         deployment switches the symlink that the name leads through.
@@ -52,6 +68,8 @@ class Planner:
         try:
             os.chdir(self._invocation.directory)
             config = load_config(self._invocation)
+            if config.preload or self._apps is not None:
+                raise NeedsNewImage
             generation = self.plan(config, holdings, number)
         except OSError as error:
             os.fchdir(here)
@@ -59,7 +77,7 @@ class Planner:
         except ConfigError as error:
             os.fchdir(here)
             raise PlanError(str(error), is_config=True) from error
-        except PlanError:
+        except (PlanError, NeedsNewImage):
             os.fchdir(here)
             raise
         finally:
@@ -113,12 +131,14 @@ class Planner:
                 wanted[key].close()
             raise PlanError(TOO_MANY_ROUTES, is_config=True) from error
         holdings.listeners |= wanted
+        retune_listeners(holdings.listeners, config)
         return Generation(
             number=number,
             addresses=frozenset(wanted),
             drain_timeout_s=config.drain_timeout_s,
             spec=spec,
             tls_contexts=contexts,
+            apps=self._apps or {},
             groups=account.groups,
             is_pinned=is_pinned(config, cores),
         )

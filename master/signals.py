@@ -12,6 +12,19 @@ from types import FrameType
 
 from penstock.worker.child import MASTER_SIGNALS
 
+# What asks something of a running server; one that still starts has to be there for it later.
+_ORDERS = MASTER_SIGNALS - {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD}
+
+
+def keep_signals_for_later() -> None:
+    """
+    Let signals wait that come before their handlers stand.
+
+    By default an order such as HUP would end the process. What stops it may do so,
+    but the kernel drops even that on its way to an init that has no handler.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, MASTER_SIGNALS if os.getpid() == 1 else _ORDERS)
+
 
 def block_signals() -> None:
     """Let the signals wait in the kernel: around fork, and from before execve until handlers stand."""

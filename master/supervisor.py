@@ -6,6 +6,7 @@ workforce what concerns workers, to the upgrade what concerns a hot restart. It
 never waits for a child without a deadline, and parses no client byte.
 """
 
+import os
 import selectors
 import signal
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from penstock.master.admin.status import FleetStatus
+from penstock.master.config.activation import disclaim_sockets
 from penstock.master.crew import Exit, reap
 from penstock.master.exchange import RECYCLE, judge_recycle
 from penstock.master.farewell import Farewell
@@ -20,7 +22,7 @@ from penstock.master.hot_restart import HotRestart
 from penstock.master.operations import ROLLING, STOPPING, Operation, judge_scale, new_id
 from penstock.master.parts import Parts
 from penstock.master.phases import is_sound, phase
-from penstock.master.planner import PlanError
+from penstock.master.planner import NeedsNewImage, PlanError
 from penstock.master.recycler import Recycler
 from penstock.master.rollout import next_deadline_s
 from penstock.master.systemd import Situation
@@ -265,6 +267,10 @@ class Supervisor:
         before = planner.config
         try:
             generation = planner.reload(holdings, self._force.last_generation + 1)
+        except NeedsNewImage:
+            LOG.info("reload: by a hot restart, because apps are imported in the master (preload)")
+            self._hot_restart.start("reload")
+            return
         except PlanError as error:
             self._parts.ledger.fail(f"reload: {error}")
             self._operations.refuse("reload", str(error), time.time())
@@ -331,6 +337,7 @@ class Supervisor:
         self._parts.inbox.close()
         self._parts.notifier.close()
         self._parts.holdings.let_go()
+        disclaim_sockets(os.environ)
 
     def _finish(self) -> None:
         self._parts.admin.stop()

@@ -2,12 +2,14 @@
 Tells the service manager how the server is, as sd_notify(3) has it.
 
 A notification is a datagram to the socket that $NOTIFY_SOCKET names. It never
-waits and never fails: whoever does not listen is not told.
+waits and never fails: whoever does not listen is not told, and whoever is slow
+to listen is told later.
 """
 
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 
@@ -18,6 +20,12 @@ _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 # One line of `systemctl status`.
 STATUS_CHARS_MAX = 300
+
+# What waits while the socket is full: a few reloads from beginning to end, of which the last one counts.
+UNSENT_MAX = 16
+
+# A service manager that wants to hear more often than this is misconfigured.
+WATCHDOG_PERIOD_S_MIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,11 @@ class Announcer:
         return ["\n".join(words)] if words else []
 
 
+def take_variables(environ: MutableMapping[str, str]) -> tuple[str, ...]:
+    """Take the variables out of the environment, so that nobody else speaks for the service."""
+    return tuple(environ.pop(name, "") for name in _VARIABLES)
+
+
 class Notifier:
     """Says it, and that the master lives, often enough for the watchdog."""
 
@@ -81,7 +94,8 @@ class Notifier:
     ) -> None:
         self._announcer = announcer
         self._address = address
-        self._period_s = watchdog_s / 2 if watchdog_s is not None else None
+        self._period_s = max(watchdog_s / 2, WATCHDOG_PERIOD_S_MIN) if watchdog_s is not None else None
+        self._unsent: deque[str] = deque(maxlen=UNSENT_MAX)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if address else None
         if self._socket is not None:
             self._socket.setblocking(False)
@@ -90,8 +104,8 @@ class Notifier:
 
     @classmethod
     def from_environ(cls, environ: MutableMapping[str, str], *, resumes: bool) -> "Notifier":
-        """Take the variables out of the environment, so that nobody else speaks for the service."""
-        address, watchdog_usec, watchdog_pid = (environ.pop(name, "") for name in _VARIABLES)
+        """Do what the service manager's variables say, and take them out of the environment."""
+        address, watchdog_usec, watchdog_pid = take_variables(environ)
         if address[:1] not in ("/", "@"):
             if address:
                 LOG.warning("NOTIFY_SOCKET %s is no path; the service manager is told nothing", address)
@@ -106,7 +120,7 @@ class Notifier:
         self._send(self._announcer.order(time.monotonic_ns() // 1000))
 
     def tell(self, situation: Situation) -> None:
-        """Say how it is, if that is news."""
+        """Say how it is, if that is news, and what could not be said before."""
         self._send(self._announcer.tell(situation))
 
     def tick(self, now_s: float) -> None:
@@ -114,7 +128,8 @@ class Notifier:
         if self.deadline_s is not None and now_s >= self.deadline_s:
             assert self._period_s is not None
             self.deadline_s = now_s + self._period_s
-            self._send(["WATCHDOG=1"])
+            if not self._unsent:
+                self._say("WATCHDOG=1")  # If that fails, the next one is soon enough.
 
     def close(self) -> None:
         """Say nothing any more: a forked process is not the service."""
@@ -122,11 +137,22 @@ class Notifier:
             self._socket.close()
 
     def _send(self, messages: list[str]) -> None:
-        if self._socket is None or self._address is None:
-            return
-        address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
         for message in messages:
-            try:
-                self._socket.sendto(message.encode("utf-8", "replace"), address)
-            except OSError as error:
-                LOG.debug("cannot tell the service manager: %s", error)
+            if self._unsent and self._unsent[-1].startswith("STATUS=") and message.startswith("STATUS="):
+                self._unsent.pop()  # It would be true no more.
+            self._unsent.append(message)
+        while self._unsent and self._say(self._unsent[0]):
+            self._unsent.popleft()
+
+    def _say(self, message: str) -> bool:
+        """Send one message; False if it has to wait."""
+        if self._socket is None or self._address is None:
+            return True
+        address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
+        try:
+            self._socket.sendto(message.encode("utf-8", "replace"), address)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            LOG.debug("cannot tell the service manager: %s", error)
+        return True

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 from penstock.master import boot_shim
 from penstock.master.command_line import CommandLine
+from penstock.master.config.activation import set_sockets_inheritable
 from penstock.master.crew import Exit, kill
 from penstock.master.handover import HANDOVER_VARIABLE, HANDOVER_VERSION, Handover, write_handover
 from penstock.worker.logs import LOG
@@ -112,6 +113,7 @@ class Upgrade:
         try:
             for fd in inherited:
                 os.set_inheritable(fd, True)
+            set_sockets_inheritable(self._environ, True)
             # By name again: a deployment switches the symlink that the name leads through.
             os.chdir(self.directory)
             sys.stdout.flush()
@@ -128,6 +130,7 @@ class Upgrade:
         os.close(here)
         for fd in inherited:
             os.set_inheritable(fd, False)
+        set_sockets_inheritable(self._environ, False)
         os.close(handover_fd)
         return failure
 

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from penstock.master.config.bind import TcpBind
+from penstock.master.config.invocation import Invocation
 from penstock.master.config.options import OPTIONS
+from penstock.master.rollout import DRAIN_GRACE_S
 from tests.process.harness import Server, run_penstock
 
 ROOT = Path(__file__).parents[1]
@@ -92,3 +96,40 @@ def test_every_option_exists(name: str) -> None:
     ]
 
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(lines))) <= ours
+
+
+def test_the_pod_of_the_deploying_page_is_given_the_time_that_it_takes(tmp_path: Path) -> None:
+    """
+    The sum is what people get wrong, and a probe of a path that is not there restarts the pod for ever.
+    """
+    [pod] = blocks(ROOT / "docs" / "deploying.md", "yaml")
+    spec = yaml.safe_load(pod)["spec"]
+    [container] = spec["containers"]
+    program, app, *options = container["args"]
+    assert (program, app) == ("penstock", "main:app")
+    config = Invocation(
+        {name.removeprefix("--").replace("-", "_"): (text,) for name, text in pairs(options)}, app
+    )
+    read = config.load({})
+    assert (
+        spec["terminationGracePeriodSeconds"] > read.shutdown_delay_s + read.drain_timeout_s + DRAIN_GRACE_S
+    )
+    assert read.shutdown_delay_s > 2 * container["readinessProbe"]["periodSeconds"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert read.admin_address == TcpBind("0.0.0.0", ports["admin"])
+    assert [each.address for each in read.listeners] == [TcpBind("0.0.0.0", ports["http"])]
+
+    quick = ["--port", "0", "--admin-bind", "127.0.0.1:0", "--host", "127.0.0.1", "--workers", "1"]
+    (tmp_path / "main.py").write_text(blocks(ROOT / "docs" / "quickstart.md", "python")[0])
+    server = Server(app, *options, *quick, cwd=tmp_path)
+    try:
+        server.wait_serving()
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert container[probe]["httpGet"]["port"] == "admin"
+            assert server.admin(container[probe]["httpGet"]["path"])[0] == 200
+    finally:
+        server.clean_up()
+
+
+def pairs(options: list[str]) -> list[tuple[str, str]]:
+    return list(zip(options[::2], options[1::2], strict=True))

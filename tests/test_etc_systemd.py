@@ -71,6 +71,19 @@ def test_systemd_accepts_the_unit(installed_unit: Path) -> None:
     assert about_us == []
 
 
+def test_systemd_accepts_the_socket_beside_it(installed_unit: Path) -> None:
+    """
+    Each is started by the other, under the names that they are installed by.
+    """
+    socket_unit = installed_unit.with_suffix(".socket")
+    socket_unit.write_text(UNIT.with_suffix(".socket").read_text(encoding="utf-8"), encoding="utf-8")
+
+    result = analyze("verify", "--man=no", socket_unit)
+
+    assert result.returncode == 0, result.stderr
+    assert [line for line in result.stderr.splitlines() if socket_unit.name in line] == []
+
+
 def test_systemd_would_tell_of_a_misspelt_setting(installed_unit: Path) -> None:
     """
     The control of the test above: it can fail.

@@ -1,8 +1,9 @@
 """
 What a worker hosts: the apps of its spec, their lifespans, and a site for each listener.
 
-Apps are imported here, after the fork, so that a roll runs new code. One app
-that serves several routes is imported once and has one lifespan.
+Apps are imported here, after the fork, so that a roll runs new code; unless the
+master has done it before (preload). One app that serves several routes is
+imported once and has one lifespan.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from penstock.worker.apps import load_app
 from penstock.worker.asgi.lifespan import Lifespan
+from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.site import HostedApp, Site
 from penstock.worker.logs import LOG
@@ -28,11 +30,16 @@ class Hosting:
     """Sites and apps of one worker."""
 
     def __init__(
-        self, spec: WorkerSpec, cells: memoryview, tls_contexts: Mapping[str, ssl.SSLContext]
+        self,
+        spec: WorkerSpec,
+        cells: memoryview,
+        tls_contexts: Mapping[str, ssl.SSLContext],
+        imported: Mapping[AppAction, ASGIApp] | None = None,
     ) -> None:
         self._spec = spec
         self._cells = cells
         self._tls_contexts = tls_contexts
+        self._imported = imported or {}
         self._on_leaving: Callable[[], None] | None = None
         self._apps: dict[AppAction, HostedApp] = {}
         self._sites: dict[str, Site] = {}
@@ -50,7 +57,9 @@ class Hosting:
             self._open_site(listener)
 
     async def _host(self, action: AppAction) -> HostedApp:
-        app = load_app(action.target, factory=action.factory, app_dir=self._spec.app_dir)
+        app = self._imported.get(action)
+        if app is None:
+            app = load_app(action.target, factory=action.factory, app_dir=self._spec.app_dir)
         lifespan = Lifespan(app, self._spec.lifespan, LOG)
         await lifespan.startup()
         return HostedApp(app, lifespan)

@@ -50,6 +50,10 @@ JOIN_BYTES_MAX = 64 * 1024
 WHEEL_TICK_S = 0.5
 WHEEL_BUCKETS = 256
 
+# A TLS handshake that is under way when its worker is to end: two round trips, with a
+# packet lost and sent again after one second and after two.
+HANDSHAKE_GRACE_S = 3.0
+
 # A tick that comes this late means the loop was blocked; requests may wait
 # unread in the kernel, so nobody is timed out before the loop has read.
 STALL_S = 3.0
@@ -70,6 +74,10 @@ PARK_AFTER_S = 1.0
 # How much of that is done in one turn of the loop: 64 x 30 us is 2 ms for the others to wait.
 PARKS_PER_TURN_MAX = 64
 PARKED_WAKES_PER_TURN_MAX = 64
+
+# When so many more are parked, what they took before is given back to the kernel: at
+# 1.8 KB each it is half a megabyte, for about a millisecond.
+PARKED_SLIM_COUNT = 256
 
 # A close takes some 5 us.
 PARKED_CLOSES_PER_TURN_MAX = 256

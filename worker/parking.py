@@ -16,7 +16,13 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 
-from penstock.worker.limits import PARKED_CLOSES_PER_TURN_MAX, PARKED_WAKES_PER_TURN_MAX, WHEEL_TICK_S
+from penstock.worker.heap import give_back
+from penstock.worker.limits import (
+    PARKED_CLOSES_PER_TURN_MAX,
+    PARKED_SLIM_COUNT,
+    PARKED_WAKES_PER_TURN_MAX,
+    WHEEL_TICK_S,
+)
 from penstock.worker.logs import LOG
 
 _GROWTH = 1024  # descriptors: the arrays grow by 6 KiB at a time
@@ -43,6 +49,7 @@ class ParkingLot:
         self._notes: dict[int, array[int]] = {}  # by tick
         self._note_count = 0
         self._count = 0
+        self._lean_count = 0  # how many were parked when memory was last given back, or fewer since
         self._waking: set[asyncio.Task[None]] = set()
         self._is_asleep = False
         loop.add_reader(self._epoll.fileno(), self._look)
@@ -60,6 +67,7 @@ class ParkingLot:
 
     def tick(self, now_s: float) -> None:
         """Close those whose time has come, unless they have just spoken."""
+        self._slim()
         last = math.floor(now_s / WHEEL_TICK_S)
         if self._is_asleep or not any(tick <= last for tick in self._notes):
             return
@@ -72,6 +80,13 @@ class ParkingLot:
             self._note_count -= len(notes)
             due.extend(notes)
         self._close_due(due, last)
+
+    def _slim(self) -> None:
+        """Give memory back when many more are parked than the last time; not for those that come and go."""
+        self._lean_count = min(self._lean_count, self._count)
+        if self._count >= self._lean_count + PARKED_SLIM_COUNT:
+            self._lean_count = self._count
+            give_back()
 
     def sleep(self) -> None:
         """Wake nobody and close nobody: they are being given away, with whatever has come or comes."""

@@ -25,6 +25,7 @@ class Work:
     workers: int = 1
     body: str | None = None  # A fixed answer to every request.
     file_bytes: int | None = None  # A file of this size.
+    connections: int = CONNECTIONS_MAX  # At once, at the most.
     floor: str | None = None  # The kind of floor server, by the name of the peer where None.
 
 
@@ -74,7 +75,7 @@ def granian(work: Work, place: Place) -> list[str]:
         *("granian", work.app, "--port", str(place.port), "--workers", str(work.workers)),
         *("--interface", "asginl", "--loop", "uvloop", "--no-ws", "--log-level", "error"),
         *("--http", "1"),  # Being ready for HTTP/2, too, doubles what it keeps for a connection.
-        *("--backlog", "2048", "--backpressure", str(CONNECTIONS_MAX)),
+        *("--backlog", "2048", "--backpressure", str(work.connections)),
     ]
 
 
@@ -132,7 +133,7 @@ def nginx(work: Work, place: Place) -> list[str] | None:
         NGINX.format(
             folder=place.folder,
             workers=work.workers,
-            connections=CONNECTIONS_MAX,
+            connections=work.connections,
             keep_alive=KEEP_ALIVE_S,
             port=place.port,
             answer=answer,
@@ -166,7 +167,7 @@ def haproxy(work: Work, place: Place) -> list[str] | None:
     config.write_text(
         HAPROXY.format(
             workers=work.workers,
-            connections=CONNECTIONS_MAX,
+            connections=work.connections,
             keep_alive=KEEP_ALIVE_S,
             port=place.port,
             body=work.body.replace(" ", "\\ "),

@@ -18,6 +18,7 @@ ANSWER_S = 20.0
 # Before the first count, so that the heap's first growth is not laid upon the connections.
 WARM_COUNT = 50
 BATCH = 200
+PAUSE_EVERY = 5 * BATCH
 
 # Long enough for a server that puts idle connections away to have done so.
 SETTLE_S = 2.5
@@ -34,10 +35,16 @@ class Held:
 
     bytes_each: float
     closed: int  # By the server, though they were only idle.
+    cpu_share: float  # Of a core, while nothing came; 0 where nobody watched.
 
 
-def hold(server: Server, count: int) -> Held:
-    """Open connections, ask once on each, and measure what they add to the server. Raises ServerFailed."""
+def hold(server: Server, count: int, *, pause_s: float = 0.0, watch_s: float = 0.0) -> Held:
+    """
+    Open connections, ask once on each, and measure what they add to the server. Raises ServerFailed.
+
+    With a pause after every thousand, the others are idle by the time that the next come. In the end,
+    watch for so long what the server does with them although nothing comes.
+    """
     with contextlib.ExitStack() as opened:
         for client in _ask(server, WARM_COUNT):
             client.close()
@@ -45,11 +52,21 @@ def hold(server: Server, count: int) -> Held:
         before_bytes = server.pss_bytes()
         clients: list[socket.socket] = []
         for start in range(0, count, BATCH):
+            if pause_s and start and start % PAUSE_EVERY == 0:
+                time.sleep(pause_s)
             for client in _ask(server, min(BATCH, count - start)):
                 clients.append(opened.enter_context(client))
         time.sleep(SETTLE_S)
         grown_bytes = server.pss_bytes() - before_bytes
-        return Held(grown_bytes / count, sum(is_closed(client) for client in clients))
+        cpu_share = busy(server, watch_s) if watch_s else 0.0
+        return Held(grown_bytes / count, sum(is_closed(client) for client in clients), cpu_share)
+
+
+def busy(server: Server, seconds: float) -> float:
+    """Measure the share of a core that a server takes that is left alone."""
+    started_s, before_s = time.monotonic(), server.cpu_s()
+    time.sleep(seconds)
+    return (server.cpu_s() - before_s) / (time.monotonic() - started_s)
 
 
 def is_closed(client: socket.socket) -> bool:

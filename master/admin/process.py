@@ -7,6 +7,7 @@ numbers does not change them. It forks nothing and decides nothing.
 """
 
 import asyncio
+import atexit
 import os
 import signal
 import time
@@ -71,6 +72,7 @@ class AdminAssignment:
 
 def run_admin(assignment: AdminAssignment) -> int:
     """Live the admin process's life, and return its exit status."""
+    atexit._clear()  # What a preloaded app has registered is for the processes that host it.
     # A TERM to the whole group is the master's to answer; the numbers are of use until the end.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

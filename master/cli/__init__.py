@@ -11,6 +11,9 @@ def main() -> None:
         print(f"penstock runs on Linux only, and this is {sys.platform}", file=sys.stderr)
         sys.exit(3)
     _open_standard_streams()
+    from penstock.master.signals import keep_signals_for_later  # noqa: PLC0415
+
+    keep_signals_for_later()  # Before what takes long to import: this may be an init, or told to reload.
     from penstock.master.cli.command import penstock  # noqa: PLC0415
 
     penstock.main(prog_name="penstock")

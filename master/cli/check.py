@@ -1,14 +1,12 @@
 """`penstock check`: everything that can be found wrong before a socket is bound."""
 
-import os
-import sys
-import threading
 import traceback
 
 import click
 
 from penstock.master.blueprint import TOO_MANY_ROUTES, is_countable
 from penstock.master.config import Config, Invocation
+from penstock.master.threads import leave_if_held
 
 EXIT_OK, EXIT_CONFIG, EXIT_APP = 0, 2, 3
 
@@ -21,14 +19,14 @@ def check_invocation(invocation: Invocation) -> int:
         click.echo(f"warning: {warning}", err=True)
     if not is_countable(reading.config):
         click.echo(TOO_MANY_ROUTES, err=True)
-        _leave_if_held(EXIT_CONFIG)
+        leave_if_held(EXIT_CONFIG)
         return EXIT_CONFIG
     faults = _import_apps(reading.config)
     for fault in faults:
         click.echo(fault, err=True)
     if not faults:
         click.echo(_summary(reading.config))
-    _leave_if_held(EXIT_APP if faults else EXIT_OK)
+    leave_if_held(EXIT_APP if faults else EXIT_OK)
     return EXIT_APP if faults else EXIT_OK
 
 
@@ -62,12 +60,3 @@ def _summary(config: Config) -> str:
         for count, what in ((len(config.listeners), "listener"), (len(routes), "route"), (len(apps), "app"))
     )
     return f"config ok: {counted}"
-
-
-def _leave_if_held(status: int) -> None:
-    """Leave at once when an app left a thread running that would hold the interpreter for ever."""
-    if all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate()):
-        return
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)

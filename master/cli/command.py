@@ -23,7 +23,7 @@ from penstock.master.config import ConfigError
 from penstock.master.config.activation import claim_sockets
 from penstock.master.config.problems import nearest
 from penstock.master.config.schema import schema_text
-from penstock.master.signals import block_signals
+from penstock.master.signals import unblock_signals
 from penstock.master.verbs import VERBS
 
 EXIT_USAGE = 2
@@ -44,6 +44,7 @@ class Penstock(Command):
         index = first_word(words, self.params)
         if index is not None and words[index] in COMMANDS:
             word = words.pop(index)
+            unblock_signals()  # These have no use for them, and may be ended by any.
             return COMMANDS[word].main(words, prog_name=f"{name} {word}", **extra)
         if index is not None and words[index] in LATER_COMMANDS:
             words = [words[index]]  # What else it would take is not known yet.
@@ -71,8 +72,6 @@ def _penstock(**_: Any) -> NoReturn:
         raise click.UsageError(f"there is no command {app!r}; {hint}", context)
     invocation = given_invocation(context)
     claim_sockets(os.environ)
-    if os.getpid() == 1:
-        block_signals()  # The kernel drops what is sent to an init that has no handler yet.
     # A hot restart starts from this environment again, and not from what a file put into it.
     environ = dict(os.environ)
     # The other commands need none of it.

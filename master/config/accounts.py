@@ -1,6 +1,7 @@
 """Users and groups of this system: whether they exist, and which numbers they are."""
 
 import grp
+import os
 import pwd
 
 from penstock.master.config.model import Config
@@ -46,6 +47,12 @@ def owner_ids(config: Config) -> tuple[int | None, int | None]:
         if gid is None:
             gid = grp.getgrnam(config.group).gr_gid
     return uid, gid
+
+
+def changes_user(config: Config) -> bool:
+    """Whether workers are to be somebody else than whoever starts the server. Raises KeyError."""
+    uid, gid = owner_ids(config)
+    return uid not in (None, os.getuid()) or gid not in (None, os.getgid())
 
 
 def _number(text: str) -> int | None:

@@ -1,5 +1,5 @@
 """
-Addresses as the operator writes them: `host:port`, `:port`, `[::]:port`, `unix:/path`, `fd:3`.
+Addresses as the operator writes them: `host:port`, `:port`, `[::]:port`, `unix:/path`, `fd:3`, `fd:NAME`.
 
 Pure text: no name is looked up and no socket is opened here.
 """
@@ -16,6 +16,9 @@ EXPECTED = "host:port, :port, [::]:port, unix:/path or fd:3"
 # sun_path has 108 bytes, and the last is the NUL.
 UNIX_PATH_BYTES_MAX = 107
 FD_MAX = 1_048_575  # the kernel's default fs.nr_open, less one
+
+# What systemd takes for FileDescriptorName=, as far as it cannot be mistaken for a number.
+_FD_NAME = re.compile(r"[A-Za-z][!-9;-~]{0,254}")
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?")
 
@@ -42,9 +45,9 @@ class UnixBind(msgspec.Struct, frozen=True):
 
 
 class FdBind(msgspec.Struct, frozen=True):
-    """A listening socket that was inherited as this descriptor."""
+    """A listening socket that was inherited, by its number or by the service manager's name for it."""
 
-    fd: int
+    fd: int | str
 
     def __str__(self) -> str:
         """Show it as it is written in the file."""
@@ -86,9 +89,11 @@ def _unix_path(path: str) -> str:
     return path
 
 
-def _fd(text: str) -> int:
+def _fd(text: str) -> int | str:
+    if _FD_NAME.fullmatch(text):
+        return text
     if not re.fullmatch(r"[0-9]{1,7}", text) or int(text) > FD_MAX:
-        raise Mismatch("the number of a descriptor after fd:, such as fd:3")
+        raise Mismatch("the number or the name of a descriptor after fd:, such as fd:3 or fd:web")
     return int(text)
 
 

@@ -5,14 +5,17 @@ Looks at every record that could be built, also in a file with faults
 elsewhere, so that one run tells of everything.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 
 from penstock.master.config import accounts
-from penstock.master.config.bind import TcpBind, UnixBind, is_wildcard
+from penstock.master.config.activation import named_fds
+from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind, is_wildcard
 from penstock.master.config.certificates import certificate_fault
 from penstock.master.config.model import (
     Certificate,
     Config,
+    Keepalive,
     Limits,
     Listener,
     Log,
@@ -20,6 +23,7 @@ from penstock.master.config.model import (
     Recycle,
     Respond,
     Route,
+    Tcp,
 )
 from penstock.master.config.problems import Path, path_text, quoted
 from penstock.master.config.typed import Walk
@@ -33,6 +37,10 @@ HEADER_BYTES_MAX = 16 * 1024 * 1024
 RSS_BYTES_MIN = 16 * 1024 * 1024
 # Workers beat four times a second: with less, a healthy one on a busy core is taken for blocked.
 SILENCE_S_MIN = 0.5
+# What the kernel takes for TCP_KEEPIDLE and TCP_KEEPINTVL.
+KEEPALIVE_S_MAX = 32767
+# It waits by doubling, from a second on, and for no SYN longer than this.
+DEFER_ACCEPT_S_MAX = 120
 
 
 def judge(walk: Walk) -> list[str]:
@@ -55,6 +63,11 @@ def judge(walk: Walk) -> list[str]:
                 _judge_certificate(record, path, walk)
             case Log():
                 _judge_log(record, path, walk)
+            case Tcp():
+                _judge_seconds(record.defer_accept_s, DEFER_ACCEPT_S_MAX, (*path, "defer_accept"), walk)
+            case Keepalive():
+                _judge_seconds(record.idle_s, KEEPALIVE_S_MAX, (*path, "idle"), walk)
+                _judge_seconds(record.interval_s, KEEPALIVE_S_MAX, (*path, "interval"), walk)
             case Recycle():
                 _judge_recycle(record, path, walk)
             case Config():
@@ -78,12 +91,26 @@ def _judge_config(config: Config, path: Path, walk: Walk) -> None:
             walk.fault(
                 walk.place((key,)), (key,), f"found {duration_text(getattr(config, f'{key}_s'))}, {expected}"
             )
+    if config.stream_drain_timeout_s > config.drain_timeout_s:
+        key, most = "stream_drain_timeout", duration_text(config.drain_timeout_s)
+        found = duration_text(config.stream_drain_timeout_s)
+        walk.fault(walk.place((key,)), (key,), f"found {found}, expected at most {most}, the 'drain_timeout'")
     for key, fault in (
         ("user", accounts.user_fault(config.user)),
         ("group", accounts.group_fault(config.group)),
     ):
         if fault:
             walk.fault(walk.place((key,)), (key,), fault)
+    if config.preload and os.geteuid() == 0 and _changes_user(config):
+        told = "found true beside a user or group, expected one of them: the import would run as root"
+        walk.fault(walk.place(("preload",)), ("preload",), told)
+
+
+def _changes_user(config: Config) -> bool:
+    try:
+        return accounts.changes_user(config)
+    except KeyError:
+        return False  # There is no such user, which is told anyway.
 
 
 def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:
@@ -93,6 +120,11 @@ def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:
             walk.place(inner),
             inner,
             f"found permissions for {quoted(listener.bind)}, expected a unix: address",
+        )
+    if listener.tcp is not None and isinstance(listener.address, UnixBind):
+        inner = (*path, "tcp")
+        walk.fault(
+            walk.place(inner), inner, f"found TCP options for {quoted(listener.bind)}, expected a TCP address"
         )
 
 
@@ -159,10 +191,18 @@ def _judge_recycle(recycle: Recycle, path: Path, walk: Walk) -> None:
         walk.fault(walk.place(inner), inner, told)
 
 
+def _judge_seconds(seconds: float | None, most: int, path: Path, walk: Walk) -> None:
+    """Judge what the kernel counts in whole seconds."""
+    if seconds is None or (seconds == round(seconds) and 1 <= seconds <= most):
+        return
+    expected = f"expected whole seconds from 1s to {duration_text(most)}"
+    walk.fault(walk.place(path), path, f"found {duration_text(seconds)}, {expected}")
+
+
 def _judge_addresses(listeners: list[tuple[Path, Listener]], walk: Walk) -> None:
     for index, (path, listener) in enumerate(listeners):
         for earlier_path, earlier in listeners[:index]:
-            if not _collide(earlier, listener):
+            if not _collide(*(_numbered(each.address, walk.environ or {}) for each in (earlier, listener))):
                 continue
             inner = (*path, "bind")
             where = f"{path_text(earlier_path)}.bind" if len(earlier_path) else "another"
@@ -171,9 +211,16 @@ def _judge_addresses(listeners: list[tuple[Path, Listener]], walk: Walk) -> None
             break
 
 
-def _collide(one: Listener, other: Listener) -> bool:
+def _numbered(address: Bind, environ: Mapping[str, str]) -> Bind:
+    """Put the number for the name of a socket that came; by either it is the same one."""
+    if isinstance(address, FdBind) and isinstance(address.fd, str):
+        fds = named_fds(environ, address.fd)
+        return FdBind(fds[0]) if len(fds) == 1 else address
+    return address
+
+
+def _collide(first: Bind, second: Bind) -> bool:
     """Say whether the kernel would refuse the second address because of the first."""
-    first, second = one.address, other.address
     if isinstance(first, TcpBind) and isinstance(second, TcpBind):
         if first.port != second.port:
             return False

@@ -205,7 +205,9 @@ def _text(pattern: str) -> dict[str, Any]:
 KINDS: dict[str, Kind] = {
     "account": Kind(read_account, "a name or a number", {"type": ["string", "integer"]}),
     "app": Kind(read_app, "module:attribute, such as main:app", _text(APP_PATTERN)),
-    "bind": Kind(read_bind, bind.EXPECTED, _text(r"(.*:[0-9]{1,5}|unix:.+|fd:(//)?[0-9]+)")),
+    "bind": Kind(
+        read_bind, bind.EXPECTED, _text(r"(.*:[0-9]{1,5}|unix:.+|fd:(//)?([0-9]+|[A-Za-z][!-9;-~]*))")
+    ),
     "duration": Kind(
         units.parse_duration,
         "a duration such as 500ms, 30s, 5m or 1h",

@@ -19,10 +19,14 @@ DEFAULT_ADMIN_BIND = "127.0.0.1:9180"
 
 # 4 shards a worker and 2 rows a shard: 1,024 workers are 64 MiB of rows, far above any machine yet.
 WORKERS_MAX = 1024
+# Most downloads of unknown length end before it; after it, 25 of 30 seconds are left for the goodbye.
+STREAM_DRAIN_TIMEOUT_S = 5.0
 # Nobody counts further; it only keeps sums within what a counter holds.
 REQUESTS_MAX = 10**12
 # listen() takes an int, and the kernel cuts it to net.core.somaxconn.
 BACKLOG_MAX = 2**31 - 1
+# The kernel's own limit.
+KEEPALIVE_COUNT_MAX = 127
 
 AppTarget = Annotated[str, kind("app")]
 BindText = Annotated[str, kind("bind")]
@@ -178,11 +182,47 @@ class Tls(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "1.2"
 
 
+class Keepalive(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Probes by which the kernel finds out that a client has vanished.
+
+    With these defaults it knows after 2.5 minutes. They begin later than an idle
+    connection is closed anyway, so only those in use are probed, and sooner than
+    the strictest of the usual NATs and load balancers forgets (4 minutes).
+    """
+
+    idle_s: Annotated[Duration, _says("How long nothing came before the first probe, in whole seconds.")] = (
+        field(default=90.0, name="idle")
+    )
+    interval_s: Annotated[Duration, _says("From one probe to the next, in whole seconds.")] = field(
+        default=15.0, name="interval"
+    )
+    count: Annotated[
+        int, Meta(ge=1, le=KEEPALIVE_COUNT_MAX), _says("After so many without an answer the client is gone.")
+    ] = 4
+
+
+class Tcp(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the kernel is told of a listener's connections. TCP_NODELAY is always on, and has no key."""
+
+    defer_accept_s: Annotated[
+        Duration | None,
+        _says("Accept a connection when its first bytes are there, or after about so long; none: at once."),
+    ] = field(default=None, name="defer_accept")
+    fastopen: Annotated[
+        Annotated[int, Meta(ge=1, le=BACKLOG_MAX)] | None,
+        _says("So many connections may come with data in their SYN before it is answered; none: not any."),
+    ] = None
+    keepalive: Annotated[
+        Keepalive | None, _says("Probe connections on which nothing comes; none: never.")
+    ] = Keepalive()
+
+
 class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An address that is served, and what is served there."""
 
     LATER: ClassVar[frozenset[str]] = frozenset(
-        {"handler", "proxy", "proxy_protocol", "forwarded", "http2", "rate_limit", "tcp", "trusted_proxies"}
+        {"handler", "proxy", "proxy_protocol", "forwarded", "http2", "rate_limit", "trusted_proxies"}
     )
 
     name: Annotated[Label, _says("The listener label in metrics and logs. Default: its address.")] = ""
@@ -201,6 +241,10 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[int, kind("mode")] | None,
         _says("Permissions of a unix: socket, in octal. Default: by the umask."),
     ] = None
+    tcp: Annotated[
+        Tcp | None,
+        _says("Options of its TCP connections. An inherited socket keeps its own unless this is written."),
+    ] = None
     tls: Annotated[Tls | None, _says("Speak TLS.")] = None
     limits: Annotated[Limits, _says("What a client may send, and how long it may take.")] = Limits()
     routes: Annotated[
@@ -218,6 +262,11 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def address(self) -> Bind:
         """The address, taken apart."""
         return parse_bind(self.bind)
+
+    @property
+    def tcp_options(self) -> Tcp | None:
+        """The options to set; None: leave the socket as it is."""
+        return Tcp() if self.tcp is None and isinstance(self.address, TcpBind) else self.tcp
 
 
 class Admin(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -274,9 +323,7 @@ class Recycle(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Penstock configuration."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset(
-        {"health", "metrics", "preload", "reload", "tracing", "upstreams"}
-    )
+    LATER: ClassVar[frozenset[str]] = frozenset({"health", "metrics", "reload", "tracing", "upstreams"})
 
     name: Annotated[
         Annotated[str, kind("name")] | None,
@@ -295,6 +342,13 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drain_timeout_s: Annotated[
         Duration, _says("How long a stopping worker may finish what is in flight.")
     ] = field(default=30.0, name="drain_timeout")
+    stream_drain_timeout_s: Annotated[
+        Duration,
+        _says(
+            "How long a stopping worker lets endless responses go on before it tells the app to end them. "
+            "At most drain_timeout."
+        ),
+    ] = field(default=STREAM_DRAIN_TIMEOUT_S, name="stream_drain_timeout")
     shutdown_delay_s: Annotated[
         Duration,
         _says("How long a server that is to stop is not ready, but still accepts, before it drains."),
@@ -321,6 +375,9 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[str, kind("account")] | None,
         _says("Their group. Default: that user's own."),
     ] = None
+    preload: Annotated[
+        bool, _says("Import the apps before workers are forked, so that they share its memory.")
+    ] = False
     app_dir: Annotated[FilePath, _says("Put first on sys.path before an app is imported.")] = "."
     root_path: Annotated[
         Annotated[str, kind("root_path")],
@@ -336,6 +393,12 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(min_length=1),
         _says("The addresses that are served."),
     ] = ()
+
+    @classmethod
+    def completed(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Call streams off before a short drain is over, unless the operator said when."""
+        drain_timeout_s = fields.get("drain_timeout_s", STREAM_DRAIN_TIMEOUT_S)
+        return {"stream_drain_timeout_s": min(STREAM_DRAIN_TIMEOUT_S, drain_timeout_s)} | fields
 
     @property
     def admin_address(self) -> Bind | None:

@@ -60,7 +60,7 @@ OPTIONS = (
     Option(("--host",), "Address to listen on. Default: 127.0.0.1.", WHERE, metavar="HOST"),
     Option(("--port",), "Port to listen on. Default: 8000, or $PORT.", WHERE, metavar="PORT"),
     Option(("--uds",), "Listen on a UNIX socket.", WHERE, metavar="PATH"),
-    Option(("--fd",), "Listen on an inherited descriptor.", WHERE, metavar="N"),
+    Option(("--fd",), "Listen on an inherited descriptor, by number or name.", WHERE, metavar="N"),
     Option(
         ("--bind", "-b"),
         "host:port, :port, [::]:port, unix:/path or fd:3; may be given more than once.",
@@ -103,6 +103,14 @@ OPTIONS = (
         "How long a stopping worker may finish what is in flight. Default: 30.",
         PROCESSES,
         ("drain_timeout",),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
+        ("--timeout-stream-drain",),
+        "After so long in a drain, endless responses are told to end. Default: 5.",
+        PROCESSES,
+        ("stream_drain_timeout",),
         "SECONDS",
         in_seconds=True,
     ),
@@ -165,6 +173,13 @@ OPTIONS = (
         PROCESSES,
         ("name",),
         "NAME",
+    ),
+    Option(
+        ("--preload",),
+        "Import APP once, before workers are forked, so that they share its memory.",
+        APPS,
+        ("preload",),
+        off=("--no-preload",),
     ),
     Option(
         ("--app-dir",), "Put first on sys.path before APP is imported. Default: .", APPS, ("app_dir",), "DIR"

@@ -203,6 +203,8 @@ def read_scalar(wanted: inspect.Type, text: str, *, is_plain: bool) -> Any:
             if first is None or (mismatch.hint and not first.hint):
                 first = mismatch
     assert first is not None
+    if text == "off" and any(isinstance(each, inspect.NoneType) for each in choices):
+        first.hint = "write none"
     if sum(not isinstance(each, inspect.NoneType) for each in choices) > 1:
         first.expected = _expected(wanted)
     raise first

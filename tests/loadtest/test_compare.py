@@ -183,7 +183,18 @@ def test_every_scenario_can_be_served_by_penstock_and_has_something_to_show(tmp_
     """
     place = peers.Place(port=1, folder=tmp_path)
     scenarios = all_scenarios()
-    assert set(scenarios) >= {"hello", "json", "post", "stream", "connect", "idle", "mix", "reload"}
+    assert set(scenarios) >= {
+        "hello",
+        "json",
+        "post",
+        "stream",
+        "connect",
+        "idle",
+        "crowd",
+        "mix",
+        "reload",
+        "roll",
+    }
     for scenario in scenarios.values():
         assert scenario.metrics, scenario.name
         assert compare.absence(scenario, peer("penstock")) is None, scenario.name

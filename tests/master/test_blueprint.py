@@ -70,6 +70,7 @@ def test_the_spec_says_what_the_config_says(series: SeriesTable) -> None:
     config = msgspec.structs.replace(
         CONFIG,
         drain_timeout_s=7.0,
+        stream_drain_timeout_s=3.0,
         app_dir="/srv",
         root_path="/api",
         lifespan="off",
@@ -80,7 +81,8 @@ def test_the_spec_says_what_the_config_says(series: SeriesTable) -> None:
     spec = build_spec(config, series, name="shop", generation=3, account=account)
 
     assert (spec.name, spec.generation, spec.uid, spec.gid) == ("shop", 3, 12, 34)
-    assert (spec.drain_timeout_s, spec.app_dir, spec.root_path, spec.lifespan) == (7.0, "/srv", "/api", "off")
+    assert (spec.drain_timeout_s, spec.stream_drain_timeout_s) == (7.0, 3.0)
+    assert (spec.app_dir, spec.root_path, spec.lifespan) == ("/srv", "/api", "off")
     assert (spec.log.level, spec.log.path, spec.log.dict_config) == ("debug", "/var/log/x", {"version": 1})
     assert [listener.name for listener in spec.listeners] == ["web"]
     assert spec.listeners[0].address == "127.0.0.1:8080"

@@ -1,17 +1,21 @@
 """Real sockets: who gets a connection, what is refused and why, and what is left behind."""
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 
+from penstock.master.config import activation
 from penstock.master.config.bind import FdBind, TcpBind, UnixBind, parse_bind
+from penstock.master.config.model import Keepalive, Tcp
 from penstock.master.listeners import Listener, ListenError, add_shards, is_socket_alive, open_listener
 from penstock.worker.shards import queued_connections
 
@@ -20,9 +24,13 @@ ANY_PORT = TcpBind("127.0.0.1", 0)
 
 @contextmanager
 def opened(
-    bind: TcpBind | UnixBind | FdBind, shard_count: int = 4, *, unix_mode: int | None = None
+    bind: TcpBind | UnixBind | FdBind,
+    shard_count: int = 4,
+    *,
+    unix_mode: int | None = None,
+    tcp: Tcp | None = None,
 ) -> Iterator[Listener]:
-    listener = open_listener("web", bind, shard_count=shard_count, backlog=256, unix_mode=unix_mode)
+    listener = open_listener("web", bind, shard_count=shard_count, backlog=256, unix_mode=unix_mode, tcp=tcp)
     try:
         yield listener
     finally:
@@ -332,6 +340,25 @@ def test_an_inherited_socket_is_listened_on() -> None:
             assert inherited.getsockname()
 
 
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        ("", "cannot listen on fd:web: the service manager has passed no socket of this name$"),
+        ("api:admin", "no socket of this name, but of these: admin, api$"),
+        ("web:web", "2 sockets have this name: fd:3, fd:4; give each another$"),
+    ],
+)
+def test_a_name_has_to_be_that_of_one_socket(monkeypatch: pytest.MonkeyPatch, names: str, why: str) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "2" if names else "")
+    monkeypatch.setenv("LISTEN_FDNAMES", names)
+    monkeypatch.setenv(activation.VARIABLE, "")  # Taken back at the end, with what it is claimed to be.
+    monkeypatch.setenv(activation.NAMES_VARIABLE, "")
+    activation.claim_sockets(os.environ)
+    with pytest.raises(ListenError, match=why):
+        open_listener("web", FdBind("web"), shard_count=1, backlog=16)
+
+
 def test_a_descriptor_that_cannot_be_listened_on_says_why_and_leaks_nothing() -> None:
     read_fd, write_fd = os.pipe()
     datagram = socket.socket(type=socket.SOCK_DGRAM)
@@ -349,3 +376,106 @@ def test_a_descriptor_that_cannot_be_listened_on_says_why_and_leaks_nothing() ->
         sock.close()
     os.close(read_fd)
     os.close(write_fd)
+
+
+# TCP options.
+
+TUNED = Tcp(defer_accept_s=3.0, fastopen=16, keepalive=Keepalive(idle_s=100.0, interval_s=7.0, count=3))
+PLAIN = Tcp(keepalive=None)
+
+# NODELAY, DEFER_ACCEPT, FASTOPEN, KEEPALIVE; then idle, interval and count of its probes.
+AS_TUNED = (1, 3, 16, 1, 100, 7, 3)
+
+
+def options_of(sock: socket.socket) -> tuple[int, ...]:
+    tcp = socket.IPPROTO_TCP
+    has_probes = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    probes = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT) if has_probes else ()
+    return (
+        *(
+            sock.getsockopt(tcp, option)
+            for option in (socket.TCP_NODELAY, socket.TCP_DEFER_ACCEPT, socket.TCP_FASTOPEN)
+        ),
+        has_probes,
+        *(sock.getsockopt(tcp, option) for option in probes),
+    )
+
+
+def test_every_shard_has_the_options_also_those_that_come_later() -> None:
+    """A client cannot choose its shard, so what one of them does all have to do."""
+    with opened(ANY_PORT, 3, tcp=TUNED) as listener:
+        add_shards(listener, 6)
+        assert [options_of(shard) for shard in listener.shards] == [AS_TUNED] * 6
+
+
+def test_options_change_on_sockets_that_stay() -> None:
+    """A reload keeps the sockets, queues and all; there and back again, and then for what is added."""
+    with opened(ANY_PORT, 2, tcp=Tcp()) as listener, connected(listener, 4):
+        for tcp, expected in ((TUNED, AS_TUNED), (PLAIN, (1, 0, 0, 0)), (Tcp(), (1, 0, 0, 1, 90, 15, 4))):
+            listener.retune(256, tcp)
+            assert [options_of(shard) for shard in listener.shards] == [expected] * 2
+        assert sum(accept_all(shard) for shard in listener.shards) == 4
+        add_shards(listener, 4)
+        assert options_of(listener.shards[-1]) == (1, 0, 0, 1, 90, 15, 4)
+
+
+@pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+def test_connections_inherit_them(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """So they cost no call for each connection. What the loop itself sets is no less than that."""
+
+    class Noting(asyncio.Protocol):
+        def __init__(self, accepted: asyncio.Future[tuple[int, ...]]) -> None:
+            self.accepted = accepted
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.accepted.set_result(options_of(transport.get_extra_info("socket")))
+            transport.close()
+
+    async def accept_one(listener: Listener) -> tuple[int, ...]:
+        loop = asyncio.get_running_loop()
+        accepted: asyncio.Future[tuple[int, ...]] = loop.create_future()
+        server = await loop.create_server(
+            lambda: Noting(accepted), sock=listener.shards[0].dup(), backlog=256
+        )
+        with socket.create_connection(listener.shards[0].getsockname()) as client:
+            client.sendall(b"x")
+            found = await asyncio.wait_for(accepted, 20)
+        server.close()
+        return found
+
+    with opened(ANY_PORT, 1, tcp=TUNED) as listener, asyncio.Runner(loop_factory=new_loop) as runner:
+        nodelay, _, _, *keepalive = runner.run(accept_one(listener))
+        assert (nodelay, keepalive) == (1, [1, 100, 7, 3])
+
+
+def test_a_deferred_connection_waits_outside_the_queue_until_it_speaks() -> None:
+    """What the option is for, and why whoever empties the queue misses such a client."""
+    with opened(ANY_PORT, 1, tcp=Tcp(defer_accept_s=60.0)) as listener, connected(listener, 1) as clients:
+        assert accept_all(listener.shards[0]) == 0
+        clients[0].sendall(b"GET")
+        listener.shards[0].setblocking(True)
+        listener.shards[0].settimeout(20)
+        accepted = listener.shards[0].accept()[0]
+        assert accepted.recv(3) == b"GET"
+        accepted.close()
+
+
+def test_an_inherited_socket_keeps_its_options_unless_others_are_written() -> None:
+    """A socket unit of systemd may have set them, and whoever wrote it meant them."""
+    with socket.socket() as inherited:
+        inherited.bind(("127.0.0.1", 0))
+        inherited.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 7)
+        with opened(FdBind(inherited.fileno())) as listener:
+            assert options_of(listener.shards[0]) == (0, 7, 0, 0)
+            listener.retune(256, None)
+            assert options_of(inherited) == (0, 7, 0, 0)
+        with opened(FdBind(inherited.fileno()), tcp=TUNED):
+            assert options_of(inherited) == AS_TUNED
+
+
+def test_a_unix_socket_has_no_tcp_options(tmp_path: Path) -> None:
+    """What is behind a descriptor is only known when it is there."""
+    with opened(UnixBind(str(tmp_path / "s"))) as listener:
+        listener.retune(16, None)
+        with pytest.raises(ListenError, match="TCP options are given for it, and it is not a TCP socket"):
+            open_listener("web", FdBind(listener.shards[0].fileno()), shard_count=1, backlog=16, tcp=TUNED)

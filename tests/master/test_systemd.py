@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from penstock.master.systemd import STATUS_CHARS_MAX, Announcer, Notifier, Situation
+from penstock.master.systemd import (
+    STATUS_CHARS_MAX,
+    UNSENT_MAX,
+    WATCHDOG_PERIOD_S_MIN,
+    Announcer,
+    Notifier,
+    Situation,
+)
 
 
 def situation(
@@ -120,3 +127,59 @@ def test_a_name_without_a_file_is_understood() -> None:
         with closing(Notifier.from_environ({"NOTIFY_SOCKET": f"@{name}"}, resumes=False)) as notifier:
             notifier.tell(situation())
         assert sock.recv(4096) == b"READY=1\nSTATUS=fine"
+
+
+def test_what_a_full_socket_does_not_take_is_said_later(manager: socket.socket) -> None:
+    """
+    A service manager that missed READY=1 would wait for it until it ends the service.
+    """
+    environ = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "2000000"}
+    with closing(Notifier.from_environ(environ, resumes=False)) as notifier, closing(crowd(manager)):
+        notifier.tell(situation())
+        notifier.tick(100.0)
+        notifier.order()
+        while (heard := manager.recv(4096)) == b"X=1":
+            notifier.tell(situation(is_changing=True))
+        assert heard == b"READY=1\nSTATUS=fine"
+        notifier.tell(situation(is_changing=True))
+        assert manager.recv(4096).startswith(b"RELOADING=1\n")
+        notifier.tell(situation())
+        assert manager.recv(4096) == b"READY=1"
+
+
+def crowd(manager: socket.socket) -> socket.socket:
+    """Fill the service manager's queue."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        while True:
+            sock.sendto(b"X=1", manager.getsockname())
+    except BlockingIOError:
+        return sock
+
+
+def test_what_waits_for_a_full_socket_has_a_limit(manager: socket.socket) -> None:
+    """
+    What is newest counts, and of the texts only the last.
+    """
+    environ = {"NOTIFY_SOCKET": manager.getsockname()}
+    with closing(Notifier.from_environ(environ, resumes=False)) as notifier, closing(crowd(manager)):
+        notifier.tell(situation())
+        for number in range(2 * UNSENT_MAX):
+            notifier.order()
+            notifier.tell(situation(text="done"))
+            notifier.tell(situation(text=str(number)))
+            notifier.tell(situation(text=f"{number}, and more"))
+        heard: list[bytes] = []
+        while not heard or not heard[-1].endswith(b" and more") or len(heard) < UNSENT_MAX:
+            notifier.tell(situation(text=f"{2 * UNSENT_MAX - 1}, and more"))
+            if (message := manager.recv(4096)) != b"X=1":
+                heard.append(message)
+    assert len(heard) == UNSENT_MAX
+    assert heard[-2:] == [b"READY=1\nSTATUS=done", b"STATUS=%d, and more" % (2 * UNSENT_MAX - 1)]
+
+
+def test_an_absurd_watchdog_does_not_keep_the_master_busy(manager: socket.socket) -> None:
+    environ = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "1"}
+    with closing(Notifier.from_environ(environ, resumes=False)) as notifier:
+        notifier.tick(100.0)
+        assert notifier.deadline_s == 100.0 + WATCHDOG_PERIOD_S_MIN

@@ -13,19 +13,23 @@ Start = Callable[..., Server]
 
 HELLO = """
 import os
+import subprocess
 
 async def app(scope, receive, send):
-    seen = [name for name in os.environ if name.startswith("LISTEN_")]
+    seen = [name for name in os.environ if name.startswith(("LISTEN_", "_PENSTOCK"))]
+    # A program that outlives the server must not hold its sockets.
+    command = "readlink /proc/self/fd/3"
+    seen += subprocess.run(["sh", "-c", command], capture_output=True, close_fds=False).stdout.split()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": repr(seen).encode()})
 """
 
 
-def activator(folder: Path, *addresses: str) -> str:
+def activator(folder: Path, *addresses: str, names: str = "") -> str:
     """Write a program that starts Penstock as systemd would, when the first client comes."""
     tool = shutil.which("systemd-socket-activate")
     assert tool is not None, "systemd-socket-activate is missing: install the package systemd"
-    listens = " ".join(f"-l {address}" for address in addresses)
+    listens = " ".join(f"-l {address}" for address in addresses) + (f" --fdname={names}" if names else "")
     program = folder / "activate"
     program.write_text(f'#!/bin/sh\nexec {tool} {listens} {sys.executable} "$@"\n')
     program.chmod(0o755)
@@ -85,3 +89,39 @@ def test_several_sockets_are_several_listeners(start: Start, tmp_path: Path) -> 
 
 def output_has(server: Server, text: str, count: int) -> bool:
     return server.output().count(text) >= count
+
+
+CONFIG = """
+workers: 1
+listeners:
+  - {name: site, bind: "fd:site", routes: [{respond: {body: site}}]}
+  - {name: api, bind: "fd:api", routes: [{respond: {body: api}}]}
+"""
+
+
+def test_a_file_calls_the_sockets_by_their_names(start: Start, tmp_path: Path) -> None:
+    """
+    Their order in systemd's unit does not matter, and a hot restart knows them by name, too.
+    """
+    config = tmp_path / "penstock.yaml"
+    config.write_text(CONFIG)
+    site, api = free_port(), free_port()
+    program = activator(tmp_path, f"127.0.0.1:{api}", f"127.0.0.1:{site}", names="api:site")
+    server = start("-c", str(config), executable=program)
+    wait_for(lambda: output_has(server, "Listening on", 2), "both sockets")
+
+    assert get(site) == (200, b"site")
+    assert get(api) == (200, b"api")
+
+    server.wait_serving()
+    server.signal(signal.SIGUSR2)
+    server.wait_generation(2, workers=1)
+    assert get(site) == (200, b"site")
+    assert get(api) == (200, b"api")
+
+    config.write_text(CONFIG.replace("fd:api", "fd:pai"))
+    server.signal(signal.SIGHUP)
+    status = server.wait_status(lambda status: status["reload_failures"], "a refused reload")
+    assert "fd:pai" in status["master"]["last_failure"]["message"]
+    assert "of these: api, site" in status["master"]["last_failure"]["message"]
+    assert get(api) == (200, b"api")

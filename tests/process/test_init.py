@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.process.harness import DEADLINE_S, Server, wait_for, write_app
+from tests.process.harness import DEADLINE_S, Server, get, wait_for, write_app
 
 Start = Callable[..., Server]
 
@@ -81,10 +81,12 @@ def namespace(tmp_path: Path) -> Iterator[psutil.Process]:
     unshare = ["unshare", "--pid", "--fork", "--kill-child"]
     if os.getuid():
         unshare += ["--user", "--map-root-user"]
-    control = ["--control", str(tmp_path / "control.sock"), "--admin-bind", "none"]
+    options = ["--port", "0", "--workers", "1", "--admin-bind", "none"]
+    options += ["--control", str(tmp_path / "control.sock")]
+    write_app(tmp_path, LITTER)
     with (tmp_path / "penstock.out").open("wb") as log:
         process = subprocess.Popen(
-            [*unshare, sys.executable, "-m", "penstock", "--port", "0", "--workers", "1", *control],
+            [*unshare, sys.executable, "-m", "penstock", "main:app", *options],
             cwd=tmp_path,
             stdout=log,
             stderr=log,
@@ -119,3 +121,35 @@ def test_a_term_that_comes_while_pid_1_starts_is_obeyed(namespace: psutil.Proces
     namespace.send_signal(signal.SIGTERM)
     namespace.wait(DEADLINE_S)
     assert "SIGTERM: draining" in (tmp_path / "penstock.out").read_text()
+
+
+def test_what_workers_leave_behind_ends_with_pid_1(namespace: psutil.Process, tmp_path: Path) -> None:
+    """
+    The kernel ends a namespace with its init, so a container that stops leaves nothing behind.
+    """
+    output = tmp_path / "penstock.out"
+    match = wait_for(lambda: re.search(r"listening on \S+:(\d+)", output.read_text()), "the banner")
+    assert match is not None
+    assert get(int(match[1]))[0] == 200
+    strangers = [each for each in namespace.children(recursive=True) if each.name() == "sleep"]
+    assert strangers
+
+    namespace.send_signal(signal.SIGTERM)
+    namespace.wait(DEADLINE_S)
+
+    wait_for(lambda: not any(each.is_running() for each in strangers), "the strangers' end")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTTOU])
+def test_an_order_that_comes_while_the_server_starts_does_not_end_it(
+    start: Start, number: signal.Signals
+) -> None:
+    """
+    By default such a signal does; a rotation of logs need not know when servers start.
+    """
+    server = start("--port", "0", "--workers", "1")
+    wait_for(lambda: handles(psutil.Process(server.pid), number), "the signal to be kept")
+    server.signal(number)
+    server.wait_serving()
+    assert server.get("/whoami")[0] == 200
+    assert server.stop() == 0

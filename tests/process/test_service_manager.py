@@ -5,16 +5,20 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.process.harness import DEADLINE_S, Server, wait_for, write_app
+from penstock.master.operations import STOPPING
+from tests.process.harness import DEADLINE_S, Server, run_penstock, wait_for, write_app
 
 Start = Callable[..., Server]
 
 HELLO = """
 import os
+
+assert "NOTIFY_SOCKET" not in os.environ  # Nor where it is only imported, as in the check of a hot restart.
 
 async def app(scope, receive, send):
     seen = ",".join(name for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC") if name in os.environ)
@@ -163,6 +167,51 @@ def test_a_server_that_is_to_stop_goes_on_accepting_for_a_while(start: Start) ->
 
     server.signal(signal.SIGTERM)
     assert server.wait_exit() == 0
+
+
+def test_during_the_delay_workers_are_replaced_and_orders_fail(start: Start) -> None:
+    server = start("--port", "0", "--workers", "1", "--shutdown-delay", "600").wait_serving()
+    [before] = [worker["pid"] for worker in server.status()["workers"]]
+    server.signal(signal.SIGTERM)
+    wait_for(lambda: server.admin("/readyz")[0] == 503, "not being ready")
+
+    os.kill(before, signal.SIGKILL)
+    status = server.wait_status(
+        lambda status: (
+            [worker["state"] for worker in status["workers"] if worker["pid"] != before] == ["ready"]
+        ),
+        "another worker",
+    )
+    assert server.get("/whoami")[0] == 200
+
+    server.signal(signal.SIGHUP)
+    server.signal(signal.SIGUSR2)
+    status = server.wait_status(
+        lambda status: {"reload", "upgrade"} <= {each["verb"] for each in status["operations"]},
+        "both orders to be known",
+    )
+    reasons = {each["verb"]: each["reason"] for each in status["operations"] if each["verb"] != "drain"}
+    assert reasons == {"reload": STOPPING, "upgrade": STOPPING}
+    assert status["master"]["generation"] == 1
+    server.signal(signal.SIGQUIT)
+    assert server.wait_exit() == 0
+
+
+def test_a_second_drain_does_not_wait_for_the_delay(start: Start, tmp_path: Path) -> None:
+    """
+    Unlike a second signal it finishes what is in flight.
+    """
+    server = start("--port", "0", "--workers", "1", "--shutdown-delay", "600").wait_serving()
+    with ThreadPoolExecutor() as pool:
+        drain = ("drain", "--control", str(server.control))
+        first = pool.submit(run_penstock, *drain, cwd=tmp_path)
+        wait_for(lambda: server.admin("/readyz")[0] == 503, "not being ready")
+        assert server.get("/whoami")[0] == 200
+        second = run_penstock(*drain, cwd=tmp_path)
+        assert (second.returncode, second.stderr) == (0, "")
+        assert first.result().returncode == 0
+    assert server.wait_exit() == 0
+    assert "at once" not in server.output().replace("once more stops at once", "")
 
 
 def test_after_the_delay_it_drains(start: Start) -> None:

@@ -163,6 +163,34 @@ def test_usr1_reopens_the_log(start: Start, tmp_path: Path) -> None:
     assert "boom" not in moved.read_text()
 
 
+def test_logs_are_reopened_after_a_hot_restart_too(start: Start, tmp_path: Path) -> None:
+    """
+    By the adopted master, and for workers that start later.
+    """
+    log, moved = tmp_path / "penstock.log", tmp_path / "penstock.log.1"
+    write_app(tmp_path, "async def app(scope, receive, send):\n    raise RuntimeError('boom')\n")
+    server = start("main:app", "--port", "0", "--workers", "1", "--log-file", str(log)).wait_serving()
+    server.signal(signal.SIGUSR2)
+    server.wait_generation(2, workers=1)
+    log.rename(moved)
+
+    server.signal(signal.SIGUSR1)
+
+    wait_for(lambda: log.exists() and "log reopened" in log.read_text(), "the new file")
+    before = moved.read_text()
+    assert server.get("/")[0] == 500
+    wait_for(
+        lambda: log.read_text().count("RuntimeError: boom") == 1, "the worker's traceback in the new file"
+    )
+    server.signal(signal.SIGTTIN)
+    server.wait_generation(2, workers=2)
+    server.signal(signal.SIGHUP)
+    server.wait_generation(3, workers=2)
+    assert server.get("/")[0] == 500
+    wait_for(lambda: log.read_text().count("RuntimeError: boom") == 2, "that of a later worker")
+    assert moved.read_text() == before
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_term_and_int_finish_what_is_in_flight(start: Start, tmp_path: Path, number: signal.Signals) -> None:
     """
@@ -261,12 +289,32 @@ def test_master_killed_takes_its_children_along(start: Start) -> None:
     wait_for(lambda: not [child for child in children if alive(child)], "the children's end", 5.0)
 
 
-def test_master_killed_takes_a_blocked_worker_along(start: Start, tmp_path: Path) -> None:
+def test_master_killed_takes_a_worker_along_that_still_starts(start: Start, tmp_path: Path) -> None:
     """
-    It reads nothing any more, so the kernel has to end it.
+    Its loop does not turn yet.
+    """
+    write_app(tmp_path, "import time\nfrom pathlib import Path\nPath('importing').touch()\ntime.sleep(600)\n")
+    server = start("main:app", "--port", "0", "--workers", "1")
+    wait_for((tmp_path / "importing").exists, "the app to be imported")
+    children = server.children()
+    assert len(children) == 2
+
+    os.kill(server.pid, signal.SIGKILL)
+    server.process.wait()
+
+    wait_for(lambda: not [child for child in children if alive(child)], "the children's end", 5.0)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_master_killed_takes_a_blocked_worker_along(start: Start, tmp_path: Path, is_restarted: bool) -> None:
+    """
+    It reads nothing any more, so the kernel has to end it, whichever image has forked it.
     """
     write_app(tmp_path, BLOCKING)
     server = start("main:app", "--port", "0", "--workers", "1").wait_serving()
+    if is_restarted:
+        server.signal(signal.SIGUSR2)
+        server.wait_generation(2, workers=1)
     children = server.children()
     with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

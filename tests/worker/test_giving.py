@@ -58,6 +58,12 @@ class Stage:
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         await self.gate.wait()
         await send({"type": "http.response.start", "status": 200})
+        if scope["path"] == "/stream":
+            await send({"type": "http.response.body", "body": b"hello", "more_body": True})
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            await send({"type": "http.response.body", "body": b"goodbye"})
+            return
         body = b"x" * BIG if scope["path"] == "/big" else b"hello"
         await send({"type": "http.response.body", "body": body})
         if scope["path"] == "/background":
@@ -299,6 +305,26 @@ def test_connection_stays_until_its_client_has_taken_all() -> None:
     play(scenario)
 
 
+def test_connection_of_a_stream_moves_when_the_stream_was_ended() -> None:
+    """
+    Its client asks again on the same connection, and a sibling answers.
+    """
+
+    async def scenario(stage: Stage) -> None:
+        client = await stage.client()
+        await stage.loop.sock_sendall(client, GET.replace(b"/", b"/stream", 1))
+        assert b"hello" in await stage.loop.sock_recv(client, 65536)
+        stage.drain()
+        (stream,) = stage.site.exchanges()
+        assert stream.is_endless
+        stream.call_off()
+        stage.inherit(await stage.given(1))
+        assert await stage.loop.sock_recv(client, 65536) == b"7\r\ngoodbye\r\n0\r\n\r\n"
+        await stage.ask(client)
+
+    play(scenario)
+
+
 def test_half_closed_and_half_sent_do_not_move() -> None:
     async def scenario(stage: Stage) -> None:
         ended, half = await stage.client(), await stage.client()
@@ -343,6 +369,8 @@ def test_what_comes_back_is_tried_again_and_then_ends_here() -> None:
                     returned += 1
                 await asyncio.sleep(0.001)
         assert returned >= 3
+        while (received := stage.master.receive()) is not None:  # What was given just before that.
+            lane.take_over([(fd, stage.loop.time() + 60) for fd in received[1]])
         stage.site.stop_giving(1.0)
         stage.lot.wake_up()
         assert b"connection: close" in await stage.ask(asking)

@@ -21,3 +21,20 @@ class ClientDisconnected(OSError):
 
     Expected trouble: when an app lets it through, nothing is logged.
     """
+
+
+def is_disconnect(error: BaseException | None, seen: set[int]) -> bool:
+    """
+    Tell whether an app's exception goes back to our ClientDisconnected.
+
+    Frameworks raise their own from it; task groups wrap it, and then it must be
+    all that went wrong. Chains may run in circles: `seen` is for that.
+    """
+    while error is not None and id(error) not in seen:
+        if isinstance(error, ClientDisconnected):
+            return True
+        seen.add(id(error))
+        if isinstance(error, BaseExceptionGroup):
+            return all(is_disconnect(member, seen) for member in error.exceptions)
+        error = error.__cause__ or error.__context__
+    return False

@@ -206,7 +206,7 @@ class Connection(Intake):
             return self.deadline_s <= answered_s + limits.keep_alive_s
         return self.deadline_s <= opened_s + limits.header_timeout_s
 
-    def begin_drain(self) -> None:
+    def begin_drain(self, closes_after_s: float) -> None:
         """Go elsewhere, or wait less for a next request; for a first one maybe as long as before."""
         if self.exchange is not None:
             self.exchange.is_plain = False
@@ -215,7 +215,7 @@ class Connection(Intake):
             if site.gives and not self._is_eof:
                 site.leaving(self)
             elif self._server is not None:
-                self.wait_for_last()
+                site.watch(self, closes_after_s)
             elif site.first_grace_s is not None:
                 site.watch(self, site.first_grace_s)
 
@@ -343,3 +343,12 @@ class Connection(Intake):
         site.sent_bytes += len(output)
         self.transport.write(output)
         self.linger()
+
+
+class TlsConnection(Connection):
+    """
+    One that begins with a handshake, and of which nobody hears if that fails: it is just not there
+    any more. So it can be referred to weakly.
+    """
+
+    __slots__ = ("__weakref__",)

@@ -12,7 +12,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from penstock.shm.histogram import bucket_of
-from penstock.worker.asgi.types import ASGIApp, ClientDisconnected, Message, Scope
+from penstock.worker.asgi.types import ASGIApp, ClientDisconnected, Message, Scope, is_disconnect
 from penstock.worker.http.fields import (
     CONTENT_LENGTH,
     CR,
@@ -20,11 +20,12 @@ from penstock.worker.http.fields import (
     LENGTHS_COUNT,
     LF,
     NUL,
+    is_event_stream,
     judge_value,
     judge_whole,
     meanings,
 )
-from penstock.worker.http.inbox import Inbox
+from penstock.worker.http.inbox import CALLED_OFF, HALF_CLOSED, Inbox
 from penstock.worker.http.meter import BUCKETS, BUCKETS_COUNT
 from penstock.worker.http.phases import DONE, IDLE, LOST, STARTED, STREAMING, WAITING
 from penstock.worker.http.reply import BodyFraming, Reply
@@ -103,7 +104,7 @@ class Exchange:
                 body = inbox.take()
                 self.connection.body_taken()
                 return {"type": "http.request", "body": body, "more_body": not inbox.is_complete}
-            if inbox.is_half_closed:
+            if inbox.end:
                 return {"type": "http.disconnect"}
             if inbox.expects_continue and self.phase < STREAMING:
                 inbox.expects_continue = False
@@ -200,8 +201,25 @@ class Exchange:
 
     def half_closed(self) -> None:
         """Say that the client sends no more, though it may still read."""
+        self._tell_end(HALF_CLOSED)
+
+    @property
+    def is_endless(self) -> bool:
+        """Tell whether the request has come whole, and its response is under way with no end in sight."""
+        inbox = self.inbox
+        return (
+            self.phase == STREAMING
+            and self._framing.left is None
+            and (inbox is None or (inbox.is_complete and inbox.end != CALLED_OFF))
+        )
+
+    def call_off(self) -> None:
+        """Have the app end its response: `receive` tells of a disconnect, and `send` goes on working."""
+        self._tell_end(CALLED_OFF)
+
+    def _tell_end(self, end: int) -> None:
         inbox = self.inbox or self.expect_body(is_complete=True, expects_continue=False)
-        inbox.is_half_closed = True
+        inbox.end = end
         self.is_plain = False
         inbox.wake()
 
@@ -345,7 +363,7 @@ class Exchange:
     # When something is wrong.
 
     def _app_failed(self, error: BaseException) -> None:
-        if _is_disconnect(error, set()):
+        if is_disconnect(error, set()):
             log.debug("The app gave up %s: the client is gone", self.describe())
         else:
             log.error("The app raised in %s", self.describe(), exc_info=error)
@@ -353,9 +371,17 @@ class Exchange:
             self._fail()
 
     def _app_fell_short(self) -> None:
+        if self._is_called_off() and is_event_stream(self._headers):
+            # Told of a disconnect, most libraries just return. Such a stream has no length, and may end
+            # anywhere: its client throws half an event away. Of anything else the client must see the cut.
+            self._write(b"", self._framing.frame(b"", is_last=True), False)
+            return
         said = "without a response" if self.phase != STREAMING else "before the response was complete"
         log.error("The app returned %s in %s", said, self.describe())
         self._fail()
+
+    def _is_called_off(self) -> bool:
+        return self.phase == STREAMING and self.inbox is not None and self.inbox.end == CALLED_OFF
 
     def _fail(self) -> None:
         """End a response that the app will not end."""
@@ -372,20 +398,3 @@ class Exchange:
         if self.inbox is not None:
             self.inbox.body = b""
             self.inbox.wake()
-
-
-def _is_disconnect(error: BaseException | None, seen: set[int]) -> bool:
-    """
-    Tell whether an app's exception goes back to our ClientDisconnected.
-
-    Frameworks raise their own from it; task groups wrap it, and then it must be
-    all that went wrong. Chains may run in circles: `seen` is for that.
-    """
-    while error is not None and id(error) not in seen:
-        if isinstance(error, ClientDisconnected):
-            return True
-        seen.add(id(error))
-        if isinstance(error, BaseExceptionGroup):
-            return all(_is_disconnect(member, seen) for member in error.exceptions)
-        error = error.__cause__ or error.__context__
-    return False

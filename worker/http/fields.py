@@ -3,6 +3,7 @@ Response headers: which of them the server takes over, and which are well formed
 """
 
 import re
+from collections.abc import Iterable
 
 from penstock.worker.limits import CONTENT_LENGTH_DIGITS_MAX, RESPONSE_NAMES_MAX
 
@@ -61,3 +62,11 @@ def judge_whole(declared: bytes, size: int) -> None:
     if length != size:
         than = "longer" if size > length else "shorter"
         raise RuntimeError(f"the response is {than} than its Content-Length: {size} bytes, not {length}")
+
+
+def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a response is a stream of server-sent events."""
+    return any(
+        name.lower() == b"content-type" and value.partition(b";")[0].strip().lower() == b"text/event-stream"
+        for name, value in headers
+    )

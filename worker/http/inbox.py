@@ -5,6 +5,11 @@ of the app that wait for it, or for the client to go.
 
 import asyncio
 
+# Whether the app has more to wait for than the body.
+GOES_ON = 0
+HALF_CLOSED = 1  # No: the client sends no more, though it may still read.
+CALLED_OFF = 2  # No: its response would never end by itself, and the worker drains.
+
 
 class Inbox:
     """
@@ -15,9 +20,9 @@ class Inbox:
         "_loop",
         "_receivers",
         "body",
+        "end",
         "expects_continue",
         "is_complete",
-        "is_half_closed",
         "is_taken",
     )
 
@@ -30,8 +35,7 @@ class Inbox:
         self.is_taken = False
         # The client waits for 100 Continue, which nobody has sent.
         self.expects_continue = expects_continue
-        # The client sends no more, though it may still read.
-        self.is_half_closed = False
+        self.end = GOES_ON
         self._loop = loop
         self._receivers: list[asyncio.Future[None]] = []
 

@@ -4,9 +4,12 @@ ending so that it gets to read the last response.
 """
 
 import asyncio
+import fcntl
 import os
 import socket
 import struct
+import sys
+import termios
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -104,6 +107,8 @@ class Outlet(asyncio.Protocol, ABC):
         none; cut the connection if nothing was taken since the last look.
         """
         unsent_bytes = self.transport.get_write_buffer_size()
+        if self.intake == CLOSING and self.site.is_tls:
+            unsent_bytes += self._kernel_bytes()
         if not unsent_bytes:
             return False
         if unsent_bytes == self._unsent_bytes:
@@ -112,6 +117,19 @@ class Outlet(asyncio.Protocol, ABC):
             self._unsent_bytes = unsent_bytes
             self.site.watch(self, self.site.limits.send_timeout_s)
         return True
+
+    def _kernel_bytes(self) -> int:
+        """
+        Count the output that the kernel has and the client's has not.
+
+        Under TLS there is a buffer of encrypted output between us and the kernel
+        that nobody tells the size of. When the kernel has none left, it has none.
+        """
+        sock = self.transport.get_extra_info("socket")
+        try:
+            return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        except OSError:
+            return 0
 
     # Reading, as far as others have a say in it.
 
@@ -156,11 +174,20 @@ class Outlet(asyncio.Protocol, ABC):
         return True
 
     def close(self) -> None:
-        """Close after the output that waits; the wheel cuts it if nobody takes it."""
+        """
+        Close after the output that waits; the wheel cuts it if nobody takes it.
+
+        TLS waits for the client to confirm the close. One that has put its
+        connection aside does not do so before it looks again, so not for long.
+        """
         if self.intake != CLOSING:
             self.intake = CLOSING
-            self._unsent_bytes = self.transport.get_write_buffer_size()
-            self.site.watch(self, self.site.limits.send_timeout_s)
+            if self.site.is_tls:
+                self._unsent_bytes = -1
+                self.site.watch(self, LINGER_S)
+            else:
+                self._unsent_bytes = self.transport.get_write_buffer_size()
+                self.site.watch(self, self.site.limits.send_timeout_s)
             self.transport.close()
 
     def abort(self, *, with_reset: bool = False) -> None:

@@ -1,36 +1,30 @@
 """
 What the connections of one listener share in one process: routes, limits,
 counters, the clock and the wheel of deadlines. Everything that can be looked up
-once is looked up here, when the worker starts.
+once is looked up here, when the worker starts. How connections leave is in
+`leaving`.
 
 A site knows no shared memory: its cells are any memoryview of 8-byte words.
 """
 
 import asyncio
 import contextvars
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
-from penstock.worker.http.connection import Connection
+from penstock.worker.http.connection import Connection, TlsConnection
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import HeadParser
+from penstock.worker.http.leaving import Leaving
 from penstock.worker.http.meter import RouteMeter
-from penstock.worker.http.phases import IDLE
 from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.routing import Miss, Router
-from penstock.worker.http.wheel import Watched, Wheel
-from penstock.worker.limits import (
-    LOCAL_NAMES_MAX,
-    PARK_AFTER_S,
-    PARKS_PER_TURN_MAX,
-    STALL_S,
-    WHEEL_TICK_S,
-)
-from penstock.worker.parking import Lane, ParkingLot
+from penstock.worker.http.wheel import Watched
+from penstock.worker.limits import LOCAL_NAMES_MAX, STALL_S
+from penstock.worker.parking import ParkingLot
 from penstock.worker.spec import AppAction, ListenerSpec, RouteSpec
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.4"}
@@ -76,7 +70,7 @@ class Route:
         return self
 
 
-class Site:
+class Site(Leaving):
     """
     Serves one listener in one process. Pass `connect` to `loop.create_server`
     or `connect_accepted_socket`, and call `tick` about twice a second.
@@ -86,31 +80,17 @@ class Site:
     # an instance with more than thirty attributes keeps them in a dict.
     __slots__ = (
         "_cells",
-        "_connections",
-        "_detached",
-        "_emptied",
-        "_leaving",
         "_names",
         "_not_found",
         "_raw_root_path",
-        "_wheel",
         "_where",
         "body_bytes_max",
-        "first_grace_s",
-        "gives",
         "head_parser",
         "head_starts",
         "header_bytes_max",
         "idle_deadline_s",
-        "idle_grace_s",
-        "is_draining",
         "is_tls",
-        "lane",
-        "limits",
-        "loop",
         "name",
-        "now_s",
-        "on_leaving",
         "only_route",
         "plain_starts",
         "received_bytes",
@@ -139,9 +119,8 @@ class Site:
         counting goes on from the values that are there. `is_tls` says whether
         connections come decrypted: whoever accepts them knows.
         """
+        super().__init__(listener.limits, loop)
         self.name = listener.name
-        self.loop = loop
-        self.limits = listener.limits
         self.header_bytes_max = listener.limits.header_bytes
         self.body_bytes_max = listener.limits.body_bytes
         self.is_tls = is_tls
@@ -176,34 +155,22 @@ class Site:
         text = error_text(404, "no route takes this request")
         self._not_found = Route(self.unmatched).answers(404, TEXT_HEADERS, text)
 
-        self.now_s = time.monotonic()
         self.idle_deadline_s = self.now_s + self.limits.keep_alive_s
-        self._wheel = Wheel(self.now_s)
         # Written to the cells by `flush`; here they cost half as much.
         self.received_bytes = 0
         self.sent_bytes = 0
 
-        self._connections: set[Connection] = set()
-        # Apps still running whose connection has gone on or away; this also
-        # keeps their tasks alive, which the loop itself does not.
-        self._detached: set[Exchange] = set()
         self._names: dict[Any, Address] = {}
-        self.is_draining = False
-        self.idle_grace_s = 0.0
-        self.first_grace_s: float | None = None
-        # Where idle connections are parked, if anywhere; whether they are given away from there, in a
-        # drain; and those that are to be parked as soon as the client has taken their last response.
-        self.lane: Lane | None = None
-        self.gives = False
-        self.on_leaving: Callable[[], None] | None = None
-        self._leaving: list[Connection] = []
-        self._emptied = asyncio.Event()
 
     # For the worker.
 
     def connect(self) -> Connection:
         """Make the protocol for a new connection."""
-        return Connection(self)
+        if not self.is_tls:
+            return Connection(self)
+        connection = TlsConnection(self)
+        self._handshakes.add(connection)
+        return connection
 
     def park_in(self, lot: ParkingLot) -> None:
         """Put connections away while they are idle. Not for TLS, whose state cannot be put away."""
@@ -212,16 +179,6 @@ class Site:
 
     def _reconnect(self) -> Connection:
         return Connection(self, is_resumed=True)
-
-    @property
-    def parked_count(self) -> int:
-        """Count the connections that are put away."""
-        return 0 if self.lane is None else self.lane.count
-
-    @property
-    def connection_count(self) -> int:
-        """Count the open connections."""
-        return len(self._connections) + self.parked_count
 
     @property
     def active_count(self) -> int:
@@ -250,6 +207,8 @@ class Site:
             self._wheel.advance(now_s)
             if self.lane is not None and not self.is_draining:
                 self._park_idle(now_s)
+        if self.is_draining:
+            self._judge_handshakes()
         self.flush()
 
     def flush(self) -> None:
@@ -263,109 +222,19 @@ class Site:
         cells[where.connections_active] = active
         cells[where.connections_idle] = self.connection_count - active
 
-    def begin_drain(
-        self,
-        idle_grace_s: float,
-        first_grace_s: float | None = None,
-        *,
-        spread_s: float = 0.0,
-        on_leaving: Callable[[], None] | None = None,
-    ) -> None:
-        """
-        Finish what is in flight and let go of every connection. Then `wait_empty`.
-
-        Responses say Connection: close from now on; a connection that is idle
-        may ask once more within its grace, one that never asked within a grace
-        of its own, None for the header timeout. Over `spread_s` they come to it
-        one after the other: clients that all connect anew at once are a burst.
-
-        With `on_leaving`, connections are not closed but parked as soon as they
-        are idle, for somebody to give away from the lane. It is called when
-        there is something to be parked by `park_leaving`.
-        """
-        self.is_draining = True
-        self.idle_grace_s = idle_grace_s
-        self.first_grace_s = first_grace_s
-        self.gives = on_leaving is not None
-        self.on_leaving = on_leaving
-        lane = self.lane
-        if lane is not None and not self.gives:
-            if idle_grace_s:
-                lane.hurry(time.monotonic() + idle_grace_s)
-            else:
-                lane.close_all()
-        count = len(self._connections)
-        for index, connection in enumerate(self._connections):
-            connection.leaves_s = self.now_s + spread_s * index / count
-            connection.begin_drain()
-        self._judge_emptiness()
-
-    @property
-    def is_anyone_leaving(self) -> bool:
-        """Tell whether a connection waits to be parked in a drain."""
-        return bool(self._leaving)
-
-    def park_leaving(self) -> bool:
-        """Park some that are to leave; return whether it is worth to go on at once."""
-        leaving, self._leaving = self._leaving[:PARKS_PER_TURN_MAX], self._leaving[PARKS_PER_TURN_MAX:]
-        more = bool(self._leaving)
-        # Those whose client has not taken all of the last response stay for the next look.
-        self._leaving += [each for each in leaving if each.intake == IDLE and not self._park(each)]
-        return more
-
-    def stop_giving(self, idle_grace_s: float) -> None:
-        """Nobody takes connections over: let them come to their end here."""
-        leaving, self._leaving = self._leaving, []
-        self.begin_drain(idle_grace_s)
-        for connection in leaving:
-            connection.stay()
-
-    async def wait_empty(self) -> None:
-        """Wait, while draining, until no connection is open and no app at work."""
-        await self._emptied.wait()
-
-    def abort_all(self) -> None:
-        """Cancel every app that runs and cut every connection."""
-        for connection in list(self._connections):
-            if connection.exchange is not None:
-                connection.exchange.cancel()
-            connection.abort()
-        for exchange in list(self._detached):
-            exchange.cancel()
-        if self.lane is not None:
-            self.lane.close_all()
-        self.flush()
-
     # For connections and exchanges.
 
     def opened(self, connection: Connection, *, is_resumed: bool) -> None:
         """Take in a connection: its first request has as long as any head. A resumed one was counted."""
         self._connections.add(connection)
+        if isinstance(connection, TlsConnection):
+            self._handshakes.discard(connection)
         if not is_resumed:
             self._cells[self._where.connections_total] += 1
-        self._wheel.watch(connection, self.now_s + self.limits.header_timeout_s)
-
-    def closed(self, connection: Connection) -> None:
-        """Forget a connection."""
-        self._connections.discard(connection)
-        self._wheel.forget(connection)
-        self._judge_emptiness()
-
-    def leaving(self, connection: Connection) -> None:
-        """Have a connection parked, in a drain, as soon as its output is sent."""
-        connection.stand_by()
-        self._leaving.append(connection)
-        if self.on_leaving is not None:
-            self.on_leaving()
-
-    def detach(self, exchange: Exchange) -> None:
-        """Hold an exchange whose app runs on without its connection."""
-        self._detached.add(exchange)
-
-    def detached_ended(self, exchange: Exchange) -> None:
-        """Let go of it."""
-        self._detached.discard(exchange)
-        self._judge_emptiness()
+        after_s = self.limits.header_timeout_s
+        if self.is_draining and self.first_grace_s is not None:
+            after_s = self.first_grace_s
+        self._wheel.watch(connection, self.now_s + after_s)
 
     def watch(self, connection: Watched, after_s: float) -> None:
         """Have the connection's `expire` called after a time, unless it is put off."""
@@ -414,43 +283,3 @@ class Site:
         # A fixed answer that is wrong would be wrong for every client.
         Reply(action.status, headers, method="GET", http_version="1.1", whole_size=len(action.body))
         return route.answers(action.status, headers, action.body)
-
-    # Parking.
-
-    def _park_idle(self, now_s: float) -> None:
-        """Put away those that have been idle for a while."""
-        # A tick's time is at most a tick earlier than what happened after it.
-        since_s = now_s - PARK_AFTER_S - 0.8 * WHEEL_TICK_S
-        latest_s = since_s + max(self.limits.keep_alive_s, self.limits.header_timeout_s)
-        idle = [
-            connection
-            for connection in self._connections
-            if connection.deadline_s <= latest_s and connection.is_idle_since(since_s, since_s)
-        ]
-        if idle:
-            self._park_some(idle)
-
-    def _park_some(self, idle: list[Connection]) -> None:
-        for connection in idle[:PARKS_PER_TURN_MAX]:
-            # Others may have come in between, and it may not be idle any more.
-            if connection.exchange is None and not self.is_draining:
-                self._park(connection)
-        if len(idle) > PARKS_PER_TURN_MAX:
-            self.loop.call_soon(self._park_some, idle[PARKS_PER_TURN_MAX:])
-
-    def _park(self, connection: Connection) -> bool:
-        lane = self.lane
-        assert lane is not None
-        if not connection.leave(lane.park):
-            return False
-        exchange, connection.exchange = connection.exchange, None
-        if exchange is not None:
-            self.detach(exchange)  # Its app runs on after the response.
-        self._connections.discard(connection)
-        self._wheel.forget(connection)
-        return True
-
-    def _judge_emptiness(self) -> None:
-        if self.is_draining and not self.connection_count and not self._detached:
-            self.flush()
-            self._emptied.set()

@@ -19,6 +19,8 @@ from penstock.master.config.problems import Mismatch
         ("unix:x.sock", UnixBind("x.sock"), "unix:x.sock"),
         ("fd:3", FdBind(3), "fd:3"),
         ("fd://3", FdBind(3), "fd:3"),
+        ("fd:web", FdBind("web"), "fd:web"),
+        ("fd://penstock.socket", FdBind("penstock.socket"), "fd:penstock.socket"),
     ],
 )
 def test_every_form_is_read_and_shown_in_one_way(text: str, bind: Bind, shown: str) -> None:
@@ -46,7 +48,8 @@ def test_every_form_is_read_and_shown_in_one_way(text: str, bind: Bind, shown: s
             "host:٣",
             "-x:80",
         ),
-        *("unix:", "unix:" + "x" * 108, "unix:\0", "unix:" + "é" * 54, "fd:", "fd:-1", "fd:x", "fd:9999999"),
+        *("unix:", "unix:" + "x" * 108, "unix:\0", "unix:" + "é" * 54, "fd:", "fd:-1", "fd:3x", "fd:9999999"),
+        *("fd:a:b", "fd:a b", "fd:é", "fd:" + "x" * 256),
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:

@@ -19,7 +19,7 @@ ROUTES = LISTENER + "    routes:\n"
 
 FAULTS = [
     # Misspelt, unknown and planned keys.
-    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, admin, control, pidfile, user, group, app_dir, root_path, lifespan, log or listeners; did you mean 'workers'?"),
+    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, admin, control, pidfile, user, group, preload, app_dir, root_path, lifespan, log or listeners; did you mean 'workers'?"),
     ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path or config; did you mean 'level'?"),
     ("x: 1\n", "1:1: x: found the key 'x', expected name, workers"),
     ("upstreams: {}\n", "1:1: upstreams: found the key 'upstreams', which is not supported yet"),
@@ -45,6 +45,9 @@ FAULTS = [
     ("pin: maybe\n", "1:6: pin: found 'maybe', expected true or false"),
     ("pin: 'true'\n", "1:6: pin: found 'true' in quotes, expected true or false"),
     ("drain_timeout: 30\n", "1:16: drain_timeout: found '30', expected a duration such as 500ms, 30s, 5m or 1h; write 30s"),
+    ("drain_timeout: 20s\nstream_drain_timeout: 21s\n", "2:23: stream_drain_timeout: found 21s, expected at most 20s, the 'drain_timeout'"),
+    ("stream_drain_timeout: 40s\n", "1:23: stream_drain_timeout: found 40s, expected at most 30s, the 'drain_timeout'"),
+    ("stream_drain_timeout: 5\n", "1:23: stream_drain_timeout: found '5', expected a duration such as 500ms, 30s, 5m or 1h; write 5s"),
     ("drain_timeout: {s: 30}\n", "1:16: drain_timeout: found a mapping, expected a duration such as 500ms, 30s, 5m or 1h"),
     ("worker_suspect_timeout: 100ms\n", "1:25: worker_suspect_timeout: found 100ms, expected at least 500ms, or 0s for never"),
     ("worker_timeout: 60\n", "1:17: worker_timeout: found '60', expected a duration such as 500ms, 30s, 5m or 1h; write 60s"),
@@ -81,7 +84,7 @@ def test_a_fault_is_told_with_its_place_and_what_was_expected(
 
 
 LISTENER_FAULTS = [
-    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tls, limits or routes; did you mean 'bind'?"),
+    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tcp, tls, limits or routes; did you mean 'bind'?"),
     ("    protocol: tcp\n", "3:15: listeners[0].protocol: found 'tcp', expected 'http': 'tcp' is not supported yet"),
     ("    protocol: udp\n", "3:15: listeners[0].protocol: found 'udp', expected 'http': 'udp' is not supported yet"),
     ("    protocol: htpp\n", "3:15: listeners[0].protocol: found 'htpp', expected 'http'; did you mean 'http'?"),

@@ -25,6 +25,7 @@ name: shop
 workers: 3
 pin: no
 drain_timeout: 5m
+stream_drain_timeout: 1m
 admin: {bind: "[::1]:9000"}
 control: /run/x.sock
 pidfile: x.pid
@@ -62,6 +63,7 @@ listeners:
         workers=3,
         pin=False,
         drain_timeout_s=300.0,
+        stream_drain_timeout_s=60.0,
         admin=config.admin,
         control="/run/x.sock",
         pidfile="x.pid",
@@ -97,6 +99,16 @@ listeners:
     )
 
 
+@pytest.mark.parametrize(("drain", "stream_s"), [("2s", 2.0), ("5s", 5.0), ("1h", 5.0), ("0s", 0.0)])
+def test_streams_end_within_a_short_drain_unless_told_otherwise(
+    load: Load, drain: str, stream_s: float
+) -> None:
+    """
+    Who shortens the one is not to be told of the other, which he never wrote.
+    """
+    assert load(f"drain_timeout: {drain}\n{LISTENERS}").config.stream_drain_timeout_s == stream_s
+
+
 def test_what_is_left_out_has_its_default(load: Load) -> None:
     """
     The defaults that the documentation promises.
@@ -104,6 +116,7 @@ def test_what_is_left_out_has_its_default(load: Load) -> None:
     config = load(LISTENERS).config
 
     assert (config.workers, config.pin, config.drain_timeout_s) == ("auto", None, 30.0)
+    assert config.stream_drain_timeout_s == 5.0
     assert (config.worker_suspect_timeout_s, config.worker_timeout_s) == (1.0, 60.0)
     assert str(config.admin_address) == "127.0.0.1:9180"
     assert config.admin_is_default

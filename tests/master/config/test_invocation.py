@@ -79,6 +79,7 @@ def test_options_are_read_as_the_file_is() -> None:
         workers="3",
         pin="false",
         timeout_graceful_shutdown="5",
+        timeout_stream_drain="2.5",
         timeout_worker_suspect="1.5",
         timeout="0",
         admin_bind="none",
@@ -101,6 +102,7 @@ def test_options_are_read_as_the_file_is() -> None:
     )
 
     assert (config.workers, config.pin, config.drain_timeout_s, config.name) == (3, False, 5.0, "n")
+    assert config.stream_drain_timeout_s == 2.5
     assert (config.worker_suspect_timeout_s, config.worker_timeout_s) == (1.5, 0.0)
     assert (config.admin_address, config.control, config.pidfile) == (None, "/c", "/p")
     assert (config.lifespan, config.root_path, config.app_dir) == ("off", "/r", "src")
@@ -290,7 +292,7 @@ def test_an_app_and_a_file_with_listeners_exclude_each_other(file: str) -> None:
         ({"host": "a b"}, "--host: found 'a b', expected a host name or an IP address, such as 127.0.0.1 or ::"),
         ({"host": "127.0.0.1:80"}, "--host: found '127.0.0.1:80', expected a host name or an IP address"),
         ({"bind": "80"}, "--bind: found '80', expected host:port, :port, [::]:port, unix:/path or fd:3; did you mean"),
-        ({"fd": "x"}, "--fd: found 'fd:x', expected the number of a descriptor after fd:"),
+        ({"fd": "3x"}, "--fd: found 'fd:3x', expected the number or the name of a descriptor after fd:"),
         ({"bind": ":1", "port": "2"}, "--port: found both --bind and --port, expected one of them"),
         ({"uds": "/x", "fd": "3"}, "--fd: found both --uds and --fd, expected one of them"),
         ({"bind": (":1", ":1")}, "--bind: found '0.0.0.0:1', the address of listeners[0].bind"),

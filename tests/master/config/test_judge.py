@@ -1,11 +1,13 @@
 """Whether a configuration makes sense as a whole."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from penstock.master.config import Reading
+from penstock.master.config.model import Keepalive, Tcp
 
 Load = Callable[..., Reading]
 Faults = Callable[..., list[str]]
@@ -190,3 +192,78 @@ def test_a_key_that_may_not_be_read_is_told(faults: Faults, pem: dict[str, str],
     (found,) = faults(tls(pem["cert"], str(link)))
 
     assert "no such file" in found
+
+
+def tcp(bind: str, options: str) -> str:
+    return f"listeners:\n  - bind: '{bind}'\n    tcp: {options}\n    routes: [{{app: 'a:b'}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("{}", Tcp()),
+        ("{defer_accept: 5s, fastopen: 64}", Tcp(defer_accept_s=5.0, fastopen=64)),
+        ("{keepalive: none}", Tcp(keepalive=None)),
+        ("{keepalive: {idle: 1m}}", Tcp(keepalive=Keepalive(idle_s=60.0))),
+        ("{defer_accept: none, fastopen: none}", Tcp()),
+    ],
+)
+def test_tcp_options_are_those_of_a_listener(load: Load, options: str, expected: Tcp) -> None:
+    """
+    Those that are left out have their defaults.
+    """
+    assert load(tcp(":80", options)).config.listeners[0].tcp_options == expected
+
+
+def test_without_tcp_options_only_our_own_sockets_get_the_defaults(load: Load) -> None:
+    """
+    A UNIX socket has none, and an inherited one keeps what it came with.
+    """
+    config = load(listeners(":80", "unix:/x", "fd:3")).config
+    assert [each.tcp_options for each in config.listeners] == [Tcp(), None, None]
+
+
+@pytest.mark.parametrize(
+    ("bind", "options", "told"),
+    [
+        ("unix:/x", "{}", "3:10: listeners[0].tcp: found TCP options for 'unix:/x', expected a TCP address"),
+        (":80", "{defer_accept: 500ms}", "defer_accept: found 500ms, expected whole seconds from 1s to 2m"),
+        (":80", "{defer_accept: 1h}", "defer_accept: found 1h, expected whole seconds from 1s to 2m"),
+        (":80", "{keepalive: {idle: 0s}}", "idle: found 0s, expected whole seconds from 1s to 32767s"),
+        (":80", "{keepalive: {interval: 1.5s}}", "found 1500ms, expected whole seconds from 1s to 32767s"),
+        (":80", "{keepalive: {count: 128}}", "count: found '128', expected an integer from 1 to 127"),
+        (":80", "{fastopen: 0}", "fastopen: found '0', expected an integer from 1 to 2147483647"),
+        (":80", "{keepalive: off}", "expected a mapping with idle, interval or count; write none"),
+        (":80", "{nodelay: false}", "found the key 'nodelay', expected defer_accept, fastopen or keepalive"),
+    ],
+)
+def test_tcp_options_that_cannot_be_are_told(faults: Faults, bind: str, options: str, told: str) -> None:
+    """
+    The kernel would round them, or refuse them with a number.
+    """
+    (found,) = faults(tcp(bind, options))
+    assert told in found
+
+
+@pytest.mark.parametrize("account", ["user: '65534'", "group: '65534'", "user: root\ngroup: '65534'"])
+def test_preload_is_refused_where_it_would_run_as_root(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch, account: str
+) -> None:
+    """
+    The import is the app's code, and `user` says that it is not to have the master's rights.
+    """
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    assert faults(f"preload: true\n{account}\n{listeners(':80')}") == [
+        "1:10: preload: found true beside a user or group, expected one of them: the import would run as root"
+    ]
+
+
+def test_preload_goes_with_a_user_that_it_is_already(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Then nothing is dropped; and without root nothing can be, which is told elsewhere.
+    """
+    us = f"user: '{os.getuid()}'\ngroup: '{os.getgid()}'\n"
+    assert load(f"preload: true\n{us}{listeners(':80')}").config.preload
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert load(f"preload: true\nuser: '65534'\n{listeners(':80')}").config.preload

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import ssl
 import struct
 from pathlib import Path
 from typing import Any
@@ -248,35 +247,3 @@ async def test_parking_leaves_no_descriptor_behind(serve: Any) -> None:
         await server.until(lambda: server.site.connection_count == 0)
         server.clients.clear()
         await server.until(lambda: len(os.listdir("/proc/self/fd")) == before)  # noqa: PTH208
-
-
-async def test_tls_connections_come_to_their_end_one_after_the_other(
-    serve: Any, certificate: tuple[Path, Path]
-) -> None:
-    """
-    Clients that all connect anew at once are a burst of handshakes.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    trust = ssl.create_default_context(cafile=str(certificate[0]))
-    async with serve(hello, tls=context) as server:
-        host, port = server.address
-        pairs = [
-            await asyncio.open_connection(host, port, ssl=trust, server_hostname="localhost")
-            for _ in range(10)
-        ]
-        for reader, writer in pairs:
-            writer.write(GET)
-            await reader.readuntil(b"\r\n\r\n")
-        server.site.begin_drain(1.0, spread_s=5.0)
-        left = []
-        for _ in range(6):
-            server.pass_time(1.0)
-            await asyncio.sleep(0.01)
-            left.append(server.site.connection_count)
-        assert left[0] >= 7
-        assert left == sorted(left, reverse=True)
-        assert len(set(left)) >= 5
-        assert left[-1] == 0
-        for _, writer in pairs:
-            writer.close()
