@@ -31,9 +31,10 @@ QUEUED = 100  # on each shard of the stopped worker
 SHARDS = 4  # that a worker of two has
 # Half of all clients hash to the shards of the other worker, and the hash is uneven.
 CLIENTS_MAX = 3000
+# Of a suspect the queues do not stay full, so so many clients have to do.
+CLIENTS_OF_SUSPECT = 1200
 
-# Long enough to fill the queues first.
-SUSPECT_S = "3"
+SUSPECT_S = "1"
 
 
 @pytest.fixture(autouse=True)
@@ -75,12 +76,17 @@ def queues(port: int) -> list[int]:
     return found
 
 
-class Clients:
-    """Connect until the queues are full; every second one has sent its request by then."""
+def is_full(port: int) -> bool:
+    """Whether enough waits on each shard of one worker."""
+    return sum(waiting >= QUEUED for waiting in queues(port)) >= SHARDS
 
-    def __init__(self, server: Server, stack: ExitStack) -> None:
+
+class Clients:
+    """Connect until the queues are full, or so often; every second one has sent its request by then."""
+
+    def __init__(self, server: Server, stack: ExitStack, count: int | None = None) -> None:
         self._all: list[socket.socket] = []
-        while sum(waiting >= QUEUED for waiting in queues(server.port)) < SHARDS:
+        while len(self._all) < count if count else not is_full(server.port):
             assert len(self._all) < CLIENTS_MAX, queues(server.port)
             for turn in range(50):
                 client = socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S)
@@ -162,8 +168,10 @@ def test_who_takes_its_place_serves_what_waits(
     victim = server.wait_generation(1, workers=2)["workers"][act.slot]["pid"]
     with ExitStack() as stack:
         stopped = stack.enter_context(standing_still(victim))
-        clients = Clients(server, stack)
-        if suspect_s != "0":
+        if suspect_s == "0":
+            clients = Clients(server, stack)
+        else:
+            clients = Clients(server, stack, CLIENTS_OF_SUSPECT)
             server.wait_status(lambda status: "suspect" in states(status), "a suspect")
 
         act.do(server, victim)
