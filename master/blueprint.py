@@ -17,6 +17,7 @@ from penstock.shm.layout import Geometry
 from penstock.shm.segment import Segment
 from penstock.shm.series import SeriesFull, SeriesTable
 from penstock.worker.spec import (
+    UNMATCHED,
     Action,
     AppAction,
     LimitsSpec,
@@ -29,9 +30,6 @@ from penstock.worker.spec import (
     RouteSpec,
     WorkerSpec,
 )
-
-# The label of requests that no route took.
-UNMATCHED = "-"
 
 TOO_MANY_ROUTES = (
     "too many routes: the shared segment has words for the numbers of about 88 pairs of listener and route; "

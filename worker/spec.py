@@ -10,6 +10,9 @@ from typing import Literal
 
 import msgspec
 
+# The label of requests that no route took.
+UNMATCHED = "-"
+
 
 class RouteCells(msgspec.Struct, frozen=True, kw_only=True):
     """Where a route's numbers live: word indexes into the cells of any row."""

@@ -28,7 +28,7 @@ def fill(durations_us: list[int]) -> list[int]:
 def test_the_workers_meter_counts_in_the_same_buckets(us: int) -> None:
     """Whoever writes and whoever reads have one arithmetic."""
     cells = memoryview(bytearray(8 * (4 + histogram.WORD_COUNT))).cast("Q")
-    RouteMeter(cells, RouteCells(requests=0, duration=4)).count(204, us)
+    RouteMeter(cells, RouteCells(requests=0, duration=4), "-").count(204, us)
     assert cells[:5].tolist() == [1, 0, 0, 0, us]
     assert cells[5:].tolist() == fill([us])
 

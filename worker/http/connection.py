@@ -176,6 +176,10 @@ class Connection(Intake):
         if rest:
             # Before the app runs: a response must know whether it is the last.
             self._hold(rest)
+        context = None if route.app is None else route.context.copy()
+        if site.openings:
+            for opening in site.openings:
+                opening(exchange, context)
         if route.app is None:
             exchange.respond(route.status, route.headers, route.body)
             self.exchange = None
@@ -183,7 +187,6 @@ class Connection(Intake):
         if route.state:
             scope["state"] = route.state.copy()
         run = exchange.run(route.app, scope)
-        context = route.context.copy()
         if IS_EAGER:
             exchange.task = Task(run, loop=site.loop, name=TASK_NAME, context=context, eager_start=True)
         else:

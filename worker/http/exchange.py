@@ -27,6 +27,7 @@ from penstock.worker.http.fields import (
 )
 from penstock.worker.http.inbox import CALLED_OFF, HALF_CLOSED, Inbox
 from penstock.worker.http.meter import BUCKETS, BUCKETS_COUNT
+from penstock.worker.http.notes import Notes
 from penstock.worker.http.phases import DONE, IDLE, LOST, STARTED, STREAMING, WAITING
 from penstock.worker.http.reply import BodyFraming, Reply
 from penstock.worker.http.responses import TEXT_HEADERS, error_text
@@ -64,19 +65,21 @@ class Exchange:
     __slots__ = (
         "_framing",
         "_headers",
-        "_meter",
+        "_sent_bytes",
         "_started_ns",
-        "_status",
         "connection",
         "inbox",
         "is_plain",
+        "meter",
+        "notes",
         "phase",
         "scope",
+        "status",
         "task",
     )
 
     task: asyncio.Task[None]  # when an app was called
-    _status: int
+    status: int  # since the response was started
     _headers: list[tuple[bytes, bytes]]
     _framing: BodyFraming
 
@@ -87,7 +90,9 @@ class Exchange:
         self.is_plain = True
         # Only with a body, or when the app waits for the client to go.
         self.inbox: Inbox | None = None
-        self._meter = meter
+        # Only if somebody who watches the site's requests has something to keep with this one.
+        self.notes: Notes | None = None
+        self.meter = meter
         self._started_ns = perf_counter_ns()
 
     # For the app.
@@ -117,10 +122,12 @@ class Exchange:
         phase = self.phase
         kind = message["type"]
         if phase == WAITING and kind == "http.response.start":
-            self._status = message["status"]
+            self.status = message["status"]
             # `in` and a subscript take half as long as get().
             headers = message["headers"] if "headers" in message else ()  # noqa: SIM401
             self._headers = headers if type(headers) is list else list(headers)
+            if self.notes is not None:
+                self._headers = self.notes.complete(self._headers)
             self.phase = STARTED
             return
         if phase == STARTED and kind == "http.response.body":
@@ -137,6 +144,7 @@ class Exchange:
                 connection = self.connection
                 piece = self._framing.frame(body)
                 connection.site.sent_bytes += len(piece)
+                self._sent_bytes += len(piece)
                 connection.transport.write(piece)
             else:
                 self._write(b"", self._framing.frame(body, is_last=True), False)
@@ -186,8 +194,10 @@ class Exchange:
 
     def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer without an app."""
-        self._status = status
+        self.status = status
         self._headers = list(headers)
+        if self.notes is not None:
+            self._headers = self.notes.complete(self._headers)
         if self.is_plain:
             self._answer(body)
         else:
@@ -195,8 +205,8 @@ class Exchange:
 
     def refused(self, status: int) -> None:
         """Say that the connection answered instead, and ends with that answer."""
-        self._status = status
-        self._count()
+        self.status = status
+        self._count(0)
         self._lose_client()
 
     def half_closed(self) -> None:
@@ -226,7 +236,7 @@ class Exchange:
     def disconnected(self) -> None:
         """Say that the client is gone."""
         if self.phase == STREAMING:
-            self._count()
+            self._count(self._sent_bytes)
         self._lose_client()
 
     def cut(self) -> None:
@@ -265,7 +275,7 @@ class Exchange:
         """Write a whole response when nothing about the request is out of the ordinary."""
         connection = self.connection
         site = connection.site
-        status = self._status
+        status = self.status
         size = len(body)
         declared: bytes | None = None
         try:
@@ -300,12 +310,14 @@ class Exchange:
         # the numbers finds it there. This is `RouteMeter.count`, unrolled.
         elapsed_us = (perf_counter_ns() - self._started_ns) // 1000
         bucket = BUCKETS[elapsed_us] if elapsed_us < BUCKETS_COUNT else bucket_of(elapsed_us)
-        meter = self._meter
+        meter = self.meter
         cells = meter.cells
         cells[meter.first_bucket + bucket] += 1
         cells[meter.sum] += elapsed_us
         cells[meter.classes + status // 100] += 1
         site.sent_bytes += len(output)
+        if elapsed_us >= site.noted_from_us or status >= 500:
+            site.note(self, elapsed_us, len(output))
         connection.transport.write(output)
         # Asked again: the client may not have taken all of it.
         if self.is_plain:
@@ -321,7 +333,7 @@ class Exchange:
         site = connection.site
         scope = self.scope
         reply = Reply(
-            self._status,
+            self.status,
             self._headers,
             method=scope["method"],
             http_version=scope["http_version"],
@@ -335,12 +347,14 @@ class Exchange:
         if reply.must_close:
             connection.keep_alive = False
         self._framing = reply.framing
+        self._sent_bytes = 0
         self.phase = STREAMING
         self._write(head, piece, more_body)
 
     def _write(self, head: bytes, piece: bytes, more_body: bool) -> None:
+        self._sent_bytes += len(head) + len(piece)
         if not more_body:
-            self._count()
+            self._count(self._sent_bytes)
         connection = self.connection
         connection.site.sent_bytes += len(head) + len(piece)
         if len(piece) > JOIN_BYTES_MAX and head:
@@ -350,10 +364,14 @@ class Exchange:
         if not more_body:
             self._finish()
 
-    def _count(self) -> None:
+    def _count(self, sent_bytes: int) -> None:
         """Count the response, before its last bytes are written."""
         self.phase = DONE
-        self._meter.count(self._status, (perf_counter_ns() - self._started_ns) // 1000)
+        elapsed_us = (perf_counter_ns() - self._started_ns) // 1000
+        self.meter.count(self.status, elapsed_us)
+        site = self.connection.site
+        if elapsed_us >= site.noted_from_us or self.status >= 500:
+            site.note(self, elapsed_us, sent_bytes)
 
     def _finish(self) -> None:
         if self.inbox is not None:

@@ -18,9 +18,10 @@ class RouteMeter:
     The numbers of one route: responses by class, and how long they took.
     """
 
-    __slots__ = ("cells", "classes", "first_bucket", "sum")
+    __slots__ = ("cells", "classes", "first_bucket", "route", "sum")
 
-    def __init__(self, cells: memoryview, where: RouteCells) -> None:
+    def __init__(self, cells: memoryview, where: RouteCells, route: str) -> None:
+        self.route = route  # what the numbers are labelled with
         self.cells = cells
         self.classes = where.requests - 2  # plus the class is the word of 2xx to 5xx
         self.sum = where.duration

@@ -19,13 +19,15 @@ from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import HeadParser
 from penstock.worker.http.leaving import Leaving
 from penstock.worker.http.meter import RouteMeter
+from penstock.worker.http.notes import NEVER_US, Observer, Opening
 from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.routing import Miss, Router
 from penstock.worker.http.wheel import Watched
 from penstock.worker.limits import LOCAL_NAMES_MAX, STALL_S
+from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
-from penstock.worker.spec import AppAction, ListenerSpec, RouteSpec
+from penstock.worker.spec import UNMATCHED, AppAction, ListenerSpec, RouteSpec
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.4"}
 
@@ -91,7 +93,10 @@ class Site(Leaving):
         "idle_deadline_s",
         "is_tls",
         "name",
+        "noted_from_us",
+        "observers",
         "only_route",
+        "openings",
         "plain_starts",
         "received_bytes",
         "root_path",
@@ -148,7 +153,7 @@ class Site(Leaving):
 
         self._cells = cells
         self._where = listener.cells
-        self.unmatched = RouteMeter(cells, listener.unmatched)
+        self.unmatched = RouteMeter(cells, listener.unmatched, UNMATCHED)
         routes = [(spec.match, self._route(spec, apps)) for spec in listener.routes]
         self.router = Router(routes)
         self.only_route = self.router.only
@@ -162,7 +167,22 @@ class Site(Leaving):
 
         self._names: dict[Any, Address] = {}
 
+        self.openings: tuple[Opening, ...] = ()
+        self.observers: tuple[Observer, ...] = ()
+        # Responses that took less are not shown to observers, unless they failed (5xx).
+        self.noted_from_us = NEVER_US
+
     # For the worker.
+
+    def watch_requests(
+        self, *, opening: Opening | None = None, observer: Observer | None = None, from_us: int = 0
+    ) -> None:
+        """Have requests looked at: all, or only those that took as long as `from_us`, and those that failed."""
+        if opening is not None:
+            self.openings = (*self.openings, opening)
+        if observer is not None:
+            self.observers = (*self.observers, observer)
+            self.noted_from_us = min(self.noted_from_us, from_us)
 
     def connect(self) -> Connection:
         """Make the protocol for a new connection."""
@@ -236,6 +256,14 @@ class Site(Leaving):
             after_s = self.first_grace_s
         self._wheel.watch(connection, self.now_s + after_s)
 
+    def note(self, exchange: Exchange, elapsed_us: int, sent_bytes: int) -> None:
+        """Show a response to those who observe. It is about to be written, and nothing here may stop it."""
+        for observer in self.observers:
+            try:
+                observer(exchange, elapsed_us, sent_bytes)
+            except Exception:
+                LOG.exception("cannot take note of %s", exchange.describe())
+
     def watch(self, connection: Watched, after_s: float) -> None:
         """Have the connection's `expire` called after a time, unless it is put off."""
         self._wheel.watch(connection, self.now_s + after_s)
@@ -275,7 +303,7 @@ class Site(Leaving):
         return root + path, self._raw_root_path + raw_path
 
     def _route(self, spec: RouteSpec, apps: Mapping[AppAction, HostedApp]) -> Route:
-        route = Route(RouteMeter(self._cells, spec.cells))
+        route = Route(RouteMeter(self._cells, spec.cells, spec.name))
         action = spec.action
         if isinstance(action, AppAction):
             return route.calls(apps[action])

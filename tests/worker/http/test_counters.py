@@ -258,7 +258,7 @@ def test_table_of_short_times_is_the_histograms_own() -> None:
     """
     assert list(BUCKETS) == [bucket_of(us) for us in range(len(BUCKETS))]
     cells = memoryview(bytearray(8 * (4 + WORD_COUNT))).cast("Q")
-    meter = RouteMeter(cells, RouteCells(requests=0, duration=4))
+    meter = RouteMeter(cells, RouteCells(requests=0, duration=4), "-")
     meter.count(299, 5)
     meter.count(500, 10**12)
     assert list(cells[:5]) == [1, 0, 0, 1, 5 + 10**12]

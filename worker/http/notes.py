@@ -1,0 +1,41 @@
+"""
+Those who watch the requests of a site, and what they keep with one.
+
+A site has *openings*, called when a request's head is complete and before its
+app is, and *observers*, called when its response is about to be complete. With
+none of either a request pays two comparisons.
+"""
+
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from penstock.worker.http.exchange import Exchange
+
+# Gets the exchange, and the context in which its app is to run; None if there is no app.
+Opening = Callable[["Exchange", Context | None], None]
+
+# Gets the exchange, the µs from its complete head to its last byte, and the bytes of the response.
+# What is worth less than a response must not raise: the site logs it, and goes on.
+Observer = Callable[["Exchange", int, int], None]
+
+# No response takes so long: nobody observes but those that failed.
+NEVER_US: Final = 2**62
+
+
+class Notes:
+    """What openings and observers remember of one request."""
+
+    __slots__ = ("headers", "request_id", "span")
+
+    def __init__(self) -> None:
+        self.request_id: str | None = None
+        self.span: Any = None
+        # Put into the response, unless it has one of that name: lower case, and judged.
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def complete(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Give the headers of the response with those that are to be in it."""
+        present = {name.lower() for name, _ in headers}
+        return [*headers, *(each for each in self.headers if each[0] not in present)]
