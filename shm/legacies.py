@@ -1,0 +1,113 @@
+"""
+What the values of a retired row become: part of the base.
+
+The master folds when it takes a row back. It writes the inactive copy of the
+base from the active one and the row, commits with one word, and only then
+clears the row. Whoever is interrupted does it again from the beginning: nothing
+here reads what it has written.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from penstock.shm.exemplars import RECORD_COUNT, ExemplarReading, ExemplarWriter, read_exemplars
+from penstock.shm.keylog import Key, KeyReader
+from penstock.shm.values import REMOVED, CellTable, ValueArea, width
+
+_WORKER_MODE: Final = "all"
+
+
+def fold_values(
+    source: ValueArea, base_before: ValueArea, base_after: ValueArea, *, slot: int | None
+) -> None:
+    """
+    Make `base_after` what `base_before` becomes when the owner of `source` is gone for good.
+
+    What only grows is added. Gauges are combined by their mode: those of the
+    `live` modes go with their owner, and one of mode `all` is kept as the
+    value of this slot.
+    """
+    base_after.copy_from(base_before)
+    table = CellTable(base_after)
+    removed = _removals(source, base_before)
+    moved: dict[int, int] = {}  # from a cell of the source to one of the base
+    worker = "" if slot is None else str(slot)
+    for key, cell in _cells(source):
+        if key.family.mode.startswith("live"):
+            continue
+        if key.family.kind in ("gauge", "stateset", "info") and key.suffix != REMOVED:
+            set_at = source.values[cell + width(key) - 1]
+            if set_at <= removed.get((key.family.name, key.child), -1.0):
+                continue
+        kept = key._replace(worker=worker) if key.family.mode == _WORKER_MODE else key
+        if key.suffix == REMOVED:
+            kept = key
+        place = table.place(kept)
+        if place is not None:
+            moved[cell] = place
+            _fold(key, source.values, cell, base_after.values, place)
+    _fold_exemplars(source, base_before, base_after, moved)
+
+
+def _removals(*areas: ValueArea) -> dict[tuple[str, tuple[str, ...]], float]:
+    removed: dict[tuple[str, tuple[str, ...]], float] = {}
+    for area in areas:
+        for key, cell in _cells(area):
+            if key.suffix == REMOVED and area.values[cell]:
+                name = (key.family.name, key.child)
+                removed[name] = max(removed.get(name, 0.0), area.values[cell])
+    return removed
+
+
+def _cells(area: ValueArea) -> Iterator[tuple[Key, int]]:
+    cell = 0
+    for key in KeyReader(area.keys).read():
+        end = cell + width(key)
+        if end > len(area.values):
+            return
+        yield key, cell
+        cell = end
+
+
+def _fold(key: Key, values: memoryview, cell: int, base: memoryview, place: int) -> None:
+    if key.suffix == REMOVED:
+        base[place] = max(base[place], values[cell])
+        return
+    if key.family.kind == "info":
+        base[place] = max(base[place], values[cell])
+        return
+    if key.family.kind not in ("gauge", "stateset"):
+        base[place] += values[cell]
+        return
+    value, set_at = values[cell], values[cell + 1]
+    before, before_at = base[place], base[place + 1]
+    match key.family.mode:
+        case "sum":
+            value += before
+        case "min" if before_at:
+            value = min(value, before) if set_at else before
+        case "max" if before_at:
+            value = max(value, before) if set_at else before
+        case "mostrecent" | "" if before_at > set_at:
+            value = before
+    base[place] = value
+    base[place + 1] = max(set_at, before_at) if key.family.mode != _WORKER_MODE else set_at
+
+
+def _fold_exemplars(
+    source: ValueArea, base_before: ValueArea, base_after: ValueArea, moved: dict[int, int]
+) -> None:
+    """Keep the youngest of both, as many as there is room for."""
+    inherited = read_exemplars(source.exemplars)
+    if not inherited:
+        return
+    kept: dict[int, ExemplarReading] = read_exemplars(base_before.exemplars)
+    for cell, exemplar in inherited.items():
+        place = moved.get(cell)
+        if place is not None and (place not in kept or kept[place].timestamp < exemplar.timestamp):
+            kept[place] = exemplar
+    youngest = sorted(kept.items(), key=lambda item: item[1].timestamp)[-RECORD_COUNT:]
+    base_after.exemplars.cast("B")[:] = bytes(base_after.exemplars.nbytes)
+    writer = ExemplarWriter(base_after.exemplars)
+    for place, exemplar in youngest:
+        writer.put(place, exemplar)
