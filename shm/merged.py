@@ -16,8 +16,9 @@ Nothing here raises because of what an area holds.
 """
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -89,17 +90,31 @@ class _Child:
     bounds: list[tuple[float, dict[str, str], int]] = field(default_factory=list)
 
 
+class _Group(NamedTuple):
+    """
+    Sources that have the same cells of a family in the same places, as most have that run the same app.
+
+    Their cells are added column by column, which is five times as fast as one by one.
+    """
+
+    indexes: list[int]  # of the sources
+    pick: Callable[[Sequence[float]], Iterable[float]]
+    places: list[int]
+
+
 @dataclass(slots=True)
 class _Plan:
     """How the cells of all sources come together in the samples of one family."""
 
     signature: list[int]
+    is_fresh_for: object  # the reading for which the signature was last looked at
     family: Family
     left_out: int  # sources whose idea of this metric is another
     places: dict[tuple[str, tuple[str, ...]], int] = field(default_factory=dict)
     children: dict[tuple[str, ...], _Child] = field(default_factory=dict)
     # By source: its cells, and the places that they are added to.
     cells: list[tuple[int, list[int], list[int]]] = field(default_factory=list)
+    groups: list[_Group] = field(default_factory=list)  # the same again, to be added up
     # By source: cells of removals.
     removals: list[tuple[int, int, tuple[str, ...]]] = field(default_factory=list)
     workers: list[str] = field(default_factory=list)  # by place, in a base that tells them apart
@@ -111,7 +126,7 @@ class Merger:
     def __init__(self) -> None:
         self._decoded: dict[Hashable, _Decoded] = {}
         self._plans: dict[str, _Plan] = {}
-        self._names: dict[str, None] = {}
+        self._counts: list[tuple[Hashable, int]] = []
 
     def families(
         self, sources: Sequence[Source], *, with_exemplars: bool = False
@@ -168,6 +183,9 @@ class Merger:
                 each = self._decoded[source.identity] = _Decoded(source)
             each.catch_up()
             decoded.append(each)
+        counts = [(source.identity, each.count) for source, each in zip(sources, decoded, strict=True)]
+        if counts != self._counts:
+            self._counts = counts  # Another object, so that every plan is looked at again.
         if len(self._decoded) > 2 * len(sources) + 16:
             self._decoded = {source.identity: each for source, each in zip(sources, decoded, strict=True)}
             self._plans.clear()
@@ -176,12 +194,15 @@ class Merger:
         return decoded
 
     def _plan(self, name: str, sources: Sequence[Source], decoded: Sequence[_Decoded]) -> _Plan:
+        plan = self._plans.get(name)
+        if plan is not None and plan.is_fresh_for is self._counts:
+            return plan
         signature: list[int] = []
         for each in decoded:
             signature += (id(each), len(each.by_name.get(name, ())))
-        plan = self._plans.get(name)
         if plan is None or plan.signature != signature:
             plan = self._plans[name] = _make_plan(name, signature, sources, decoded)
+        plan.is_fresh_for = self._counts
         return plan
 
 
@@ -212,7 +233,7 @@ def _make_plan(
     youngest = max(holders, key=lambda index: (sources[index].is_live, sources[index].rank))
     family = decoded[youngest].by_name[name][-1][1].family
     shape = (family.kind, family.mode, family.label_names)
-    plan = _Plan(signature=signature, family=family, left_out=0)
+    plan = _Plan(signature=signature, is_fresh_for=None, family=family, left_out=0)
     for index in holders:
         cells: list[int] = []
         places: list[int] = []
@@ -227,9 +248,29 @@ def _make_plan(
                 places.append(_place(plan, key))
         plan.left_out += is_other
         plan.cells.append((index, cells, places))
+    plan.groups = _groups(plan.cells)
     for child in plan.children.values():
         child.bounds.sort(key=lambda bound: bound[0])
     return plan
+
+
+def _groups(cells_by_source: Iterable[tuple[int, list[int], list[int]]]) -> list[_Group]:
+    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], _Group] = {}
+    for index, cells, places in cells_by_source:
+        if not cells:
+            continue
+        layout = (tuple(cells), tuple(places))
+        group = groups.get(layout)
+        if group is None:
+            group = groups[layout] = _Group([], _picker(cells), places)
+        group.indexes.append(index)
+    return list(groups.values())
+
+
+def _picker(cells: list[int]) -> Callable[[Sequence[float]], Iterable[float]]:
+    if cells[-1] - cells[0] == len(cells) - 1:
+        return itemgetter(slice(cells[0], cells[-1] + 1))
+    return itemgetter(*cells)
 
 
 def _place(plan: _Plan, key: Key) -> int:
@@ -278,12 +319,15 @@ def _read(
     return FamilyReading(plan.family, list(_sums(plan, _totals(plan, values), removed, found)))
 
 
-def _totals(plan: _Plan, values: Sequence[Sequence[float]]) -> list[float]:
+def _totals(
+    plan: _Plan, values: Sequence[Sequence[float]], living: frozenset[int] | None = None
+) -> list[float]:
+    """Add up all sources, or the living ones."""
     totals = [0.0] * len(plan.places)
-    for index, cells, places in plan.cells:
-        held = values[index]
-        for cell, place in zip(cells, places, strict=True):
-            totals[place] += held[cell]
+    for group_indexes, pick, places in plan.groups:
+        indexes = group_indexes if living is None else [each for each in group_indexes if each in living]
+        for place, total in zip(places, map(sum, zip(*(pick(values[index]) for index in indexes)))):
+            totals[place] += total
     return _sane_totals(plan, values) if any(map(math.isnan, totals)) else totals
 
 
@@ -330,11 +374,8 @@ def _progress(child: _Child, totals: list[float]) -> float:
     return next((totals[place] for suffix, _, place in child.places if suffix != "_sum"), 0.0)
 
 
-class _Contribution(NamedTuple):
-    value: float
-    set_at: float
-    worker: str
-    rank: tuple[bool, int]
+# A gauge's value in one source: value, when it was set, its worker, and its source's rank.
+_Contribution = tuple[float, float, str, tuple[bool, int]]
 
 
 def _gauges(
@@ -345,21 +386,20 @@ def _gauges(
 ) -> Iterable[SampleReading]:
     mode = plan.family.mode
     is_live_only = mode.startswith("live")
+    if mode.endswith("sum") and not any(removed.values()):
+        living = frozenset(index for index, source in enumerate(sources) if source.is_live)
+        yield from _summed(plan, living if is_live_only else None, values)
+        return
     step = plan.family.kind != "info"
     given: list[list[_Contribution]] = [[] for _ in plan.places]
     for index, cells, places in plan.cells:
         source, held = sources[index], values[index]
         if is_live_only and not source.is_live:
             continue
+        rank = (source.is_live, source.rank)
         for cell, place in zip(cells, places, strict=True):
-            given[place].append(
-                _Contribution(
-                    held[cell],
-                    held[cell + step],
-                    plan.workers[place] or source.worker,
-                    (source.is_live, source.rank),
-                )
-            )
+            worker = plan.workers[place] or source.worker
+            given[place].append((held[cell], held[cell + step], worker, rank))
     for child_values, child in plan.children.items():
         removed_at = removed.get(child_values, 0.0)
         if plan.family.kind == "info":
@@ -369,20 +409,37 @@ def _gauges(
             each
             for _, _, place in child.places
             for each in given[place]
-            if not removed_at or each.set_at > removed_at
+            if not removed_at or each[1] > removed_at
         ]
         if contributions:
             yield from _combine(plan.family, child, contributions)
+
+
+def _summed(
+    plan: _Plan, living: frozenset[int] | None, values: Sequence[Sequence[float]]
+) -> Iterable[SampleReading]:
+    """Sum, which is what most gauges do, without looking at each value alone."""
+    present = {
+        place
+        for indexes, _, places in plan.groups
+        if living is None or not living.isdisjoint(indexes)
+        for place in places
+    }
+    totals = _totals(plan, values, living)
+    for child in plan.children.values():
+        for _, labels, place in child.places:
+            if place in present:
+                yield SampleReading(plan.family.name, labels, totals[place])
 
 
 def _latest_info(
     plan: _Plan, child: _Child, given: list[list[_Contribution]], removed_at: float
 ) -> Iterable[SampleReading]:
     dated = [
-        (each.value, position)
+        (set_at, position)
         for position, (_, _, place) in enumerate(child.places)
-        for each in given[place]
-        if each.value > removed_at
+        for set_at, _, _, _ in given[place]
+        if set_at > removed_at
     ]
     if dated:
         suffix, labels, _ = child.places[max(dated)[1]]
@@ -391,32 +448,31 @@ def _latest_info(
 
 def _combine(family: Family, child: _Child, given: list[_Contribution]) -> Iterable[SampleReading]:
     if family.kind == "stateset":
-        current = max(given, key=lambda each: each.set_at).value
+        current = max(given, key=itemgetter(1))[0]
         for number, state in enumerate(family.states):
             labels = {**child.labels, family.name: state}
             yield SampleReading(family.name, labels, float(number == current))
     elif family.mode in WORKER_MODES:
         label = "worker" if "worker" not in family.label_names else "worker_slot"
-        by_worker: dict[str, _Contribution] = {}
-        for each in given:
-            known = by_worker.get(each.worker)
-            if known is None or each.rank >= known.rank:
-                by_worker[each.worker] = each
-        for worker, each in sorted(by_worker.items()):
-            yield SampleReading(family.name, {**child.labels, label: worker}, each.value)
+        by_worker: dict[str, tuple[tuple[bool, int], float]] = {}
+        for value, _, worker, rank in given:
+            if worker not in by_worker or rank >= by_worker[worker][0]:
+                by_worker[worker] = (rank, value)
+        for worker, (_, value) in sorted(by_worker.items()):
+            yield SampleReading(family.name, {**child.labels, label: worker}, value)
     else:
-        yield SampleReading(family.name, child.labels, combine(family.mode, given))
+        yield SampleReading(family.name, child.labels, _combined(family.mode, given))
 
 
-def combine(mode: str, given: Sequence[_Contribution]) -> float:
+def _combined(mode: str, given: list[_Contribution]) -> float:
     """Make one value of a gauge's many. Who has never set it has no part in it."""
-    kept = [each for each in given if each.set_at]
+    kept = [each for each in given if each[1]]
     if not kept:
         return 0.0
     if mode.endswith("min"):
-        return min(each.value for each in kept)
+        return min(value for value, _, _, _ in kept)
     if mode.endswith("max"):
-        return max(each.value for each in kept)
+        return max(value for value, _, _, _ in kept)
     if mode.endswith("mostrecent"):
-        return max(kept, key=lambda each: each.set_at).value
-    return math.fsum(each.value for each in kept)
+        return max(kept, key=itemgetter(1))[0]
+    return sum(value for value, _, _, _ in kept)
