@@ -177,7 +177,7 @@ class Site(Leaving):
     def watch_requests(
         self, *, opening: Opening | None = None, observer: Observer | None = None, from_us: int = 0
     ) -> None:
-        """Have requests looked at: all, or only those that took as long as `from_us`, and those that failed."""
+        """Have requests looked at; by an observer all of them, or those that took `from_us` and those that failed."""
         if opening is not None:
             self.openings = (*self.openings, opening)
         if observer is not None:
