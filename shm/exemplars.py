@@ -58,7 +58,7 @@ class ExemplarWriter:
     def put(self, cell: int, exemplar: ExemplarReading) -> bool:
         """Keep an exemplar for a cell, unless its labels are too long."""
         text = _encode(exemplar.labels)
-        if len(text) > LABEL_BYTES_MAX:
+        if len(text) > LABEL_BYTES_MAX or len(self._words) < EXEMPLAR_WORDS:
             return False
         number = self._records.get(cell)
         if number is None:
@@ -83,7 +83,7 @@ def read_exemplars(words: memoryview) -> dict[int, ExemplarReading]:
 
 
 def _records(words: memoryview) -> Iterator[tuple[int, int, ExemplarReading]]:
-    for number in range(RECORD_COUNT):
+    for number in range(min(RECORD_COUNT, len(words) // RECORD_WORDS)):
         at = number * RECORD_WORDS
         sequence = words[at]
         if sequence == 0:

@@ -26,8 +26,10 @@ from penstock.shm import layout
 from penstock.shm.base import Base
 from penstock.shm.fence import reader_fence
 from penstock.shm.histogram import WORD_COUNT as HISTOGRAM_WORDS
+from penstock.shm.legacies import fold_values
 from penstock.shm.row import Row
 from penstock.shm.series import Series, SeriesFull, SeriesTable
+from penstock.shm.values import ValueArea
 
 if TYPE_CHECKING:
     from penstock.shm.segment import Segment
@@ -130,6 +132,12 @@ class _Fold:
         self, values: "memoryview[float]", keys: memoryview, exemplars: memoryview, *, slot: int | None
     ) -> None:
         """Add the app's own numbers."""
+        source = ValueArea(values, keys, exemplars)
+        fold_values(source, _area(self.before), _area(self.after), slot=slot)
+
+
+def _area(base: Base) -> ValueArea:
+    return ValueArea(base.values, base.keys, base.exemplars)
 
 
 def _count(value: int) -> int:

@@ -22,7 +22,6 @@ before that entry, and takes it next time.
 Knows nothing of values, processes or prometheus_client.
 """
 
-import os
 import zlib
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -91,7 +90,7 @@ class KeyReader:
     @property
     def used(self) -> int:
         """How many words the writer says there are."""
-        return min(int(self._words[USED]), len(self._words))
+        return min(int(self._words[USED]), len(self._words)) if len(self._words) else 0
 
     def is_whole(self) -> bool:
         """Say whether everything that was written could be read."""
@@ -161,9 +160,7 @@ class KeyWriter:
         return self._end
 
     def _write(self, encoded: bytes, before: bytes, limit: int) -> None:
-        shared = len(os.path.commonprefix((encoded, before)))
-        if shared == len(encoded):
-            shared -= 1  # A whole entry that is nothing new would have the length of none.
+        shared = _shared(encoded, before)
         tail = encoded[shared:]
         start = self._end
         end = start + 1 + -(-len(tail) // WORD_SIZE)
@@ -175,3 +172,9 @@ class KeyWriter:
         self._words[start] = zlib.crc32(encoded, start) << 32 | shared << 16 | len(tail)
         self._words[USED] = end
         self._end = end
+
+
+def _shared(encoded: bytes, before: bytes) -> int:
+    """Count the bytes at the beginning that are the same, but not all: an entry of no length is none."""
+    most = min(len(encoded) - 1, len(before))
+    return next((index for index in range(most) if encoded[index] != before[index]), most)

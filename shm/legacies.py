@@ -7,11 +7,10 @@ clears the row. Whoever is interrupted does it again from the beginning: nothing
 here reads what it has written.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from penstock.shm.exemplars import RECORD_COUNT, ExemplarReading, ExemplarWriter, read_exemplars
-from penstock.shm.keylog import Key, KeyReader
+from penstock.shm.keylog import Key
 from penstock.shm.values import REMOVED, CellTable, ValueArea, width
 
 _WORKER_MODE: Final = "all"
@@ -27,21 +26,22 @@ def fold_values(
     `live` modes go with their owner, and one of mode `all` is kept as the
     value of this slot.
     """
+    if source.is_empty() and base_before.is_empty() and base_after.is_empty():
+        return
     base_after.copy_from(base_before)
     table = CellTable(base_after)
     removed = _removals(source, base_before)
     moved: dict[int, int] = {}  # from a cell of the source to one of the base
-    worker = "" if slot is None else str(slot)
-    for key, cell in _cells(source):
+    for key, cell in source.cells():
         if key.family.mode.startswith("live"):
             continue
         if key.family.kind in ("gauge", "stateset", "info") and key.suffix != REMOVED:
             set_at = source.values[cell + width(key) - 1]
             if set_at <= removed.get((key.family.name, key.child), -1.0):
                 continue
-        kept = key._replace(worker=worker) if key.family.mode == _WORKER_MODE else key
-        if key.suffix == REMOVED:
-            kept = key
+        kept = key
+        if key.family.mode == _WORKER_MODE and slot is not None and key.suffix != REMOVED:
+            kept = key._replace(worker=str(slot))
         place = table.place(kept)
         if place is not None:
             moved[cell] = place
@@ -52,24 +52,14 @@ def fold_values(
 def _removals(*areas: ValueArea) -> dict[tuple[str, tuple[str, ...]], float]:
     removed: dict[tuple[str, tuple[str, ...]], float] = {}
     for area in areas:
-        for key, cell in _cells(area):
+        for key, cell in area.cells():
             if key.suffix == REMOVED and area.values[cell]:
                 name = (key.family.name, key.child)
                 removed[name] = max(removed.get(name, 0.0), area.values[cell])
     return removed
 
 
-def _cells(area: ValueArea) -> Iterator[tuple[Key, int]]:
-    cell = 0
-    for key in KeyReader(area.keys).read():
-        end = cell + width(key)
-        if end > len(area.values):
-            return
-        yield key, cell
-        cell = end
-
-
-def _fold(key: Key, values: memoryview, cell: int, base: memoryview, place: int) -> None:
+def _fold(key: Key, values: "memoryview[float]", cell: int, base: "memoryview[float]", place: int) -> None:
     if key.suffix == REMOVED:
         base[place] = max(base[place], values[cell])
         return

@@ -326,7 +326,8 @@ def _totals(
     totals = [0.0] * len(plan.places)
     for group_indexes, pick, places in plan.groups:
         indexes = group_indexes if living is None else [each for each in group_indexes if each in living]
-        for place, total in zip(places, map(sum, zip(*(pick(values[index]) for index in indexes)))):
+        columns = zip(*(pick(values[index]) for index in indexes), strict=True)
+        for place, total in zip(places, map(sum, columns), strict=False):  # No columns where nobody lives.
             totals[place] += total
     return _sane_totals(plan, values) if any(map(math.isnan, totals)) else totals
 

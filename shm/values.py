@@ -15,15 +15,14 @@ When an area is full, a new label set is counted under the label values
 `_overflow` of its metric, for which some room is kept back.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from penstock.shm.keylog import FIRST_ENTRY, USED, Family, Key, KeyWriter, LogFull
-
-# Of a row. 12,288 values are 700 label sets of a histogram with the usual 15 buckets, or 6,000
-# gauges; the log has eight bytes for each, of which a bucket takes 16 and a counter about 30.
-VALUE_COUNT: Final = 12_288
-KEY_WORDS: Final = 12_288
+from penstock.shm.exemplars import EXEMPLAR_WORDS
+from penstock.shm.keylog import FIRST_ENTRY, USED, Family, Key, KeyReader, KeyWriter, LogFull
+from penstock.shm.layout import WORD_SIZE
+from penstock.shm.schema import VALUE_COUNT
 
 # What only overflow series, and the rest of a label set that was begun, may use.
 RESERVED_VALUES: Final = 512
@@ -68,32 +67,41 @@ def width(key: Key) -> int:
 class ValueArea:
     """Three sections of a row: values as "d", keys and exemplars as "Q"."""
 
-    values: memoryview
+    values: "memoryview[float]"
     keys: memoryview
     exemplars: memoryview
 
     @classmethod
-    def scratch(cls, value_count: int = VALUE_COUNT, key_words: int = KEY_WORDS) -> "ValueArea":
+    def scratch(cls, value_count: int = VALUE_COUNT, key_words: int = VALUE_COUNT) -> "ValueArea":
         """Make an area that is shared with nobody."""
         return cls(
-            memoryview(bytearray(value_count * 8)).cast("d"),
-            memoryview(bytearray(key_words * 8)).cast("Q"),
-            memoryview(bytearray(64 * 256)).cast("Q"),
+            memoryview(bytearray(value_count * WORD_SIZE)).cast("d"),
+            memoryview(bytearray(key_words * WORD_SIZE)).cast("Q"),
+            memoryview(bytearray(EXEMPLAR_WORDS * WORD_SIZE)).cast("Q"),
         )
 
-    def clear(self) -> None:
-        """Forget everything. The log goes first, so that no value is taken for another's."""
-        self.keys[USED] = 0
-        for section in (self.values, self.keys, self.exemplars):
-            section.cast("B")[:] = bytes(section.nbytes)
+    def is_empty(self) -> bool:
+        """Say whether nothing was ever kept here."""
+        return not len(self.keys) or self.keys[USED] <= FIRST_ENTRY
+
+    def cells(self) -> Iterator[tuple[Key, int]]:
+        """Give the keys that can be read, and the first cell of each."""
+        cell = 0
+        for key in KeyReader(self.keys).read():
+            end = cell + width(key)
+            if end > len(self.values):
+                return
+            yield key, cell
+            cell = end
 
     def copy_from(self, other: "ValueArea") -> None:
-        """Become like another area of the same size."""
+        """Become like another area of the same size, which nobody writes meanwhile."""
+        used = other.keys[USED]
         self.keys[USED] = 0
+        self.keys[FIRST_ENTRY:used] = other.keys[FIRST_ENTRY:used]
         self.values[:] = other.values
         self.exemplars[:] = other.exemplars
-        self.keys[FIRST_ENTRY:] = other.keys[FIRST_ENTRY:]
-        self.keys[USED] = other.keys[USED]
+        self.keys[USED] = used
 
 
 class CellTable:
@@ -156,9 +164,8 @@ class CellTable:
     def _has_room(self) -> bool:
         # A tiny area, as in a test, keeps back an eighth.
         values, words = len(self.area.values), len(self.area.keys)
-        return (
-            self._count < values - min(RESERVED_VALUES, values // 8)
-            and self._writer.end < words - min(RESERVED_WORDS, words // 8)
+        return self._count < values - min(RESERVED_VALUES, values // 8) and self._writer.end < words - min(
+            RESERVED_WORDS, words // 8
         )
 
     def _make(self, key: Key) -> int | None:

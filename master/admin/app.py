@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from penstock.master.admin.app_families import AppFamilies
 from penstock.master.admin.history import SampleHistory
 from penstock.master.admin.metrics import render_metrics
 from penstock.master.admin.probes import Verdict, judge_live, judge_ready, judge_started
@@ -63,6 +64,7 @@ class AdminApp:
         self._readings = readings
         self._memory = ResidentMemory()
         self._history = SampleHistory(readings.segment)
+        self._app_families = AppFamilies(readings.segment)
         self._routes: dict[str, Callable[[Request], Reply]] = {
             "/": self._show_page,
             "/metrics": self._show_metrics,
@@ -105,6 +107,7 @@ class AdminApp:
             self._readings.fleet(),
             request.accept,
             now_monotonic_ns=time.monotonic_ns(),
+            app_families=self._app_families,
         )
         return Reply(content_type=content_type, body=body, headers=((b"vary", b"accept"),))
 

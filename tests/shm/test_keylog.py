@@ -65,7 +65,7 @@ def test_a_reader_goes_on_where_it_stopped(given: list[Key], first: int) -> None
     log = words(2000)
     writer = KeyWriter(log)
     reader = KeyReader(log)
-    seen = []
+    seen: list[Key] = []
     for number, key in enumerate(given):
         writer.append(key, limit=len(log))
         if number >= first:

@@ -13,7 +13,7 @@ cells of its own.
 import sys
 import threading
 import time
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from penstock.shm.exemplars import ExemplarReading
@@ -50,7 +50,7 @@ class Value:
     def __init__(self, keeper: Keeper, key: Key) -> None:
         self.key = key
         self._keeper = keeper
-        self._cells: MutableSequence[float] = [0.0] * self.width
+        self._cells: list[float] | memoryview[float] = [0.0] * self.width
         self._index = 0
         self.exemplar: ExemplarReading | None = None  # while there is no row
 
@@ -75,7 +75,8 @@ class Value:
     def set_exemplar(self, exemplar: Any) -> None:
         """Keep what an observation came with."""
         self._keeper.keep_exemplar(
-            self, ExemplarReading(dict(exemplar.labels), float(exemplar.value), float(exemplar.timestamp or 0))
+            self,
+            ExemplarReading(dict(exemplar.labels), float(exemplar.value), float(exemplar.timestamp or 0)),
         )
 
     def get_exemplar(self) -> Any:
@@ -94,10 +95,10 @@ class Value:
         """The cell in the row, if it has one."""
         return self._index if isinstance(self._cells, memoryview) else None
 
-    def bind(self, cells: memoryview, index: int) -> None:
+    def bind(self, cells: "memoryview[float]", index: int) -> None:
         """Move into the row, with what was counted so far. No other thread runs yet."""
         cells[index] += self._cells[self._index]
-        self._cells, self._index = cells, index  # type: ignore[assignment]
+        self._cells, self._index = cells, index
 
 
 class GaugeValue(Value):
@@ -118,12 +119,12 @@ class GaugeValue(Value):
         self._cells[self._index] = value
         self._cells[self._index + 1] = timestamp or _time()
 
-    def bind(self, cells: memoryview, index: int) -> None:
+    def bind(self, cells: "memoryview[float]", index: int) -> None:
         """Move into the row, with what was set so far."""
         value, set_at = self._cells[self._index], self._cells[self._index + 1]
         if set_at:
             cells[index], cells[index + 1] = value, set_at
-        self._cells, self._index = cells, index  # type: ignore[assignment]
+        self._cells, self._index = cells, index
 
     def begin_again(self, after_s: float) -> None:
         """Be a new gauge in the cells of one that was removed."""

@@ -62,7 +62,7 @@ class Collection:
     def _collect(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def collect(self: Any) -> Iterable[Any]:
             """Give the metric with the samples of all workers."""
-            reading = keeper.family(self._name) if _is_kept(self) else None
+            reading = keeper.family(self._name) if is_kept(self) else None
             if reading is None or not _is_same(self, reading.family):
                 return original(self)  # type: ignore[no-any-return]
             metric = to_metric(_without_local(self, reading), self._get_metric())
@@ -76,7 +76,7 @@ class Collection:
         def remove(self: Any, *labelvalues: Any) -> None:
             """Remove a label set in all workers."""
             child = tuple(map(str, labelvalues))
-            is_known = _is_kept(self) and child in keeper.children(self._name)
+            is_known = is_kept(self) and child in keeper.children(self._name)
             try:
                 _quietly(original, self, *labelvalues)
             except KeyError:  # Early versions insist that this worker has it.
@@ -92,7 +92,7 @@ class Collection:
         def clear(self: Any) -> None:
             """Remove all label sets in all workers."""
             _quietly(original, self)
-            if self._labelnames and _is_kept(self):
+            if self._labelnames and is_kept(self):
                 keeper.remove(_family(self), keeper.children(self._name))
 
         keeper = self._keeper
@@ -102,7 +102,7 @@ class Collection:
         def remove_by_labels(self: Any, labels: dict[str, str]) -> None:
             """Remove all label sets that have these values, in all workers."""
             _quietly(original, self, labels)
-            if not labels or not _is_kept(self):
+            if not labels or not is_kept(self):
                 return
             wanted = {self._labelnames.index(name): str(value) for name, value in labels.items()}
             children = keeper.children(self._name)
@@ -158,7 +158,7 @@ def _is_same(metric: Any, family: Family) -> bool:
     return (other.kind, other.mode, other.label_names) == (family.kind, family.mode, family.label_names)
 
 
-def _is_kept(metric: Any) -> bool:
+def is_kept(metric: Any) -> bool:
     """Say whether a metric's values are ours: not if it was made before the hook."""
     if metric._type not in KINDS:
         return False
@@ -166,7 +166,7 @@ def _is_kept(metric: Any) -> bool:
         return True
     if metric._labelnames and not metric._labelvalues:
         children = metric._metrics
-        return not children or _is_kept(next(iter(children.values())))
+        return not children or is_kept(next(iter(children.values())))
     held = getattr(metric, "_value", None) or getattr(metric, "_sum", None)
     return isinstance(held, Value)
 

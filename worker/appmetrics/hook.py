@@ -8,17 +8,28 @@ says so.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import prometheus_client
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Summary, metrics, values
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Summary,
+    metrics,
+    multiprocess,
+    values,
+)
 from prometheus_client.exposition import generate_latest
 
 from penstock.shm.merged import Source
 from penstock.shm.values import ValueArea
 from penstock.worker.appmetrics import multiproc
-from penstock.worker.appmetrics.collection import Collection
-from penstock.worker.appmetrics.keeper import Keeper, Sources
+from penstock.worker.appmetrics.collection import Collection, is_kept
+from penstock.worker.appmetrics.keeper import Keeper, OneArea, View
 
 Replacement = tuple[Any, str, Any]
 
@@ -59,22 +70,26 @@ def prepare() -> str | None:
     fault = test_on_the_side()
     if fault is not None:
         return (
-            f"the app's prometheus_client metrics are not shared: version {_version()} works otherwise than "
-            f"expected ({fault}); each worker has its own numbers"
+            f"prometheus_client {version('prometheus_client')} works otherwise than expected ({fault}); "
+            "the app's metrics are not shared, and each worker has its own"
         )
     _hook = _replace(Keeper())
     return None
 
 
+def is_prepared() -> bool:
+    """Say whether prometheus_client is hooked into."""
+    return _hook is not None
+
+
 def install(
     area: ValueArea,
     *,
-    sources: Sources | None = None,
-    worker: str = "0",
+    view: View | None = None,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Hook | None:
     """
-    Keep this process's metrics in an area, and read those of `sources`, of which it is one.
+    Keep this process's metrics in an area, and read those of all workers through `view`.
 
     To be called before the app is imported, and while there is one thread.
     `on_trouble` is told, in a sentence, what did not go well. Gives None if
@@ -86,8 +101,7 @@ def install(
         say(fault)
     if _hook is None:
         return None
-    alone = (Source("self", area, worker),)
-    _hook.keeper.bind(area, sources or (lambda: alone), worker, say)
+    _hook.keeper.bind(area, view or OneArea(Source("self", area, "0")), say)
     return _hook
 
 
@@ -95,8 +109,7 @@ def test_on_the_side() -> str | None:
     """Count something in an area of its own and read it back, or say what went wrong."""
     area = ValueArea.scratch(256, 1024)
     keeper = Keeper()
-    source = Source("test", area, "7")
-    keeper.bind(area, lambda: (source,), "7", lambda _: None)
+    keeper.bind(area, OneArea(Source("test", area, "7")), lambda _: None)
     hook = _replace(keeper)
     try:
         return _count_and_read()
@@ -164,32 +177,33 @@ def _silenced() -> Iterator[Replacement]:
 
     They stay registered, since apps take them out by name.
     """
-    for name in ("PROCESS_COLLECTOR", "PLATFORM_COLLECTOR", "GC_COLLECTOR"):
-        collector = getattr(prometheus_client, name, None)
-        if collector is not None:
-            yield collector, "collect", list
+    for collector in _default_collectors():
+        yield collector, "collect", list
+
+
+def _default_collectors() -> list[Any]:
+    names = ("PROCESS_COLLECTOR", "PLATFORM_COLLECTOR", "GC_COLLECTOR")
+    return [getattr(prometheus_client, name) for name in names if hasattr(prometheus_client, name)]
 
 
 def notices() -> Iterator[str]:
     """Say what of the app's metrics is not shared, once it is imported."""
     collectors = list(REGISTRY._collector_to_names)
     early = sorted(
-        each._name
-        for each in collectors
-        if isinstance(each, metrics.MetricWrapperBase) and not _is_ours(each)
+        each._name for each in collectors if isinstance(each, metrics.MetricWrapperBase) and not is_kept(each)
     )
     if early:
         yield (
             f"metrics were made before the app was imported and are not shared: {', '.join(early)}; "
             "make them in the app, not in a start-up file of Python"
         )
-    default = [getattr(prometheus_client, name, None) for name in ("PROCESS_COLLECTOR", "PLATFORM_COLLECTOR", "GC_COLLECTOR")]
+    default = _default_collectors()
     custom = sorted(
         {
             type(each).__name__
             for each in collectors
             if not isinstance(each, metrics.MetricWrapperBase)
-            and not isinstance(each, multiproc.multiprocess.MultiProcessCollector)
+            and not isinstance(each, multiprocess.MultiProcessCollector)
             and not any(each is one for one in default)
         }
     )
@@ -198,15 +212,3 @@ def notices() -> Iterator[str]:
             f"custom collectors are asked in whichever worker answers, and are not on the admin endpoint: "
             f"{', '.join(custom)}"
         )
-
-
-def _is_ours(metric: Any) -> bool:
-    from penstock.worker.appmetrics.collection import _is_kept
-
-    return _is_kept(metric)
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("prometheus_client")

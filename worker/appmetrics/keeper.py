@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -19,7 +20,26 @@ from penstock.shm.merged import WORKER_MODES, FamilyReading, Merger, Source
 from penstock.shm.values import REMOVED, CellTable, ValueArea
 from penstock.worker.appmetrics.cells import VALUES, GaugeValue, Value
 
-Sources = Callable[[], Sequence[Source]]
+Found = TypeVar("Found")
+
+
+class View(Protocol):
+    """Where the areas of all workers can be read."""
+
+    def look(self, reading: Callable[[Sequence[Source]], Found]) -> Found:
+        """Read from all of them while nothing is moved."""
+
+
+class OneArea:
+    """An area alone."""
+
+    def __init__(self, *sources: Source) -> None:
+        self._sources = sources
+
+    def look(self, reading: Callable[[Sequence[Source]], Found]) -> Found:
+        """Read from it."""
+        return reading(self._sources)
+
 
 # What is told of each kind of trouble, by name; an app with more has one cause for all of it.
 NAMES_TOLD_MAX = 20
@@ -34,8 +54,7 @@ class Keeper:
         self._lock = threading.RLock()
         self._table: CellTable | None = None
         self._exemplars: ExemplarWriter | None = None
-        self._sources: Sources = tuple
-        self._worker = ""
+        self._view: View = OneArea()
         self._merger = Merger()
         self._waiting: list[Value] = []  # for a row
         self._states: dict[Key, tuple[float, ...]] = {}  # likewise, of Enum and Info
@@ -44,14 +63,12 @@ class Keeper:
         self._on_trouble: Callable[[str], None] = lambda _: None
         self._told: set[str] = set()
 
-    def bind(
-        self, area: ValueArea, sources: Sources, worker: str, on_trouble: Callable[[str], None]
-    ) -> None:
+    def bind(self, area: ValueArea, view: View, on_trouble: Callable[[str], None]) -> None:
         """Have a row from now on. No other thread runs yet."""
         self._lock = threading.RLock()  # The old one may have been held when this process was forked.
         self._table = CellTable(area)
         self._exemplars = ExemplarWriter(area.exemplars)
-        self._sources, self._worker, self._on_trouble = sources, worker, on_trouble
+        self._view, self._on_trouble = view, on_trouble
         waiting, self._waiting = self._waiting, []
         for value in waiting:
             self._settle(value, self._table)
@@ -62,7 +79,7 @@ class Keeper:
 
     # Making values.
 
-    def make(
+    def make(  # noqa: PLR0917 - called by prometheus_client, in this order
         self,
         typ: str,
         metric_name: str,
@@ -104,8 +121,8 @@ class Keeper:
             self._table.count_conflict()
         self._trouble(
             family.name,
-            f"the app's metric {family.name!r} is a {_describe(family)} here and a {_describe(known)} elsewhere; "
-            "this one stays in the worker that counts it",
+            f"the app's metric {family.name!r} is a {_describe(family)} here and a {_describe(known)} "
+            "elsewhere; this one stays in the worker that counts it",
         )
         return False
 
@@ -157,7 +174,7 @@ class Keeper:
         with self._lock:
             if self._table is None or not self.is_accepted(family):
                 return
-            progress = self._merger.progress(self._sources(), family.name)
+            progress = self._progress(family.name)
             now_s = time.time()
             for child in children:
                 if child not in progress:
@@ -173,19 +190,22 @@ class Keeper:
     def children(self, name: str) -> list[tuple[str, ...]]:
         """Give the label sets that any worker has used."""
         with self._lock:
-            return list(self._merger.progress(self._sources(), name))
+            return list(self._progress(_plain(name)))
+
+    def _progress(self, name: str) -> dict[tuple[str, ...], float | None]:
+        return self._view.look(lambda sources: self._merger.progress(sources, name))
 
     # Reading what all have.
 
     def family(self, name: str) -> FamilyReading | None:
         """Read one metric over all workers."""
         with self._lock:
-            return self._merger.family(self._sources(), _plain(name))
+            return self._view.look(lambda sources: self._merger.family(sources, _plain(name)))
 
     def families(self) -> list[FamilyReading]:
         """Read all metrics over all workers."""
         with self._lock:
-            return self._merger.families(self._sources(), with_exemplars=True)[0]
+            return self._view.look(lambda sources: self._merger.families(sources, with_exemplars=True))[0]
 
     def total(self, value: Value) -> float:
         """Give the number of all workers; of a gauge that tells them apart, this one's."""
@@ -194,9 +214,9 @@ class Keeper:
             return value.own
         with self._lock:
             if key.family.kind != "gauge":
-                return self._merger.total(self._sources(), key)
+                return self._view.look(lambda sources: self._merger.total(sources, key))
             labels = dict(zip(key.family.label_names, key.child, strict=True))
-            reading = self._merger.family(self._sources(), key.family.name, with_exemplars=False)
+            reading = self.family(key.family.name)
             found = [each.value for each in reading.samples if each.labels == labels] if reading else []
             return found[0] if found else value.own
 

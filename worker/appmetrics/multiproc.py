@@ -14,24 +14,27 @@ from prometheus_client import multiprocess
 from penstock.worker.appmetrics.collection import to_metric
 from penstock.worker.appmetrics.keeper import Keeper
 
+# What the area says of itself is for the admin endpoint.
+_OURS: Final = "penstock_app_"
+
 VARIABLES: Final = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 
 
 def replacements(keeper: Keeper) -> Iterator[tuple[Any, str, Callable[..., Any]]]:
     """List what is to be replaced: whose, which, and by what."""
 
-    def __init__(self: Any, registry: Any, path: str | None = None) -> None:
+    def init(self: Any, registry: Any, path: str | None = None) -> None:
         self._path = path
         if registry:
             registry.register(self)
 
     def collect(self: Any) -> Iterable[Any]:
-        return [to_metric(reading) for reading in keeper.families()]
+        return [to_metric(each) for each in keeper.families() if not each.family.name.startswith(_OURS)]
 
     def mark_process_dead(pid: int, path: str | None = None) -> None:
         """Do nothing: values of dead workers are looked after."""
 
-    yield multiprocess.MultiProcessCollector, "__init__", __init__
+    yield multiprocess.MultiProcessCollector, "__init__", init
     yield multiprocess.MultiProcessCollector, "collect", collect
     yield multiprocess, "mark_process_dead", mark_process_dead
 
