@@ -14,7 +14,7 @@ record is stored (see ring.py), and a reader accepts it under the same terms:
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import msgspec
