@@ -179,7 +179,7 @@ def test_master_may_die_at_any_store_of_a_retirement(part: int) -> None:
 
 def test_reader_that_a_fold_overtakes_looks_again(segment: Segment) -> None:
     """It has seen the row neither in the base nor in itself, or in both."""
-    looks = []
+    looks: list[tuple[int, list[int]]] = []
 
     def look() -> tuple[int, list[int]]:
         base = segment.base.cells[0]
