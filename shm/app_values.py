@@ -34,7 +34,7 @@ class AppValues:
     def _sources(self) -> list[Source]:
         found = []
         for segment in (*self._segment.living_ancestors(), self._segment):
-            identity = (segment.serial, segment.folds)
+            identity = ("base", segment.serial, segment.folds)
             found.append(Source(identity, area_of(segment.base), is_live=False, rank=0))
             found += [self._source(row) for row in counting_rows(segment)]
         return found
@@ -48,7 +48,7 @@ class AppValues:
             return known[2]
         slot = row.slot
         source = Source(
-            (row.index, claim),
+            ("row", row.index, claim),
             area_of(row),
             "" if slot is None else str(slot),
             is_live,

@@ -270,4 +270,5 @@ def _shape(family: Family) -> tuple[object, ...]:
 
 def _describe(family: Family) -> str:
     labels = ", ".join(family.label_names) or "no labels"
-    return f"{family.mode} {family.kind}".strip() + f" with {labels}"
+    mode = f" of mode {family.mode}" if family.mode else ""
+    return f"{family.kind}{mode} with {labels}"
