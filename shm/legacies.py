@@ -7,32 +7,41 @@ clears the row. Whoever is interrupted does it again from the beginning: nothing
 here reads what it has written.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from penstock.shm.exemplars import RECORD_COUNT, ExemplarReading, ExemplarWriter, read_exemplars
 from penstock.shm.keylog import Key
+from penstock.shm.tidying import is_cluttered, tidy
 from penstock.shm.values import REMOVED, CellTable, ValueArea, width
 
 _WORKER_MODE: Final = "all"
 
 
 def fold_values(
-    source: ValueArea, base_before: ValueArea, base_after: ValueArea, *, slot: int | None
+    source: ValueArea,
+    base_before: ValueArea,
+    base_after: ValueArea,
+    *,
+    slot: int | None,
+    others: Callable[[], Iterable[ValueArea]] | None = None,
 ) -> None:
     """
     Make `base_after` what `base_before` becomes when the owner of `source` is gone for good.
 
     What only grows is added. Gauges are combined by their mode: those of the
     `live` modes go with their owner, and one of mode `all` is kept as the
-    value of this slot.
+    value of this slot. `others` are all areas but these three that count;
+    without them, label sets that were removed are kept.
     """
     if source.is_empty() and base_before.is_empty() and base_after.is_empty():
         return
     base_after.copy_from(base_before)
     table = CellTable(base_after)
-    removed = _removals(source, base_before)
+    owned = list(source.cells())
+    removed = _removals((owned, source.values), (table.items(), base_after.values))
     moved: dict[int, int] = {}  # from a cell of the source to one of the base
-    for key, cell in source.cells():
+    for key, cell in owned:
         if key.family.mode.startswith("live"):
             continue
         if key.family.kind in ("gauge", "stateset", "info") and key.suffix != REMOVED:
@@ -47,15 +56,19 @@ def fold_values(
             moved[cell] = place
             _fold(key, source.values, cell, base_after.values, place)
     _fold_exemplars(source, base_before, base_after, moved)
+    if others is not None and is_cluttered(table):
+        tidy(base_after, others())
 
 
-def _removals(*areas: ValueArea) -> dict[tuple[str, tuple[str, ...]], float]:
+def _removals(
+    *areas: tuple[Iterable[tuple[Key, int]], "memoryview[float]"],
+) -> dict[tuple[str, tuple[str, ...]], float]:
     removed: dict[tuple[str, tuple[str, ...]], float] = {}
-    for area in areas:
-        for key, cell in area.cells():
-            if key.suffix == REMOVED and area.values[cell]:
+    for cells, values in areas:
+        for key, cell in cells:
+            if key.suffix == REMOVED and values[cell]:
                 name = (key.family.name, key.child)
-                removed[name] = max(removed.get(name, 0.0), area.values[cell])
+                removed[name] = max(removed.get(name, 0.0), values[cell])
     return removed
 
 

@@ -15,7 +15,7 @@ When an area is full, a new label set is counted under the label values
 `_overflow` of its metric, for which some room is kept back.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -123,6 +123,10 @@ class CellTable:
     def count(self) -> int:
         """How many cells are in use."""
         return self._count
+
+    def items(self) -> Iterable[tuple[Key, int]]:
+        """Give all keys and the first cell of each."""
+        return self._cells.items()
 
     def find(self, key: Key) -> int | None:
         """Give the first cell of a key, if it has one."""

@@ -209,3 +209,53 @@ def test_a_row_without_such_sections_leaves_nothing(words: int) -> None:
     after = area()
     fold_values(empty, fill(area(), {tea("assam"): (2.0,)}), after, slot=0)
     assert content(after) == {tea("assam"): (2.0,)}
+
+
+def folded(
+    owners: list[tuple[dict[Key, tuple[float, ...]], list[ValueArea]]],
+) -> dict[Key, tuple[float, ...]]:
+    """Fold one after the other, each with others that live meanwhile."""
+    base = (area(), area())
+    for number, (owner, others) in enumerate(owners):
+        source = fill(ValueArea.scratch(200, 1200), owner)
+        before, after = base[number % 2], base[(number + 1) % 2]
+        fold_values(source, before, after, slot=0, others=lambda others=others: others)  # type: ignore[misc]
+    return content(base[len(owners) % 2])
+
+
+def churned(number: int) -> dict[Key, tuple[float, ...]]:
+    """Give what a worker leaves whose label sets have come and gone."""
+    found: dict[Key, tuple[float, ...]] = {tea("assam"): (1.0,)}
+    for each in range(10):
+        found[tea(f"{number}/{each}")] = (5.0,)
+        found[Key(COUNTER, REMOVED, (f"{number}/{each}",))] = (5.5,)
+    return found
+
+
+def test_label_sets_that_came_and_went_do_not_fill_the_base() -> None:
+    """
+    However many workers there were, and without touching the others.
+    """
+    seen = folded([(churned(number), []) for number in range(30)])
+    assert seen[tea("assam")] == (30.0,)
+    assert tea(OVERFLOW) not in seen
+    assert len(seen) < 60
+
+
+def test_a_removed_label_set_that_a_worker_still_has_is_kept() -> None:
+    """
+    It may come back, and must not have become less.
+    """
+    living = fill(area(), {tea("0/3"): (0.0,)})
+    seen = folded([(churned(number), [living]) for number in range(30)])
+    assert seen[tea("0/3")] == (5.0,)
+    assert seen[Key(COUNTER, REMOVED, ("0/3",))] == (5.5,)
+
+
+def test_a_label_set_that_came_back_is_kept() -> None:
+    """
+    It was counted after its removal.
+    """
+    back: dict[Key, tuple[float, ...]] = {tea("0/3"): (2.0,)}
+    seen = folded([(churned(0), []), (back, []), *((churned(number), []) for number in range(1, 30))])
+    assert seen[tea("0/3")] == (7.0,)
