@@ -45,7 +45,7 @@ def tidy(area: ValueArea, others: Iterable[ValueArea]) -> None:
 
 def _kept(area: ValueArea, in_use: Collection[_LabelSet]) -> Iterable[tuple[Key, list[float]]]:
     entries: list[tuple[Key, list[float]]] = [
-        (key, area.values[cell : cell + width(key)].tolist()) for key, cell in area.cells()
+        (key, list(area.values[cell : cell + width(key)])) for key, cell in area.cells()
     ]
     removed = {
         _label_set(key): numbers[0]
