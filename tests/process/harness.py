@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import bench.server
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -39,10 +40,8 @@ def wait_for(condition: Callable[[], T], what: str, deadline_s: float = DEADLINE
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Find a port that nobody listens on, and that no other test is given meanwhile."""
+    return bench.server.free_port()
 
 
 class Server:
