@@ -21,6 +21,8 @@ from penstock.worker.welcome.page import content_security_policy
 from tests.process.browser import DEADLINE_S, DESK, PHONE, Browser, Tab, open_browser
 from tests.process.harness import Server
 
+pytestmark = pytest.mark.xdist_group("chromium")
+
 ADMIN_PAGE = Path(__file__).parents[1] / "master" / "admin" / "page.html"
 UNKNOWN = "\N{EN DASH}"
 
