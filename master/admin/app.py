@@ -17,11 +17,13 @@ from urllib.parse import parse_qs
 import msgspec
 
 from penstock.master.admin.history import SampleHistory
+from penstock.master.admin.latency import LatencyHistory, read_durations
 from penstock.master.admin.metrics import render_metrics
 from penstock.master.admin.probes import Verdict, judge_live, judge_ready, judge_started
 from penstock.master.admin.replies import Reply, json_reply, send_reply, text_reply
-from penstock.master.admin.residents import ResidentMemory
 from penstock.master.admin.status import FleetStatus, read_workers, render_status
+from penstock.master.admin.vitals import VitalSigns
+from penstock.master.admin.worker_metrics import worker_families
 from penstock.shm.segment import Segment
 from penstock.shm.totals import totals
 from penstock.worker.asgi.types import Receive, Scope, Send
@@ -60,8 +62,10 @@ class AdminApp:
 
     def __init__(self, readings: Readings) -> None:
         self._readings = readings
-        self._memory = ResidentMemory()
+        self._vital_signs = VitalSigns()
+        self._monotonic_began_s = time.time() - time.monotonic()
         self._history = SampleHistory(readings.segment)
+        self._latency = LatencyHistory()
         self._routes: dict[str, Callable[[Request], Reply]] = {
             "/": self._show_page,
             "/metrics": self._show_metrics,
@@ -71,6 +75,10 @@ class AdminApp:
             "/status": self._show_status,
             "/samples": self._show_samples,
         }
+
+    def end_window(self) -> None:
+        """End a window of the latency's history; to be called every WINDOW_S."""
+        self._latency.add(time.time(), read_durations(self._readings.segment, self._latency.latest))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; there is no lifespan and no WebSocket here."""
@@ -97,11 +105,14 @@ class AdminApp:
         )
 
     def _show_metrics(self, request: Request) -> Reply:
+        fleet = self._readings.fleet()
+        vitals = self._vital_signs.of([worker.pid for worker in fleet.workers], time.monotonic())
         body, content_type = render_metrics(
             totals(self._readings.segment),
-            self._readings.fleet(),
+            fleet,
             request.accept,
             now_monotonic_ns=time.monotonic_ns(),
+            more=worker_families(fleet.workers, vitals, monotonic_began_s=self._monotonic_began_s),
         )
         return Reply(content_type=content_type, body=body, headers=((b"vary", b"accept"),))
 
@@ -116,9 +127,10 @@ class AdminApp:
             render_status(
                 fleet,
                 read_workers(self._readings.segment, time.monotonic_ns()),
-                self._memory.of(pids, now_s),
+                self._vital_signs.of(pids, now_s),
                 admin_pid=admin_pid,
                 now_monotonic_s=now_s,
+                now_s=time.time(),
             )
         )
 
@@ -134,7 +146,9 @@ class AdminApp:
                 400, f"since is {given[:40]!r}, expected seconds as /samples told them in `now`.\n"
             )
         now_s = time.time()
-        return json_reply({"now": now_s, "slots": self._history.since(since_s)})
+        return json_reply(
+            {"now": now_s, "slots": self._history.since(since_s), "latency": self._latency.since(since_s)}
+        )
 
 
 def _without_stacks(fleet: FleetStatus) -> FleetStatus:
