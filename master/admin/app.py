@@ -10,7 +10,6 @@ import math
 import os
 import time
 from collections.abc import Callable
-from importlib import resources
 from typing import Final, Protocol
 from urllib.parse import parse_qs
 
@@ -19,6 +18,7 @@ import msgspec
 from penstock.master.admin.history import SampleHistory
 from penstock.master.admin.latency import LatencyHistory, read_durations
 from penstock.master.admin.metrics import render_metrics
+from penstock.master.admin.page import PAGE, PAGE_POLICY
 from penstock.master.admin.probes import Verdict, judge_live, judge_ready, judge_started
 from penstock.master.admin.replies import Reply, json_reply, send_reply, text_reply
 from penstock.master.admin.status import FleetStatus, read_workers, render_status
@@ -27,12 +27,6 @@ from penstock.master.admin.worker_metrics import worker_families
 from penstock.shm.segment import Segment
 from penstock.shm.totals import totals
 from penstock.worker.asgi.types import Receive, Scope, Send
-from penstock.worker.welcome.page import content_security_policy
-
-# Read with the module, hence by the master: the admin process may have dropped the right to.
-_PAGE: Final = resources.files("penstock.master.admin").joinpath("page.html").read_bytes()
-_PAGE_POLICY: Final = content_security_policy(_PAGE.decode()).encode("ascii")
-
 
 # In the scope of a request that came by the control socket, which is its owner's alone.
 IS_OWNER: Final = "penstock.is_owner"
@@ -100,8 +94,8 @@ class AdminApp:
     def _show_page(self, _: Request) -> Reply:
         return Reply(
             content_type="text/html; charset=utf-8",
-            body=_PAGE,
-            headers=((b"content-security-policy", _PAGE_POLICY),),
+            body=PAGE.encode(),
+            headers=((b"content-security-policy", PAGE_POLICY.encode("ascii")),),
         )
 
     def _show_metrics(self, request: Request) -> Reply:
