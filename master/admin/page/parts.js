@@ -233,7 +233,7 @@ function showLoops(loops) {
   loops.forEach((loop, i) => {
     const [title, reason, next] = box.children[i].children;
     say(title, "Slot " + loop.slot + " is in a crash loop: " + count(loop.failures, "failure", "failures") + " in a row.");
-    say(reason, loop.last_reason ? loop.last_reason.replace(/\.?$/, ".") : "");
+    say(reason, loop.last_reason ? "Last: " + loop.last_reason.replace(/\.?$/, ".") : "");
     say(next, isNumber(loop.next_attempt_s) ? "Next attempt in " + duration(Math.ceil(loop.next_attempt_s)) + "." : "Trying again now.");
   });
 }

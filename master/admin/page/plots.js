@@ -3,7 +3,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 54, RIGHT = 6, TOP = 8, BOTTOM = 19;   // pixels around a plot
-const LEGEND_MAX = 12;
+const SLOTS_DRAWN_MAX = 12;   // of more, only sums and extremes can be told apart
 
 const plots = [];
 let cursor = null;   // a second of the window, or null for now
@@ -108,7 +108,7 @@ class Plot {
 
   label(known) {
     say(this.moment, cursor === null ? this.unit : ago(cursor));
-    const shown = this.layers.slice(0, LEGEND_MAX);
+    const shown = this.layers;
     while (this.legend.childElementCount > shown.length) this.legend.lastElementChild.remove();
     while (this.legend.childElementCount < shown.length) {
       const item = element("li");
@@ -118,8 +118,7 @@ class Plot {
     shown.forEach((layer, i) => {
       const item = this.legend.children[i];
       item.className = layer.tint + " " + (layer.look ?? "");
-      const more = i === LEGEND_MAX - 1 ? this.layers.length - LEGEND_MAX : 0;
-      say(item.children[1], layer.name + (more > 0 ? " (and " + more + " more)" : ""));
+      say(item.children[1], layer.name);
       say(item.lastElementChild, this.tell(layer).slice(layer.name.length + 1));
     });
     const most = known.length ? ", at most " + this.told(Math.max(...known)) : "";
@@ -206,8 +205,21 @@ function showPlots() {
     { name: "p95", tint: "soft", values: quantilesOf("p95_s") },
     { name: "p99", tint: "waiting", values: quantilesOf("p99_s") },
   ]);
-  const bySlot = (values) => slots().map((slot) => ({ name: "slot " + slot, tint: tintOf(slot), values: values(series.get(slot)) }));
-  connectionsPlot.show(stack(bySlot((samples) => levelsOf(samples, "connections"))));
-  lagPlot.show(bySlot((samples) => worst(levelsOf(samples, "loop_lag_s"))));
+  const connections = slots().map((slot) => levelsOf(series.get(slot), "connections"));
+  const lags = slots().map((slot) => worst(levelsOf(series.get(slot), "loop_lag_s")));
+  if (series.size > SLOTS_DRAWN_MAX) {
+    connectionsPlot.show([
+      { name: "all slots", tint: "water", values: total(connections), filled: true },
+      { name: "fullest slot", tint: "waiting", values: rank(connections, 1) },
+    ]);
+    lagPlot.show([
+      { name: "median slot", tint: "water", values: rank(lags, 0.5) },
+      { name: "latest slot", tint: "waiting", values: rank(lags, 1) },
+    ]);
+  } else {
+    const bySlot = (columns) => slots().map((slot, i) => ({ name: "slot " + slot, tint: tintOf(slot), values: columns[i] }));
+    connectionsPlot.show(stack(bySlot(connections)));
+    lagPlot.show(bySlot(lags));
+  }
   return { answered: recent(answered), failed: recent(failed), sent: recent(sent) };
 }

@@ -86,12 +86,17 @@ function worst(values) {
   return values.map((value, i) => value === null ? null : Math.max(...values.slice(Math.max(0, window(i)), window(i) + 5)));
 }
 
-function total(columns) {
+// What many slots tell, second by second, made one.
+function across(columns, fold) {
   return unknown().map((_, i) => {
     const known = columns.map((column) => column[i]).filter((value) => value !== null);
-    return known.length ? known.reduce((a, b) => a + b) : null;
+    return known.length ? fold(known) : null;
   });
 }
+
+const total = (columns) => across(columns, (known) => known.reduce((a, b) => a + b));
+// 0 is the smallest, 1 the largest.
+const rank = (columns, q) => across(columns, (known) => known.sort((a, b) => a - b)[Math.round(q * (known.length - 1))]);
 
 const latest = (values) => values.findLast((value) => value !== null);
 
