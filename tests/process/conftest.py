@@ -57,8 +57,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         server.wait_serving()
         with text_only(server.admin_port) as text_port:
             targets = {
-                "penstock": f"127.0.0.1:{server.admin_port}",
-                "penstock-text": f"127.0.0.1:{text_port}",
+                "penstock": f"127.0.0.1:{server.admin_port}/metrics",
+                "penstock-text": f"127.0.0.1:{text_port}/metrics",
+                "nonsense": f"127.0.0.1:{text_port}/nonsense",
             }
             prometheus = Prometheus(folder, targets)
             try:
@@ -94,6 +95,7 @@ def _live(watched: Watched) -> None:
     prometheus.wait_value('penstock_reload_failures_total{job="penstock"}', 1)
     _kill_slot(server, 0)
     prometheus.wait_value('penstock_worker_crash_loops{job="penstock"}', 1)
+    wait_for(lambda: prometheus.query('ALERTS{alertname="PenstockCrashLoop", job="penstock"}'), "an alert")
     watched.ask("/", 10)
     prometheus.wait_value(seen, watched.request_count)
 

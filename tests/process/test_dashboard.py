@@ -28,6 +28,7 @@ SHOWN = {
     "penstock_worker_restarts_total",
     "penstock_worker_crash_loops",
     "penstock_reload_failures_total",
+    "penstock_segment_resets_total",
     "penstock_worker_loop_lag_seconds",
     "penstock_corrupt_rows",
     "penstock_build_info",
