@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metrics-cost.md").read_text(encoding="utf-8")
 SCRIPT = "loadtest/metrics.py"
-SMALL = {"rounds": 2, "count": 5000, "rows": 3, "series": 40, "replacements": 4, "values": 1000}
+SMALL = {"rounds": 1, "count": 5000, "rows": 3, "series": 40, "replacements": 4, "values": 1000}
 
 
 def run(*arguments: str) -> str:
