@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from bench import hook
 from penstock.shm import histogram, layout, names
-from penstock.shm.board import BoardWriter, method_tag
+from penstock.shm.board import BoardWriter, method_tag, post
 from penstock.shm.events import EventWriter
 from penstock.shm.ring import Ring, RingWriter
 from penstock.shm.row import Kind
@@ -31,11 +31,19 @@ MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 CHUNKS: Final = 5
 VALUES_COUNT: Final = 1000
 
-# As in Connection and Exchange: two looks at the clock, an entry on the board, the duration's bucket
-# and sum, the class, and the bytes.
-REQUEST: Final = """
-    started = clock()
-    entry = board.begin(tag, started, path)
+# As in Connection and Exchange, in line: an entry on the board of requests in flight ...
+COME: Final = """
+    if board.free:
+        at = board.free.pop()
+        post(board.buffer, at * WORD_SIZE, tag, value, 0, path)
+"""
+GO: Final = """
+    board.words[at] = 0
+    board.free.append(at)
+"""
+# ... two looks at the clock, the duration's bucket and sum, the class, and the bytes.
+REQUEST: Final = f"""
+    started = clock(){COME}
     elapsed = (clock() - started) // 1000 + value
     bucket = BUCKETS[elapsed] if elapsed < BUCKETS_COUNT else bucket_of(elapsed)
     cells = meter.cells
@@ -43,8 +51,7 @@ REQUEST: Final = """
     cells[meter.sum] += elapsed
     cells[meter.classes + 2] += 1
     site.received_bytes += 100
-    site.sent_bytes += 200
-    board.end(entry)
+    site.sent_bytes += 200{GO}
 """
 NOTE: Final = """
     push(time_ns=1, elapsed_us=value, sent_bytes=200, status=200, route=1, method="GET", path="/a/path")
@@ -99,7 +106,13 @@ def built_in(count: int) -> dict[str, float]:
     meter = RouteMeter(row.cells, where, "/")
     values = durations_us()
     push = RingWriter(Ring(row.samples, SAMPLE_WORDS, row.owner, layout.OWNER_SAMPLES_HEAD)).push
-    board = BoardWriter(row.board)
+    on_board = {
+        "board": BoardWriter(row.board),
+        "post": post,
+        "tag": method_tag("GET"),
+        "path": b"/a/path",
+        "WORD_SIZE": layout.WORD_SIZE,
+    }
     payload = (time.time_ns(), 1000, 2, 300_000, 4 << 32, 5 << 32)
     return {
         "cell": cost_ns("cells[first] += 1", count, values, cells=row.cells, first=where.requests),
@@ -121,19 +134,9 @@ def built_in(count: int) -> dict[str, float]:
             bucket_of=histogram.bucket_of,
             meter=meter,
             site=Box(),
-            board=board,
-            tag=method_tag("GET"),
-            path=b"/a/path",
+            **on_board,
         ),
-        "board": cost_ns(
-            "end(begin(tag, value, path))",
-            count,
-            values,
-            begin=board.begin,
-            end=board.end,
-            tag=method_tag("GET"),
-            path=b"/a/path",
-        ),
+        "board": cost_ns(COME + GO, count, values, **on_board),
         "ring": cost_ns("push(payload)", count, values, push=push, payload=payload),
         "event": cost_ns(NOTE, count, values, push=EventWriter(row).push),
     }
