@@ -98,14 +98,15 @@ def _cut(part: _Section, count: int, width: int) -> list[Line]:
     shown = count - 1
     if len(rows) <= shown:
         return list(part.lines)
+    if shown == 1:
+        # One row says more than how many there are.
+        return [heading, rows[min(part.skip, len(rows) - 1)]]
     skip = min(part.skip, len(rows) - shown + 1)
     visible = rows[skip : skip + shown - 1]
     below, above = len(rows) - skip - len(visible), skip
     told = " and ".join(
         f"{number} {where}" for number, where in ((above, "above"), (below, "more")) if number
     )
-    if shown < 1:
-        return [heading]
     return [heading, *visible, fitted([Piece(f"  … {told}", Style.FAINT)], width)]
 
 

@@ -212,9 +212,13 @@ LISTENER_COLUMNS: Final = (
 )
 
 
+# A suspect has lent its share away, for as long as it is one.
+STEADY: Final = frozenset({"ready", "suspect"})
+
+
 def listeners(reading: Reading, width: int) -> list[Line]:
     """Give a heading and a line for each listener; who holds which shard, where that says something."""
-    steady = {each.slot for each in reading.workers if each.state == "ready" and each.slot is not None}
+    steady = {each.slot for each in reading.workers if each.state in STEADY and each.slot is not None}
     rows: list[Row] = []
     for each in reading.listeners:
         queued = sum(shard.queued for shard in each.shards)
@@ -234,7 +238,7 @@ def holders(listener: Listener, steady: set[int]) -> str:
     """
     Say who holds the shards: how many each slot has, and which, if some wait or are lent away.
 
-    `steady` are the slots that should have a share: those of ready workers.
+    `steady` are the slots that have a share when nothing is wrong.
     """
     held: dict[int, list[int]] = defaultdict(list)
     for position, shard in enumerate(listener.shards):
@@ -244,6 +248,8 @@ def holders(listener: Listener, steady: set[int]) -> str:
     counts = {len(positions) for positions in held.values()}
     is_spread = -1 not in held and steady <= set(held) and counts and max(counts) - min(counts) <= 1
     if is_spread and not any(shard.queued for shard in listener.shards):
+        if len(held) == 1:
+            return f"all by slot {next(iter(held))}"
         return f"{counts.pop()} each" if len(counts) == 1 else f"{min(counts)} or {max(counts)} each"
     missing = dict.fromkeys(sorted(steady - set(held)), "none")
     told = {
@@ -311,7 +317,7 @@ REQUEST_COLUMNS: Final = (
     Column("STATE", 9, rank=3, is_left=True, width_max=16),
     Column("SENT", 5, rank=4),
     Column("METHOD", 7, rank=1, is_left=True, width_max=8),
-    Column("SLOWEST REQUESTS IN FLIGHT", 10, rank=0, is_left=True, takes_rest=True),
+    Column("SLOWEST REQUESTS IN FLIGHT", 20, rank=0, is_left=True, takes_rest=True),
 )
 
 

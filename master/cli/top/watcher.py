@@ -111,7 +111,8 @@ class Watcher:
                 self._recent.add(read(self._path))
             except ControlError as error:
                 silent = duration(time.monotonic() - self._heard_s)
-                self._view = self._recent.view(f"no answer for {silent}, asking again: {error}")
+                why = str(error).removeprefix(f"{self._path}: ")
+                self._view = self._recent.view(f"no answer for {silent}, asking again: {why}")
             else:
                 self._heard_s = time.monotonic()
                 self._view = self._recent.view()
