@@ -172,6 +172,19 @@ def test_a_master_that_dies_is_told_and_waited_for(server: Server, open_top: Ope
     assert terminal.wait_end() == 0
 
 
+def test_keys_work_while_nobody_answers(server: Server, open_top: Open) -> None:
+    """
+    An answer may take seconds to fail; the help and the way out may not.
+    """
+    terminal = open_top(server, "--interval", "100ms")
+    terminal.wait_text("LISTENER")
+    os.kill(server.status()["admin"]["pid"], signal.SIGSTOP)
+    terminal.press("?")
+    terminal.wait_text("quit, as do Esc and Ctrl-C")
+    terminal.press("q")
+    assert terminal.wait_end() == 0
+
+
 def test_colours_are_for_those_who_want_them(server: Server, open_top: Open) -> None:
     """
     NO_COLOR is honoured; what a colour says, a word says too.

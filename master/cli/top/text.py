@@ -43,6 +43,8 @@ def harmless(text: str) -> str:
     >>> harmless("caf\xe9 \x1b[2J \u202e")
     'café ?[2J ?'
     """
+    if text.isascii() and text.isprintable():
+        return text  # As nearly all of it is.
     return "".join(each if is_harmless(each) else "?" for each in text)
 
 

@@ -87,6 +87,7 @@ class Watcher:
         self._recent = Recent()
         self._heard_s = time.monotonic()
         self._view = View()
+        self._bug: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
     def start(self, first: Reading) -> None:
@@ -102,18 +103,27 @@ class Watcher:
 
     def view(self) -> View:
         """Give what is known now."""
+        if self._bug is not None:
+            raise self._bug  # Where it is not printed across a frame.
         return self._view
 
     def _run(self) -> None:
-        while True:
-            time.sleep(self._interval_s)
-            try:
-                self._recent.add(read(self._path))
-            except ControlError as error:
-                silent = duration(time.monotonic() - self._heard_s)
-                why = str(error).removeprefix(f"{self._path}: ")
-                self._view = self._recent.view(f"no answer for {silent}, asking again: {why}")
-            else:
-                self._heard_s = time.monotonic()
-                self._view = self._recent.view()
+        try:
+            while True:
+                time.sleep(self._interval_s)
+                self._look()
+                self._tell()
+        except BaseException as error:
+            self._bug = error
             self._tell()
+
+    def _look(self) -> None:
+        try:
+            self._recent.add(read(self._path))
+        except ControlError as error:
+            silent = duration(time.monotonic() - self._heard_s)
+            why = str(error).removeprefix(f"{self._path}: ")
+            self._view = self._recent.view(f"no answer for {silent}, asking again: {why}")
+        else:
+            self._heard_s = time.monotonic()
+            self._view = self._recent.view()

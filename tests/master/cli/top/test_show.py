@@ -15,7 +15,7 @@ from penstock.master.cli.command import penstock
 from penstock.master.cli.control import ControlError
 from penstock.master.cli.top.reading import make_reading
 from penstock.master.cli.top.show import speaks_utf8
-from penstock.master.cli.top.watcher import Recent, read
+from penstock.master.cli.top.watcher import Recent, Watcher, read
 from tests.master.cli.top.sample_answers import REQUESTS, SAMPLES, STATUS
 
 Serve = Callable[..., Path]
@@ -188,6 +188,24 @@ def test_a_terminal_that_speaks_no_utf_8_is_known_by_its_locale(
     Else every cut text would end in three wrong characters.
     """
     assert speaks_utf8(environ, codeset) is is_utf8
+
+
+def test_a_bug_of_the_watcher_ends_the_command(
+    serve: Callable[..., tuple[Path, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Rather than show the same numbers for ever.
+    """
+    path, _ = serve(status=STATUS)
+    first = read(path)
+    told = threading.Event()
+    watcher = Watcher(path, 0.01, told.set)
+    monkeypatch.setattr("penstock.master.cli.top.watcher.make_reading", lambda *_: 1 / 0)
+    watcher.start(first)
+    assert told.wait(30.0)
+
+    with pytest.raises(ZeroDivisionError):
+        watcher.view()
 
 
 def test_rates_are_reckoned_over_two_seconds_or_what_there_is() -> None:
