@@ -36,7 +36,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(404 if body is None else 200)
         self.send_header("Content-Length", str(len(body or b"")))
         self.end_headers()
-        self.wfile.write(body or b"")
+        if body:
+            self.wfile.write(body)
 
     def address_string(self) -> str:
         return "unix"
