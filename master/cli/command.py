@@ -89,8 +89,8 @@ def _schema() -> None:
     click.echo(schema_text())
 
 
-def _status(control: str | None, as_json: bool) -> NoReturn:
-    sys.exit(show_status(control, as_json=as_json))
+def _status(control: str | None, as_json: bool, slow: bool) -> NoReturn:
+    sys.exit(show_status(control, as_json=as_json, slow=slow))
 
 
 def _top(control: str | None, once: bool, interval: str) -> NoReturn:
@@ -158,6 +158,7 @@ COMMANDS: dict[str, Command] = {
         _status,
         _control_option(),
         click.Option(["--json", "as_json"], is_flag=True, help="Print what the server answered, as JSON."),
+        click.Option(["--slow"], is_flag=True, help="Show the requests that were slow or failed lately."),
     ),
     "top": _command(
         _top,
