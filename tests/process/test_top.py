@@ -4,6 +4,7 @@ import os
 import re
 import select
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,14 @@ Start = Callable[..., Server]
 Open = Callable[..., Terminal]
 
 TITLES = ["SLOT", "PID", "CORE", "STATE", "GEN", "CPU%", "RSS", "REQ/S", "P50", "P99", "LAG", "AGE"]
+
+# Waits until its client goes.
+PATIENT = """
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    while (await receive())["type"] != "http.disconnect":
+        pass
+"""
 
 
 @pytest.fixture
@@ -44,14 +53,15 @@ def open_top(tmp_path: Path) -> Iterator[Open]:
 
 
 def workers(lines: list[str]) -> list[dict[str, str]]:
-    """Read the table of workers off the screen."""
-    heading = next(index for index, line in enumerate(lines) if line.startswith("SLOT "))
+    """Read the table of workers off the screen, which may be half drawn."""
+    heading = next((index for index, line in enumerate(lines) if line.startswith("SLOT ")), len(lines) - 1)
     titles = lines[heading].split()
     rows = []
     for line in lines[heading + 1 :]:
         if not re.match(r" +\d+ ", line):
             break
-        rows.append(dict(zip(titles, line.split(), strict=True)))
+        if len(line.split()) == len(titles):
+            rows.append(dict(zip(titles, line.split(), strict=True)))
     return rows
 
 
@@ -84,7 +94,7 @@ def test_a_running_server_is_seen_in_terminals_of_every_size(server: Server, ope
             terminal.resize(width, height)
             wait_for(lambda: len(terminal.lines()[-1]) and "every" in terminal.lines()[-1], "the last line")
             wait_for(lambda: len(terminal.lines()) == height, "the new height")  # noqa: B023
-            lines = terminal.wait_text("SLOT", "requests in flight" if height > 12 else "STATE")
+            lines = terminal.wait_text("SLOT", "LISTENER" if height > 12 else "STATE")
             assert titles <= set(workers(lines)[0])
             assert len(workers(lines)) == 2
 
@@ -181,6 +191,31 @@ def test_keys_work_while_nobody_answers(server: Server, open_top: Open) -> None:
     os.kill(server.status()["admin"]["pid"], signal.SIGSTOP)
     terminal.press("?")
     terminal.wait_text("quit, as do Esc and Ctrl-C")
+    terminal.press("q")
+    assert terminal.wait_end() == 0
+
+
+def test_the_slowest_requests_in_flight_are_named(start: Start, open_top: Open, tmp_path: Path) -> None:
+    """
+    What is everybody waiting for? The oldest stands first, and goes when it has ended.
+    """
+    write_app(tmp_path, PATIENT)
+    server = start("main:app", "--port", "0", "--workers", "2").wait_serving()
+    terminal = open_top(server, "--interval", "100ms")
+    terminal.wait_text("requests in flight: none")
+    clients = []
+    for path in ("/slow?token=1", "/slow"):
+        client = socket.create_connection(("127.0.0.1", server.port))
+        clients.append(client)
+        client.sendall(b"POST %s HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n" % path.encode())
+        lines = terminal.wait_text("SLOWEST REQUESTS IN FLIGHT", "POST    /slow")
+    wait_for(lambda: terminal.text().count("POST    /slow") == 2, "both requests")
+    assert "token" not in terminal.text()
+    heading = next(index for index, line in enumerate(lines) if "SLOWEST" in line)
+    assert lines[heading].split()[:5] == ["AGE", "SLOT", "STATE", "SENT", "METHOD"]
+    for client in clients:
+        client.close()
+    terminal.wait_text("requests in flight: none")
     terminal.press("q")
     assert terminal.wait_end() == 0
 

@@ -10,11 +10,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from penstock.master.cli.top import sections
+from penstock.master.cli.top.head import head, notices
 from penstock.master.cli.top.line import Line, Piece, Style, fitted, in_ascii
+from penstock.master.cli.top.listeners import listeners
 from penstock.master.cli.top.options import SORTS, Options
 from penstock.master.cli.top.rates import rates_between
 from penstock.master.cli.top.reading import Reading
+from penstock.master.cli.top.requests import requests
+from penstock.master.cli.top.upstreams import upstreams
+from penstock.master.cli.top.workers import workers
 
 # From this height on there is a line's space between the sections.
 AIRY_HEIGHT: Final = 20
@@ -56,14 +60,14 @@ def _body(view: View, width: int, height: int, options: Options) -> list[Line]:
         return lines or [(Piece("asking the server", Style.FAINT),)]
     reading = view.current
     rates = rates_between(view.before, reading)
-    lines += sections.head(reading, rates, width)
-    lines += sections.notices(reading)[: max(0, height // 3)]
-    workers = sections.workers(reading, rates, options, width)
+    lines += head(reading, rates, width)
+    lines += notices(reading)[: max(0, height // 3)]
+    rows = workers(reading, rates, options, width)
     parts = [
-        _Section(workers, least=5, skip=min(options.skip, max(0, len(workers) - 2))),
-        _Section(sections.listeners(reading, width) if reading.listeners else (), least=2),
-        _Section(sections.upstreams(reading, width) if reading.backends else (), least=3),
-        _Section(sections.requests(reading, width), least=4),
+        _Section(rows, least=5, skip=min(options.skip, max(0, len(rows) - 2))),
+        _Section(listeners(reading, width) if reading.listeners else (), least=2),
+        _Section(upstreams(reading, width) if reading.backends else (), least=3),
+        _Section(requests(reading, width), least=4),
     ]
     gap = 1 if height >= AIRY_HEIGHT else 0
     return lines + _arranged(parts, height - len(lines), gap, width)

@@ -50,12 +50,17 @@ def harmless(text: str) -> str:
 
 def harmless_path(path: str) -> str:
     r"""
-    Write a path in ASCII, the rest as percents: much as it came.
+    Write a path in ASCII, the rest as percents: as its client could have written it.
 
-    >>> harmless_path("/caf\xe9/\x1b[2J%20")
+    >>> harmless_path("/caf\xc3\xa9/\x1b[2J%20")
     '/caf%C3%A9/%1B[2J%20'
     """
-    return quote(path[:_PATH_CHARS_MAX], safe=_PRINTABLE_ASCII, errors="replace")
+    shown = path[:_PATH_CHARS_MAX]
+    try:
+        sent = shown.encode("latin-1")  # The server tells a path as a character for each byte.
+    except UnicodeEncodeError:
+        sent = shown.encode("utf-8", "replace")
+    return quote(sent, safe=_PRINTABLE_ASCII)
 
 
 def cut(text: str, width: int) -> str:

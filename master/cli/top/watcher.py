@@ -17,8 +17,9 @@ import msgspec
 
 from penstock.master.cli.control import ControlError, ask
 from penstock.master.cli.report import duration
+from penstock.master.cli.top.answers import make_reading
 from penstock.master.cli.top.frame import View
-from penstock.master.cli.top.reading import Reading, make_reading
+from penstock.master.cli.top.reading import Reading
 
 # Rates are over this long at least: over less they jump, since the server looks at some of its
 # figures once a second.

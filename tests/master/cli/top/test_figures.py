@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.master.cli.top.answers import NUMBER_MAX
 from penstock.master.cli.top.figures import age, compact, count, percent, size, span
-from penstock.master.cli.top.reading import NUMBER_MAX
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,19 @@
 """Whole frames, from what was told to the lines on the terminal."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import penstock
+from penstock.master.cli.top.answers import make_reading
 from penstock.master.cli.top.frame import ENDLESS, View, frame
 from penstock.master.cli.top.line import Line, Style, plain
+from penstock.master.cli.top.listeners import holders
 from penstock.master.cli.top.options import SORTS, Options
-from penstock.master.cli.top.reading import Listener, Shard, make_reading
-from penstock.master.cli.top.sections import holders
+from penstock.master.cli.top.reading import Listener, Shard
 from penstock.master.cli.top.text import is_harmless
 from tests.master.cli.top.sample_answers import REQUESTS, SAMPLES, STATUS, WALL_S, later_status, status
 
@@ -66,6 +69,23 @@ def test_a_frame_of_eighty_columns() -> None:
     All that there is to see of a small server, without a line too long.
     """
     assert "\n".join(shown(view())) + "\n" == FULL
+
+
+def test_the_page_about_it_shows_what_it_shows() -> None:
+    """
+    The frame there was captured once; its columns are still these.
+    """
+    page = Path(penstock.__file__).parents[1] / "docs" / "top.md"
+    captured = (
+        page.read_text(encoding="utf-8").partition("$ penstock top\n")[2].partition("```")[0].splitlines()
+    )
+
+    assert len(captured) == 24
+    for heading in ("SLOT ", "LISTENER ", "  AGE "):
+        [now] = [line.split() for line in FULL.splitlines() if line.startswith(heading)]
+        [then] = [line.split() for line in captured if line.startswith(heading)]
+        assert then == now
+    assert captured[-1] == shown(view(), 80, 24, Options())[-1]
 
 
 def test_a_terminal_of_24_lines_has_everything_and_the_keys() -> None:

@@ -5,8 +5,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.master.cli.top.answers import make_reading
 from penstock.master.cli.top.rates import Rates, WorkerRates, rates_between
-from penstock.master.cli.top.reading import Reading, make_reading
+from penstock.master.cli.top.reading import Reading
 from tests.master.cli.top.sample_answers import SAMPLES, STATUS, WALL_S, later_status
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from penstock.master.cli.command import penstock
 from penstock.master.cli.control import ControlError
-from penstock.master.cli.top.reading import make_reading
+from penstock.master.cli.top.answers import make_reading
 from penstock.master.cli.top.show import speaks_utf8
 from penstock.master.cli.top.watcher import Recent, Watcher, read
 from tests.master.cli.top.sample_answers import REQUESTS, SAMPLES, STATUS

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.master.cli.top.reading import Point, Quantiles, Reading, Worker, make_reading
+from penstock.master.cli.top.answers import make_reading
+from penstock.master.cli.top.reading import Point, Quantiles, Reading, Worker
 from tests.master.cli.top.sample_answers import REQUESTS, SAMPLES, STATUS, WALL_S
 
 JSON = st.recursive(
