@@ -233,6 +233,19 @@ def test_colours_are_for_those_who_want_them(server: Server, open_top: Open) -> 
         assert terminal.wait_end() == 0
 
 
+def test_a_terminal_that_wraps_early_is_kept_from_it(server: Server, open_top: Open) -> None:
+    """
+    TERM=ansi has the cursor on the next line after the last cell, and tmux has not.
+    """
+    terminal = open_top(server, "--interval", "100ms", env={"TERM": "ansi"})
+    wait_for(lambda: len(workers(terminal.lines())) == 2, "the workers")
+    server.signal(signal.SIGTTIN)
+    wait_for(lambda: len(workers(terminal.lines())) == 3, "the third worker")
+    assert [line[:4] for line in terminal.lines() if line][2:3] == ["SLOT"]
+    terminal.press("q")
+    terminal.wait_text("status 0")
+
+
 def test_a_terminal_that_cannot_be_drawn_on_gets_one_line(server: Server, open_top: Open) -> None:
     """
     With the way out in it.
@@ -245,12 +258,13 @@ def test_a_terminal_that_cannot_be_drawn_on_gets_one_line(server: Server, open_t
         )
 
 
-def test_once_in_a_pipe_is_plain_text(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("locale", ["C", "xx_YY.UTF-8"])
+def test_once_in_a_pipe_is_plain_text(server: Server, tmp_path: Path, locale: str) -> None:
     """
-    For scripts, and for `watch`.
+    For scripts, and for `watch`; in a locale that is not there as well.
     """
     words = ["top", "--once", "--interval", "100ms", "--control", str(server.control)]
-    result = run_penstock(*words, cwd=tmp_path, env={"LC_ALL": "C", "COLUMNS": "80"})
+    result = run_penstock(*words, cwd=tmp_path, env={"LC_ALL": locale, "COLUMNS": "80"})
 
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()

@@ -39,7 +39,7 @@ class NoScreen(Exception):
 
 def check_terminal(environ: Mapping[str, str]) -> None:
     """Find out whether there is a terminal that can be drawn on. Raises NoScreen."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         raise NoScreen("standard input and output are no terminal")
     name = environ.get("TERM", "")
     try:
@@ -99,17 +99,14 @@ class Screen:
             pass  # It is full of reasons already.
 
     def size(self) -> tuple[int, int]:
-        """Give the width and height that the terminal has now."""
-        try:
-            width, height = os.get_terminal_size(sys.stdout.fileno())
-        except OSError:
-            return curses.COLS, curses.LINES
-        # Some terminals do not know, and say 0.
-        return width or 80, height or 24
+        """Give the width and height that there are for a frame now."""
+        width, height = self._terminal_size()
+        # Where the cursor goes to the next line as soon as the last cell is written, none is written there.
+        return (width if curses.tigetflag("xenl") == 1 else width - 1), height
 
     def draw(self, lines: Sequence[Line], *, anew: bool = False) -> None:
         """Make the terminal show these lines; all of it `anew` if somebody else wrote on it."""
-        width, height = self.size()
+        width, height = self._terminal_size()
         if (width, height) != (curses.COLS, curses.LINES):
             curses.resizeterm(height, width)
         self._window.erase()
@@ -137,6 +134,14 @@ class Screen:
         while is_cut_short(data) and select.select([stdin], [], [], ESCAPE_S)[0] and not self.is_closed:
             data += self._read(stdin)
         return data
+
+    def _terminal_size(self) -> tuple[int, int]:
+        try:
+            width, height = os.get_terminal_size(sys.stdout.fileno())
+        except OSError:
+            return curses.COLS, curses.LINES
+        # Some terminals do not know, and say 0.
+        return width or 80, height or 24
 
     def _read(self, stdin: int) -> bytes:
         try:

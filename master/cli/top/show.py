@@ -31,7 +31,10 @@ from penstock.master.config.units import parse_duration
 def show_top(control: str | None, *, is_once: bool, interval: str) -> int:
     """Show a running server; answers the exit status. Raises UsageError for an interval that is none."""
     interval_s = read_interval(interval)
-    locale.setlocale(locale.LC_ALL, "")
+    try:
+        locale.setlocale(locale.LC_CTYPE, "")
+    except locale.Error:
+        pass  # One that came over ssh, and is not installed here.
     is_unicode = speaks_utf8(os.environ, locale.nl_langinfo(locale.CODESET))
     options = Options(is_unicode=is_unicode, interval_s=interval_s)
     try:
