@@ -32,6 +32,8 @@ HELP: Final[Mapping[str, str]] = {
     names.CONNECTIONS_TOTAL: "Client connections accepted.",
     names.RECEIVED_BYTES: "Bytes received from clients.",
     names.SENT_BYTES: "Bytes sent to clients.",
+    names.SPANS_EXPORTED: "Spans that the collector took.",
+    names.SPANS_DROPPED: "Spans that were lost: the queue was full, or the collector did not take them.",
 }
 
 WORKER_STATES: Final = (State.STARTING.word, State.READY.word, SUSPECT, State.DRAINING.word)

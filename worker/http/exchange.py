@@ -172,6 +172,7 @@ class Exchange:
                 self._app_failed(error)
             else:
                 log.error("The app ended %s with %s", self.describe(), type(error).__name__)
+                self._blame(error)
                 self.cut()
                 raise
         else:
@@ -183,6 +184,8 @@ class Exchange:
                 connection.exchange = None
             else:
                 connection.site.detached_ended(self)
+            if self.notes is not None and self.notes.on_end is not None:
+                self.notes.on_end(self)
 
     # For the connection.
 
@@ -235,6 +238,8 @@ class Exchange:
 
     def disconnected(self) -> None:
         """Say that the client is gone."""
+        if self.notes is not None and self.phase < DONE:
+            self.notes.is_cut = True
         if self.phase == STREAMING:
             self._count(self._sent_bytes)
         self._lose_client()
@@ -257,6 +262,8 @@ class Exchange:
         if self.connection.exchange is self:
             self.connection.exchange = None
         self.connection.site.detached_ended(self)
+        if self.notes is not None and self.notes.on_end is not None:
+            self.notes.on_end(self)
 
     def describe(self) -> str:
         """Return the request line and its age, for a log."""
@@ -385,6 +392,7 @@ class Exchange:
             log.debug("The app gave up %s: the client is gone", self.describe())
         else:
             log.error("The app raised in %s", self.describe(), exc_info=error)
+            self._blame(error)
         if self.phase < DONE:
             self._fail()
 
@@ -396,10 +404,15 @@ class Exchange:
             return
         said = "without a response" if self.phase != STREAMING else "before the response was complete"
         log.error("The app returned %s in %s", said, self.describe())
+        self._blame(RuntimeError(f"the app returned {said}"))
         self._fail()
 
     def _is_called_off(self) -> bool:
         return self.phase == STREAMING and self.inbox is not None and self.inbox.end == CALLED_OFF
+
+    def _blame(self, error: BaseException) -> None:
+        if self.notes is not None:
+            self.notes.failure = error
 
     def _fail(self) -> None:
         """End a response that the app will not end."""
