@@ -21,7 +21,8 @@ _IDS = rb"-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
 _VERSION_0 = re.compile(rb"00" + _IDS)
 # A later version begins like this one, and may go on after a dash.
 _LATER_VERSION = re.compile(rb"(?!00|ff)[0-9a-f]{2}" + _IDS + rb"(?:-[!-~]*)?")
-_ODD: Final = frozenset(b"13579bdf")
+# Of the digits of the flags, those that say: sampled.
+ODD: Final = frozenset(b"13579bdf")
 
 _STATE_KEY = r"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
 _STATE_MEMBER = re.compile(rf"({_STATE_KEY})=([ -+\--<>-~]{{0,255}}[!-+\--<>-~])")
@@ -31,6 +32,9 @@ _OCTETS = r"[!#-+\--:<-\[\]-~]*"
 _BAGGAGE_MEMBER = re.compile(
     rf"({_TOKEN})[ \t]*=[ \t]*({_OCTETS}(?:[ \t]*;[ \t]*{_TOKEN}(?:[ \t]*=[ \t]*{_OCTETS})?)*)"
 )
+
+# Whether a traceparent is one of version 00, which all but a few are.
+is_plain_traceparent: Final = _VERSION_0.fullmatch
 
 
 class Parent(NamedTuple):
@@ -47,7 +51,7 @@ def read_traceparent(value: bytes) -> Parent | None:
     if match is None:
         return None
     trace_id, span_id, flags = match.groups()
-    return Parent(trace_id, span_id, flags[1] in _ODD)
+    return Parent(trace_id, span_id, flags[1] in ODD)
 
 
 def read_tracestate(values: Iterable[bytes]) -> list[tuple[str, str]]:

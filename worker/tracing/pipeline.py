@@ -199,8 +199,8 @@ class _Collector(SpanExporter):
 
     def shutdown(self) -> None:
         """End attempts that are under way."""
-        self._thread_id = threading.get_ident()
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        logging.getLogger(EXPORTER_LOGGER).removeFilter(self._hear)
 
     def _hear(self, record: logging.LogRecord) -> bool:
         if record.thread is None or record.thread != self._thread_id:

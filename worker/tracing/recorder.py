@@ -37,9 +37,11 @@ from penstock.worker.tracing.attributes import Attributes, request_attributes, s
 from penstock.worker.tracing.carriers import (
     BAGGAGE,
     CARRIERS,
+    ODD,
     TRACEPARENT,
     TRACESTATE,
     Parent,
+    is_plain_traceparent,
     read_baggage,
     read_traceparent,
     read_tracestate,
@@ -86,46 +88,50 @@ class Recorder:
         site.watch_requests(opening=self._make_opening(), observer=self._observe)
 
     def _make_opening(self) -> Callable[[Exchange, Variables | None], None]:
-        new_bits, bound, shows = self._ids.new_bits, self._bound, self._spec.response_header
-        carriers, run = CARRIERS, Variables.run
+        new_bits, bound = self._ids.new_bits, self._bound
+        follows, shows = self._spec.follows_parent, self._spec.response_header
+        run, carriers, is_plain = Variables.run, CARRIERS, is_plain_traceparent
 
         def opening(exchange: Exchange, variables: Variables | None) -> None:
-            carried: list[Header] | None = None
             scope = exchange.scope
             headers = scope["headers"]
+            carried: Header | None = None
             for header in headers:
                 if header[0] in carriers:
-                    if carried is None:
-                        carried = [header]
-                    else:
-                        carried.append(header)
-            if carried is not None:
-                self._open_carried(exchange, variables, carried)
+                    if carried is not None:
+                        self._open_carried(exchange, variables)
+                        return
+                    carried = header
+            if carried is None:
+                trace_id = new_bits(128)
+                if trace_id & LOW_64 < bound:
+                    self._begin(exchange, variables, Context(), trace_id)
+                elif variables is not None:
+                    span_id = new_bits(64)
+                    ours = (TRACEPARENT, b"00-%032x-%016x-00" % (trace_id, span_id))
+                    scope["headers"] = [*headers, ours]
+                    run(variables, attach, Context({SPAN_KEY: Unsampled(trace_id, span_id)}))
+                    if shows:
+                        _show(exchange, ours)
                 return
-            trace_id = new_bits(128)
-            if trace_id & LOW_64 < bound:
-                self._begin(exchange, variables, Context(), trace_id)
-            elif variables is not None:
-                span_id = new_bits(64)
-                scope["headers"] = [*headers, (TRACEPARENT, b"00-%032x-%016x-00" % (trace_id, span_id))]
-                run(variables, attach, Context({SPAN_KEY: Unsampled(trace_id, span_id)}))
-                if shows:
-                    _show(exchange, scope["headers"][-1])
+            name, value = carried
+            if follows and not shows and name == TRACEPARENT and is_plain(value) and value[54] not in ODD:
+                # The app is as good as the caller's own child: nobody in between has a span.
+                if variables is not None:
+                    run(variables, attach, Context({SPAN_KEY: Unsampled(value, ())}))
+                return
+            self._open_carried(exchange, variables)
 
         return opening
 
-    def _open_carried(self, exchange: Exchange, variables: Variables | None, carried: list[Header]) -> None:
+    def _open_carried(self, exchange: Exchange, variables: Variables | None) -> None:
         """Decide about a request that carries something of a trace."""
-        parent = bags = None
-        states: list[bytes] = []
-        if len(carried) == 1 and carried[0][0] == TRACEPARENT:  # as most are
-            parent = read_traceparent(carried[0][1])
-        else:
-            parents = [value for name, value in carried if name == TRACEPARENT]
-            if len(parents) == 1:
-                parent = read_traceparent(parents[0])
-                states = [value for name, value in carried if name == TRACESTATE]
-            bags = read_baggage([value for name, value in carried if name == BAGGAGE])
+        found: dict[bytes, list[bytes]] = {name: [] for name in CARRIERS}
+        for name, value in exchange.scope["headers"]:
+            if name in found:
+                found[name].append(value)
+        parents, states, bags = found[TRACEPARENT], found[TRACESTATE], read_baggage(found[BAGGAGE])
+        parent = read_traceparent(parents[0]) if len(parents) == 1 else None
         ids = self._ids
         if parent is None:
             trace_id = ids.new_bits(128)
@@ -137,25 +143,16 @@ class Recorder:
             remote = Context({SPAN_KEY: NonRecordingSpan(_remote(parent, states))})
             self._begin(exchange, variables, remote, 0, bags)
         else:
-            # The app is as good as the caller's own child: nobody in between has a span.
-            span = Unsampled(parent, states)
-            self._pass_by(exchange, variables, span, bags, keeps_headers=not parent.is_sampled)
+            self._pass_by(exchange, variables, Unsampled(parents[0], states), bags)
 
     def _pass_by(
-        self,
-        exchange: Exchange,
-        variables: Variables | None,
-        span: Unsampled,
-        bags: dict[str, str] | None,
-        *,
-        keeps_headers: bool = False,
+        self, exchange: Exchange, variables: Variables | None, span: Unsampled, bags: dict[str, str]
     ) -> None:
         """Tell the app of a request that is not sampled."""
         if variables is None:
             return
         variables.run(attach, Context({SPAN_KEY: span, BAGGAGE_KEY: bags} if bags else {SPAN_KEY: span}))
-        if not keeps_headers:
-            _carry_on(exchange, span)
+        _carry_on(exchange, span)
         if self._spec.response_header:
             _show(exchange, (TRACEPARENT, traceparent_of(span)))
 
@@ -182,9 +179,10 @@ class Recorder:
             set_status_on_exception=False,
         )
         notes = _notes_of(exchange)
-        notes.span = span
+        if span.is_recording():  # It is not if the app has disabled the SDK since.
+            notes.span = span
+            notes.on_end = None if variables is None else self._app_ended
         if variables is not None:
-            notes.on_end = self._app_ended
             variables.run(attach, Context({SPAN_KEY: span, BAGGAGE_KEY: bags} if bags else {SPAN_KEY: span}))
             _carry_on(exchange, span)
         if self._spec.response_header:

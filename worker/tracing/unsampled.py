@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
-from penstock.worker.tracing.carriers import Parent, read_tracestate
+from penstock.worker.tracing.carriers import read_traceparent, read_tracestate
 
 NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
 
@@ -18,14 +18,14 @@ class Unsampled(NonRecordingSpan):
     """
     Tells an app's tracer and propagators: this trace is not sampled.
 
-    Made of the ids of a new trace and span, or of the caller's span and the
-    tracestate headers that came with it.
+    Made of the ids of a new trace and span, or of the caller's traceparent, which
+    was judged, and the tracestate headers that came with it.
     """
 
     _made: SpanContext | None = None
 
     # The base class would want the identity already.
-    def __init__(self, trace: int | Parent, rest: int | Sequence[bytes]) -> None:
+    def __init__(self, trace: int | bytes, rest: int | Sequence[bytes]) -> None:
         self._trace = trace
         self._rest = rest
 
@@ -40,10 +40,12 @@ class Unsampled(NonRecordingSpan):
         return f"Unsampled({self.get_span_context()!r})"
 
 
-def _identity(trace: int | Parent, rest: int | Sequence[bytes]) -> SpanContext:
-    if isinstance(trace, Parent):
-        assert not isinstance(rest, int)
-        state = TraceState(read_tracestate(rest)) if rest else None
-        return SpanContext(int(trace.trace_id, 16), int(trace.span_id, 16), True, NOT_SAMPLED, state)
-    assert isinstance(rest, int)
-    return SpanContext(trace or 1, rest or 1, False, NOT_SAMPLED)
+def _identity(trace: int | bytes, rest: int | Sequence[bytes]) -> SpanContext:
+    if isinstance(rest, int):
+        assert isinstance(trace, int)
+        return SpanContext(trace or 1, rest or 1, False, NOT_SAMPLED)
+    assert isinstance(trace, bytes)
+    parent = read_traceparent(trace)
+    assert parent is not None
+    state = TraceState(read_tracestate(rest)) if rest else None
+    return SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), True, NOT_SAMPLED, state)
