@@ -323,7 +323,7 @@ class Exchange:
         cells[meter.sum] += elapsed_us
         cells[meter.classes + status // 100] += 1
         site.sent_bytes += len(output)
-        if elapsed_us >= site.noted_from_us or status >= 500:
+        if elapsed_us >= site.noted_from_us or status >= 500 or self.notes is not None:
             site.note(self, elapsed_us, len(output))
         connection.transport.write(output)
         # Asked again: the client may not have taken all of it.
@@ -377,7 +377,7 @@ class Exchange:
         elapsed_us = (perf_counter_ns() - self._started_ns) // 1000
         self.meter.count(self.status, elapsed_us)
         site = self.connection.site
-        if elapsed_us >= site.noted_from_us or self.status >= 500:
+        if elapsed_us >= site.noted_from_us or self.status >= 500 or self.notes is not None:
             site.note(self, elapsed_us, sent_bytes)
 
     def _finish(self) -> None:

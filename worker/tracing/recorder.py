@@ -29,7 +29,7 @@ from opentelemetry.trace import (
 )
 
 from penstock.worker.http.exchange import Exchange
-from penstock.worker.http.notes import Notes
+from penstock.worker.http.notes import NEVER_US, Notes
 from penstock.worker.http.site import Site
 from penstock.worker.logs import LOG
 from penstock.worker.spec import UNMATCHED, TracingSpec
@@ -85,7 +85,8 @@ class Recorder:
         self._ids = ids
         self._bound = bound_of(spec.sample)
         self._own: Attributes = {"penstock.worker": slot, "penstock.listener": site.name}
-        site.watch_requests(opening=self._make_opening(), observer=self._observe)
+        # Those that are sampled have notes; the others need not be shown.
+        site.watch_requests(opening=self._make_opening(), observer=self._observe, from_us=NEVER_US)
 
     def _make_opening(self) -> Callable[[Exchange, Variables | None], None]:
         new_bits, bound = self._ids.new_bits, self._bound
