@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -272,6 +273,35 @@ def test_stop_with_a_collector_that_hangs_ends(start: Start, tmp_path: Path, col
     server.get("/")
     assert server.stop() == 0
     assert "tracing: lost 1 span" in server.output()
+
+
+WAITS = """
+import asyncio
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        print("waiting", flush=True)
+        await asyncio.Event().wait()
+"""
+
+
+def test_request_that_is_cut_off_by_a_stop_has_a_span(
+    start: Start, tmp_path: Path, collector: Collector
+) -> None:
+    """
+    It is the one that somebody will look for.
+    """
+    server = serve(start, tmp_path, WAITS, collector.url, "--timeout-graceful-shutdown", "1")
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as client:
+        client.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: "waiting" in server.output(), "the app")
+        assert server.stop() == 0
+    [span] = collector.spans()
+    assert span["url.path"] == "/long"
+    assert span["penstock.is_cut"] is True
+    assert "http.response.status_code" not in span
+    assert span["status"] == 2
+    assert span["error.type"].endswith("CancelledError")
 
 
 @pytest.mark.parametrize("endpoint", [True, False])

@@ -9,6 +9,7 @@ itself, and a flush that ends.
 import asyncio
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,8 +29,10 @@ from penstock.worker.limits import (
 from penstock.worker.logs import LOG
 from penstock.worker.spec import TracingSpec
 
-# Where opentelemetry's exporter says what went wrong.
+# Where opentelemetry's exporter says what went wrong, and what it wraps the reason in.
 EXPORTER_LOGGER = OTLPSpanExporter.__module__
+_TRANSIENT = re.compile(r"Transient error (.*) encountered while exporting .*", re.DOTALL)
+REASON_CHARS_MAX = 300
 
 
 class Pipeline(SpanProcessor):
@@ -206,5 +209,6 @@ class _Collector(SpanExporter):
         if record.thread is None or record.thread != self._thread_id:
             return True
         # The first says what happened; the last, that it was tried in vain.
-        self._said = self._said or record.getMessage()
+        said = _TRANSIENT.sub(r"\1", record.getMessage())
+        self._said = self._said or said[:REASON_CHARS_MAX]
         return False

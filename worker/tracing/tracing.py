@@ -7,6 +7,7 @@ the context alone. One that has set up none is given a second provider, so that
 what it traces by the API is exported too.
 """
 
+import asyncio
 import os
 from collections.abc import Iterable
 
@@ -22,6 +23,9 @@ from penstock.worker.limits import TRACE_TEXT_CHARS_MAX
 from penstock.worker.spec import TracingSpec
 from penstock.worker.tracing.pipeline import Pipeline
 from penstock.worker.tracing.recorder import ChosenIds, Recorder
+
+# One for the cancellation, one for what the app does last, one for the response's end.
+LAST_TURNS = 3
 
 
 class Tracing:
@@ -59,6 +63,9 @@ class Tracing:
 
     async def stop(self, timeout_s: float) -> None:
         """Send what is left, within this time and that of one export."""
+        # Apps that were cancelled at the drain's deadline end in the next turns, and their spans with them.
+        for _ in range(LAST_TURNS):
+            await asyncio.sleep(0)
         await self._pipeline.stop(min(timeout_s, self._timeout_s))
 
 

@@ -147,7 +147,7 @@ def test_tracestate_that_is_accepted_is_one_for_opentelemetry(texts: list[str]) 
 
 def test_baggage_is_what_opentelemetry_would_have_read() -> None:
     """So that an app sees the same, whoever has read it."""
-    value = "user=alice, tenant = a%20b+c ;ttl=3;secure,empty=,x=%C3%A9"
+    value = "user=alice, tenant=a%20b+c;ttl=3;secure,empty=,x=%C3%A9"
     theirs = get_all(W3CBaggagePropagator().extract({"baggage": value}, Context()))
     assert read_baggage([value.encode()]) == dict(theirs)
     first, _, rest = value.partition(",")

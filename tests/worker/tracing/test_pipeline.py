@@ -105,7 +105,7 @@ def test_refusal_is_counted_and_told_once_a_minute(collector: Collector, caplog:
             piped.wait_counts(0, 0, lost)
         [record] = caplog.records
         assert record.name == "penstock"
-        assert "reason: Bad Request" in record.getMessage()
+        assert "code: 400" in record.getMessage()
         assert collector.url in record.getMessage()
         piped.make(1)
         piped.wait_counts(0, 0, 4)
