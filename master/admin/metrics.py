@@ -35,6 +35,8 @@ HELP: Final[Mapping[str, str]] = {
     names.SENT_BYTES: "Bytes sent to clients.",
     names.WORKER_CPU_US: "Processor time of all workers, user and system.",
     names.GC_COLLECTIONS: "Garbage collections in all workers, by generation of Python's collector.",
+    names.SPANS_EXPORTED: "Spans that the collector took.",
+    names.SPANS_DROPPED: "Spans that were lost: the queue was full, or the collector did not take them.",
 }
 
 _MICROSECONDS: Final = "_microseconds_total"
