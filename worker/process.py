@@ -109,7 +109,11 @@ def run_worker(assignment: Assignment) -> int:
 
 
 async def _live(assignment: Assignment, row: Row, witness: Witness) -> int:
-    return await WorkerProcess(assignment, row, witness).live()
+    worker = WorkerProcess(assignment, row, witness)
+    try:
+        return await worker.live()
+    finally:
+        worker.count_expense()
 
 
 class WorkerProcess:
@@ -162,6 +166,10 @@ class WorkerProcess:
         self._link.close()
         return 0
 
+    def count_expense(self) -> None:
+        """Add to the row what was spent since the last beat."""
+        self._pulse.expense.count()
+
     def _report_failure(self, error: Exception) -> None:
         cause = error.__cause__
         detail = "".join(traceback.format_exception(cause)) if cause is not None else ""
@@ -182,7 +190,7 @@ class WorkerProcess:
         ending.cancel()
         if left:
             LOG.warning("drain: cut off %d connections after %g s", left, order.timeout_s)
-        await self._hosting.stop()
+        await self._hosting.stop(started_s + order.timeout_s - time.monotonic())
 
     async def _end_streams(self, started_s: float, until_s: float) -> None:
         after_s = started_s + self._assignment.spec.stream_drain_timeout_s

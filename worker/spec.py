@@ -34,6 +34,14 @@ class ListenerCells(msgspec.Struct, frozen=True, kw_only=True):
     connections_idle: int
 
 
+class WorkerCells(msgspec.Struct, frozen=True, kw_only=True):
+    """Where what the process itself takes is counted: word indexes into the cells of any row."""
+
+    cpu_us: int
+    # Three words in a row: collections of the youngest, the middle and the oldest objects.
+    gc_collections: int
+
+
 class AppAction(msgspec.Struct, frozen=True, kw_only=True, tag="app"):
     """Call an ASGI application: `module:attribute`, imported by the worker."""
 
@@ -108,6 +116,31 @@ class LogSpec(msgspec.Struct, frozen=True, kw_only=True):
     dict_config: dict[str, object] | None = None  # `--log-config`, already parsed
 
 
+class TracingCells(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the numbers of tracing live: word indexes into the cells of any row."""
+
+    exported: int
+    # Two words in a row: by a full queue, and on the way to the collector.
+    dropped: int
+
+
+class TracingSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Where spans go, and of which requests there are any."""
+
+    endpoint: str
+    cells: TracingCells
+    sample: float = 1.0
+    follows_parent: bool = True
+    service_name: str | None = None
+    service_name_default: str = "penstock"  # if the OTEL_ variables name none either
+    headers: dict[str, str] = {}
+    timeout_s: float = 5.0
+    resource: dict[str, str] = {}
+    response_header: bool = False
+    query: Literal["omit", "redact", "keep"] = "omit"
+    app_spans: bool = False
+
+
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the workers of one generation share."""
 
@@ -123,3 +156,5 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     uid: int | None = None
     gid: int | None = None
     lifespan: Literal["auto", "on", "off"] = "auto"
+    cells: WorkerCells | None = None  # None: not counted
+    tracing: TracingSpec | None = None

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from penstock.master.admin.app_families import AppFamilies, Families, choose, expose
 from penstock.master.admin.status import FleetStatus, loop_lag_s
 from penstock.master.fleet import SUSPECT
+from penstock.master.obituary import RESTART_REASONS
 from penstock.shm import names
 from penstock.shm.histogram import CLASSIC_BOUNDS_US, classic_buckets
 from penstock.shm.row import Kind, RowReading, State
@@ -32,7 +33,13 @@ HELP: Final[Mapping[str, str]] = {
     names.CONNECTIONS_TOTAL: "Client connections accepted.",
     names.RECEIVED_BYTES: "Bytes received from clients.",
     names.SENT_BYTES: "Bytes sent to clients.",
+    names.WORKER_CPU_US: "Processor time of all workers, user and system.",
+    names.GC_COLLECTIONS: "Garbage collections in all workers, by generation of Python's collector.",
+    names.SPANS_EXPORTED: "Spans that the collector took.",
+    names.SPANS_DROPPED: "Spans that were lost: the queue was full, or the collector did not take them.",
 }
+
+_MICROSECONDS: Final = "_microseconds_total"
 
 WORKER_STATES: Final = (State.STARTING.word, State.READY.word, SUSPECT, State.DRAINING.word)
 
@@ -48,11 +55,12 @@ def render_metrics(
     accept: str | None,
     *,
     now_monotonic_ns: int,
+    more: Iterable[Metric] = (),
     app_families: AppFamilies | None = None,
 ) -> tuple[bytes, str]:
     """Give the exposition in the format that the client accepts, and its content type."""
     encode, content_type = _choose_format(accept or "")
-    families = [*_series_families(totals), *_fleet_families(totals, fleet, now_monotonic_ns)]
+    families = [*_series_families(totals), *_fleet_families(totals, fleet, now_monotonic_ns), *more]
     is_open = content_type.startswith("application/openmetrics-text")
     if is_open:
         families = _without_clashes(families)
@@ -80,7 +88,11 @@ def _series_families(totals: Totals) -> Iterable[Metric]:
     """Make families of whatever the series table names, in its order."""
     families: dict[str, Metric] = {}
     for series, value in (*totals.counters, *totals.gauges):
-        _family(families, series).add_sample(series.name, dict(series.labels), value)
+        family = _family(families, series)
+        if series.name.endswith(_MICROSECONDS):
+            family.add_sample(_exported(series), dict(series.labels), value / 1e6)
+        else:
+            family.add_sample(series.name, dict(series.labels), value)
     for series, histogram in totals.histograms:
         _add_histogram(_family(families, series), series, histogram)
     return families.values()
@@ -90,8 +102,13 @@ def _family(families: dict[str, Metric], series: Series) -> Metric:
     if series.name not in families:
         # A counter's family has no `_total`; its sample has.
         help_text = HELP.get(series.name, f"A {series.kind} of another release.")
-        families[series.name] = Metric(series.name.removesuffix("_total"), help_text, series.kind)
+        families[series.name] = Metric(_exported(series).removesuffix("_total"), help_text, series.kind)
     return families[series.name]
+
+
+def _exported(series: Series) -> str:
+    """Give the name under which a series is told: a word counts microseconds, Prometheus seconds."""
+    return series.name.replace(_MICROSECONDS, "_seconds_total")
 
 
 def _add_histogram(family: Metric, series: Series, histogram: HistogramTotal) -> None:
@@ -116,7 +133,9 @@ def _fleet_families(totals: Totals, fleet: FleetStatus, now_ns: int) -> Iterable
     )
 
     restarts = Metric("penstock_worker_restarts", "Workers that were replaced, by reason.", "counter")
-    for reason, count in sorted(fleet.worker_restarts.items()):
+    # All reasons from 0 on: the first of a series that began with 1 is no increase to Prometheus.
+    for reason in sorted(RESTART_REASONS | fleet.worker_restarts.keys()):
+        count = fleet.worker_restarts.get(reason, 0)
         restarts.add_sample("penstock_worker_restarts_total", {"reason": reason}, count)
     yield restarts
 
