@@ -30,7 +30,8 @@ def install(row_count: int = 1) -> Callable[[], None]:
     merged = importlib.import_module("penstock.shm.merged")
     own, *others = (values.ValueArea.scratch() for _ in range(row_count))
     sources = tuple(merged.Source(slot, area, str(slot)) for slot, area in enumerate((own, *others)))
-    importlib.import_module(MODULE).install(own, sources=lambda: sources)
+    view = importlib.import_module(f"{MODULE}.keeper").OneArea(*sources)
+    importlib.import_module(MODULE).install(own, view=view)
     kept = importlib.import_module("prometheus_client.values").ValueClass
     if getattr(kept, "__name__", "") in STOCK:
         raise SystemExit(f"{MODULE} is there, and prometheus_client is still as it was: see {__file__}")
