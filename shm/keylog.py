@@ -9,11 +9,17 @@ out while the row has that owner.
     used │ entry │ entry │ ...
     entry:  checksum (32 bits) │ shared (16) │ length (16), and then bytes, padded to whole words
 
-An entry is a family (kind, name, label names, help) or a key of one of the
-families before it. A key repeats the first `shared` bytes of the key before it,
-so that a bucket of a histogram, which differs from its neighbour in one label
-at the end, takes two words. The checksum is over where the entry begins and all
-of its bytes, the shared ones included.
+An entry is one of four:
+
+    family    kind, name, label names, help
+    key       one value of a family before it
+    pattern   which values a label set of a family has: a histogram's sum and buckets
+    group     all values of one label set, by a pattern before it
+
+So the first label set of a histogram takes a key for each bucket, and every
+other one a single group. Keys and groups repeat the first `shared` bytes of the
+one before, from which they differ at the end if at all. The checksum is over
+where the entry begins and all of its bytes, the shared ones included.
 
 `used` is stored last, and readers stop there. On a processor that reorders
 stores they may see it too early; then the checksum fails, the reader stops
@@ -39,6 +45,8 @@ ENTRY_BYTES_MAX: Final = 4096
 
 _FAMILY: Final = b"f"
 _KEY: Final = b"k"
+_PATTERN: Final = b"p"
+_GROUP: Final = b"g"
 
 
 class Family(NamedTuple):
@@ -66,6 +74,10 @@ class Key(NamedTuple):
         return self.values[: len(self.family.label_names)]
 
 
+# What the values of a label set have of their own: the suffix, and what follows the label values.
+Pattern = tuple[tuple[str, tuple[str, ...]], ...]
+
+
 class LogFull(Exception):
     """No room for another entry."""
 
@@ -76,6 +88,8 @@ _KeyFields = tuple[int, str, str, tuple[str, ...]]
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_family: Final = msgspec.msgpack.Decoder(_FamilyFields).decode
 _decode_key: Final = msgspec.msgpack.Decoder(_KeyFields).decode
+_decode_pattern: Final = msgspec.msgpack.Decoder(tuple[int, Pattern]).decode
+_decode_group: Final = msgspec.msgpack.Decoder(tuple[int, str, tuple[str, ...]]).decode
 
 
 class KeyReader:
@@ -84,6 +98,7 @@ class KeyReader:
     def __init__(self, words: memoryview) -> None:
         self._words = words
         self.families: list[Family] = []
+        self.patterns: list[tuple[Family, Pattern]] = []
         self.end = FIRST_ENTRY  # of what was read
         self.last_key = b""  # which the next one may share its beginning with
 
@@ -105,19 +120,36 @@ class KeyReader:
                 return
             encoded, end = entry
             try:
-                if encoded[:1] == _FAMILY:
-                    self.families.append(Family(*_decode_family(encoded[1:])))
-                    self.end = end
-                    continue
-                number, suffix, worker, values = _decode_key(encoded[1:])
-                key = Key(self.families[number], suffix, values, worker)
+                keys = self._decode(encoded[:1], encoded[1:])
             except (msgspec.MsgspecError, IndexError, ValueError):
                 return
-            if number < 0 or len(values) < len(key.family.label_names):
-                return
-            self.last_key = encoded
+            if keys:
+                self.last_key = encoded
             self.end = end
-            yield key
+            yield from keys
+
+    def _decode(self, kind: bytes, content: bytes) -> list[Key]:
+        """Give the keys that an entry adds; a family or a pattern adds none. Raises IndexError and others."""
+        if kind == _KEY:
+            number, suffix, worker, values = _decode_key(content)
+            family = self.families[number]
+            if len(values) < len(family.label_names):
+                raise ValueError
+            return [Key(family, suffix, values, worker)]
+        if kind == _GROUP:
+            number, worker, child = _decode_group(content)
+            family, pattern = self.patterns[number]
+            if len(child) != len(family.label_names):
+                raise ValueError
+            return [Key(family, suffix, child + more, worker) for suffix, more in pattern]
+        if kind == _FAMILY:
+            self.families.append(Family(*_decode_family(content)))
+        elif kind == _PATTERN:
+            number, pattern = _decode_pattern(content)
+            self.patterns.append((self.families[number], pattern))
+        else:
+            raise ValueError
+        return []
 
     def _entry(self, used: int) -> tuple[bytes, int] | None:
         header = self._words[self.end]
@@ -142,6 +174,7 @@ class KeyWriter:
         self._end = self._reader.end
         self._last_key = self._reader.last_key
         self._families = {family: number for number, family in enumerate(self._reader.families)}
+        self._patterns = {pattern: number for number, pattern in enumerate(self._reader.patterns)}
 
     def append(self, key: Key, *, limit: int) -> None:
         """Add a key, and its family if need be, unless that would go beyond word `limit`. Raises LogFull."""
@@ -149,15 +182,24 @@ class KeyWriter:
         if number is None:
             self._write(_FAMILY + _encode(key.family), b"", limit)
             number = self._families[key.family] = len(self._families)
-        encoded = _KEY + _encode((number, key.suffix, key.worker, key.values))
-        self._write(encoded, self._last_key, limit)
-        self._last_key = encoded
-        self.keys.append(key)
+        self._write_key(_KEY + _encode((number, key.suffix, key.worker, key.values)), limit)
+
+    def append_group(self, first: Key, pattern: Pattern, *, limit: int) -> None:
+        """Add all keys of a label set whose first one is given, and whose family is known. Raises LogFull."""
+        number = self._patterns.get((first.family, pattern))
+        if number is None:
+            self._write(_PATTERN + _encode((self._families[first.family], pattern)), b"", limit)
+            number = self._patterns[first.family, pattern] = len(self._patterns)
+        self._write_key(_GROUP + _encode((number, first.worker, first.child)), limit)
 
     @property
     def end(self) -> int:
         """How many words are in use."""
         return self._end
+
+    def _write_key(self, encoded: bytes, limit: int) -> None:
+        self._write(encoded, self._last_key, limit)
+        self._last_key = encoded
 
     def _write(self, encoded: bytes, before: bytes, limit: int) -> None:
         shared = _shared(encoded, before)

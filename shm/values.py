@@ -33,6 +33,9 @@ OVERFLOW: Final = "_overflow"
 # The suffix of the cell that says that a label set was removed. No sample's name ends so.
 REMOVED: Final = "-"
 
+# Whose label sets have several values, of one cell each.
+_GROUPED: Final = ("histogram", "summary")
+
 # Kept by the area itself, in every one.
 DROPPED: Final = Key(
     Family(
@@ -113,6 +116,10 @@ class CellTable:
         self._cells: dict[Key, int] = {}
         self._count = 0
         self._begun: set[tuple[Family, tuple[str, ...], str]] = set()
+        # Of each family with several values a label set: those of the first one, in their order.
+        self._patterns: dict[
+            Family, tuple[tuple[tuple[str, ...], str], list[tuple[str, tuple[str, ...]]]]
+        ] = {}
         self._refused: object = None
         for key in self._writer.keys:
             self._note(key)
@@ -176,6 +183,9 @@ class CellTable:
         cell = self._cells.get(key)
         if cell is not None:
             return cell
+        cell = self._make_group(key)
+        if cell is not None:
+            return cell
         if self._count + width(key) > len(self.area.values):
             return None
         try:
@@ -184,9 +194,33 @@ class CellTable:
             return None
         return self._note(key)
 
+    def _make_group(self, key: Key) -> int | None:
+        """Make all cells of a label set at once, if it is the first of them and another one shows which."""
+        known = self._patterns.get(key.family)
+        if known is None or len(known[1]) < 2 or known[1][0][0] != key.suffix:
+            return None
+        pattern = tuple(known[1])
+        if self._count + len(pattern) > len(self.area.values):
+            return None
+        keys = [key._replace(suffix=suffix, values=key.child + more) for suffix, more in pattern]
+        if any(each in self._cells for each in keys):
+            return None
+        try:
+            self._writer.append_group(key, pattern, limit=len(self.area.keys))
+        except LogFull:
+            return None
+        for each in keys:
+            self._note(each)
+        return self._cells[key]
+
     def _note(self, key: Key) -> int:
         cell = self._cells[key] = self._count
         self._count += width(key)
         if key.suffix != REMOVED:
+            if key.family.kind in _GROUPED:
+                names = len(key.family.label_names)
+                pattern = self._patterns.setdefault(key.family, ((key.child, key.worker), []))
+                if pattern[0] == (key.child, key.worker):
+                    pattern[1].append((key.suffix, key.values[names:]))
             self._begun.add((key.family, key.child, key.worker))
         return cell

@@ -283,6 +283,34 @@ def test_a_full_table_costs_nobody_an_answer(start: Start, tmp_path: Path) -> No
     assert server.output().count("the table of the app's metrics is full") == 1
 
 
+def test_more_room_comes_with_a_hot_restart_that_keeps_the_totals(start: Start, tmp_path: Path) -> None:
+    """
+    Old and new workers lay their rows out differently, and are one total all the while.
+    """
+
+    def configure(values: int) -> None:
+        config = {
+            "workers": 2,
+            "metrics": {"app_values_max": values},
+            "listeners": [{"bind": "127.0.0.1:0", "routes": [{"app": "main:app"}]}],
+        }
+        (tmp_path / "penstock.yaml").write_text(json.dumps(config))
+
+    write_app(tmp_path, SHOP)
+    configure(1024)
+    server = start("-c", "penstock.yaml").wait_serving()
+    count = drink_on_both(server, "assam")
+    server.get("/close")
+    for generation, values in ((2, 8192), (3, 1024)):
+        configure(values)
+        server.signal(signal.SIGUSR2)
+        server.wait_generation(generation, workers=2)
+        count += drink_on_both(server, "assam")
+        for seen in (admin_samples(server), own_samples(server)):
+            assert seen["cups_total kind=assam"] == seen["steeping_count"] == count
+            assert seen["door door=closed"] == 1
+
+
 def test_a_preloaded_app_counts_in_every_worker(start: Start, tmp_path: Path) -> None:
     """
     What the import has counted each worker has, as if it had imported the app itself.

@@ -147,6 +147,34 @@ def test_a_writer_that_dies_leaves_whole_entries_alone() -> None:
         assert list(KeyReader(log).read()) == given[:1]
 
 
+def test_a_group_is_all_keys_of_a_label_set() -> None:
+    """
+    A histogram's second label set takes a few words, however many buckets it has.
+    """
+    log = words(1000)
+    writer = KeyWriter(log)
+    pattern = (("_sum", ()), *(("_bucket", (str(bound),)) for bound in range(50)))
+    first = [Key(HISTOGRAM, suffix, ("assam", *more)) for suffix, more in pattern]
+    for key in first:
+        writer.append(key, limit=1000)
+    second = Key(HISTOGRAM, "_sum", ("ceylon",))
+    writer.append_group(second, pattern, limit=1000)
+    before = writer.end
+    writer.append_group(Key(HISTOGRAM, "_sum", ("darjeeling",)), pattern, limit=1000)
+    assert writer.end - before <= 4
+    writer.append(Key(COUNTER, "_total", ("a", "b")), limit=1000)
+
+    reader = KeyReader(log)
+    seen = list(reader.read())
+
+    assert reader.is_whole()
+    assert seen[:51] == first
+    assert seen[51] == second
+    assert seen[-2] == Key(HISTOGRAM, "_bucket", ("darjeeling", "49"))
+    assert seen[-1] == Key(COUNTER, "_total", ("a", "b"))
+    assert len(seen) == 3 * 51 + 1
+
+
 def test_neighbouring_buckets_take_two_words_each() -> None:
     """
     A histogram is many keys that differ at the end, and there are 12,288 words.

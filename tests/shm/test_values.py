@@ -83,3 +83,38 @@ def test_an_area_counts_its_own_troubles_from_the_start() -> None:
     table = CellTable(ValueArea.scratch())
     assert table.find(DROPPED) is not None
     assert table.find(CONFLICTS) is not None
+
+
+def test_there_is_room_for_hundreds_of_label_sets_of_a_histogram() -> None:
+    """
+    The usual buckets, and label values of a usual length: values run out before names do.
+    """
+    area = ValueArea.scratch()
+    table = CellTable(area)
+    bounds = (
+        ".005",
+        ".01",
+        ".025",
+        ".05",
+        ".075",
+        ".1",
+        ".25",
+        ".5",
+        ".75",
+        "1",
+        "2.5",
+        "5",
+        "7.5",
+        "10",
+        "+Inf",
+    )
+    for number in range(700):
+        kind = f"/items/of/some/kind/{number}"
+        cells = [
+            table.place(Key(HISTOGRAM, "_sum", (kind,))),
+            *(table.place(bucket(kind, each)) for each in bounds),
+        ]
+        assert cells == list(range(2 + 16 * number, 2 + 16 * (number + 1)))
+    assert table.find(bucket(OVERFLOW, "1")) is None
+    assert dict(area.cells()) == dict(table.items())
+    assert dict(CellTable(area).items()) == dict(table.items())
