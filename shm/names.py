@@ -14,6 +14,7 @@ CONNECTIONS: Final = "penstock_connections"
 CONNECTIONS_TOTAL: Final = "penstock_connections_total"
 RECEIVED_BYTES: Final = "penstock_received_bytes_total"
 SENT_BYTES: Final = "penstock_sent_bytes_total"
+ACCESS_LOG_DROPPED: Final = "penstock_access_log_dropped_total"
 
 # The values of REQUESTS' label `code`, in the order of their four words.
 CODE_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")

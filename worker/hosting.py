@@ -12,10 +12,12 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from penstock.worker.access.log import AccessLog
 from penstock.worker.apps import load_app
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.http.exchange import Exchange
+from penstock.worker.http.request_ids import RequestIds
 from penstock.worker.http.site import HostedApp, Site
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
@@ -35,8 +37,11 @@ class Hosting:
         cells: memoryview,
         tls_contexts: Mapping[str, ssl.SSLContext],
         imported: Mapping[AppAction, ASGIApp] | None = None,
+        access: AccessLog | None = None,
     ) -> None:
         self._spec = spec
+        self._access = access
+        self._request_ids = None if spec.request_id is None else RequestIds(spec.request_id)
         self._cells = cells
         self._tls_contexts = tls_contexts
         self._imported = imported or {}
@@ -75,6 +80,10 @@ class Hosting:
             is_tls=tls is not None,
         )
         self._sites[listener.name] = site
+        if self._request_ids is not None:
+            site.watch_requests(opening=self._request_ids.open)
+        if self._access is not None:
+            self._access.watch(site)
         if tls is None:
             site.park_in(self._lot)
             self.givable[listener.address] = site
@@ -94,6 +103,8 @@ class Hosting:
         for site in self._sites.values():
             site.tick(now_s)
         self._lot.tick(now_s)
+        if self._access is not None:
+            self._access.tick()
 
     def take_over(self, address: str, left_ms: Sequence[int], fds: Sequence[int]) -> None:
         """Park connections that another worker had. Takes the descriptors over; strangers are closed."""

@@ -32,6 +32,7 @@ HELP: Final[Mapping[str, str]] = {
     names.CONNECTIONS_TOTAL: "Client connections accepted.",
     names.RECEIVED_BYTES: "Bytes received from clients.",
     names.SENT_BYTES: "Bytes sent to clients.",
+    names.ACCESS_LOG_DROPPED: "Lines of the access log that could not be written.",
 }
 
 WORKER_STATES: Final = (State.STARTING.word, State.READY.word, SUSPECT, State.DRAINING.word)

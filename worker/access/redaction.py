@@ -1,0 +1,61 @@
+"""
+What the access log does not tell: values that a log had better not have.
+
+Pure. Whatever is hidden is replaced by one mark, so that its presence still shows.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from penstock.worker.limits import ACCESS_FIELD_BYTES_MAX
+
+HIDDEN: Final = b"***"
+
+# Not the name of a header: the values in query strings, wherever one is shown.
+QUERY: Final = "query"
+
+# Hidden unless the operator says otherwise.
+USUALLY_HIDDEN: Final = ("authorization", "cookie", "set-cookie", "proxy-authorization", QUERY)
+
+# Headers whose value is an address, with a query of its own.
+_ADDRESSES: Final = frozenset((b"referer", b"location", b"content-location"))
+
+_PATH_END = re.compile(rb"[?#]")
+
+
+class Redaction:
+    """What is hidden in the lines of one access log."""
+
+    def __init__(self, names: Iterable[str] = USUALLY_HIDDEN) -> None:
+        lowered = {name.lower() for name in names}
+        self.hides_query = QUERY in lowered
+        self._headers = frozenset(name.encode("latin-1", "replace") for name in lowered - {QUERY})
+
+    def query(self, query: bytes) -> bytes:
+        """Hide the values of a query string, and leave the names."""
+        if not query or not self.hides_query:
+            return query
+        if len(query) > ACCESS_FIELD_BYTES_MAX:
+            return self.query(query[:ACCESS_FIELD_BYTES_MAX]) + b"..."
+        return b"&".join([_hidden(each) for each in query.split(b"&")])
+
+    def header(self, name: bytes, value: bytes) -> bytes:
+        """Hide what is not to be seen of a header. Its name is in lower case."""
+        if name in self._headers:
+            return HIDDEN
+        if name in _ADDRESSES and self.hides_query and (end := _PATH_END.search(value)) is not None:
+            return value[: end.end()] + self.query(value[end.end() :])
+        return value
+
+    def hides(self, name: bytes) -> bool:
+        """Tell whether a header's whole value is hidden."""
+        return name in self._headers
+
+
+def _hidden(pair: bytes) -> bytes:
+    name, equals, _ = pair.partition(b"=")
+    if equals:
+        return name + b"=" + HIDDEN
+    # Without a name it may be anything.
+    return HIDDEN if pair else pair
