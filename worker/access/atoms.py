@@ -194,4 +194,4 @@ def _client_port(entry: Entry, headers: Headers) -> str:
 def _method(entry: Entry, headers: Headers) -> str:
     method = entry[at.METHOD]
     # All that were routed are known words.
-    return method if method.isalpha() else shown(method.encode()) or "-"
+    return method if method.isascii() and method.isalpha() else shown(method.encode()) or "-"

@@ -38,7 +38,13 @@ class Redaction:
             return query
         if len(query) > ACCESS_FIELD_BYTES_MAX:
             return self.query(query[:ACCESS_FIELD_BYTES_MAX]) + b"..."
-        return b"&".join([_hidden(each) for each in query.split(b"&")])
+        # What has no name may be anything.
+        return b"&".join(
+            [
+                name + b"=***" if equals else name and HIDDEN
+                for name, equals, _ in [pair.partition(b"=") for pair in query.split(b"&")]
+            ]
+        )
 
     def header(self, name: bytes, value: bytes) -> bytes:
         """Hide what is not to be seen of a header. Its name is in lower case."""
@@ -51,11 +57,3 @@ class Redaction:
     def hides(self, name: bytes) -> bool:
         """Tell whether a header's whole value is hidden."""
         return name in self._headers
-
-
-def _hidden(pair: bytes) -> bytes:
-    name, equals, _ = pair.partition(b"=")
-    if equals:
-        return name + b"=" + HIDDEN
-    # Without a name it may be anything.
-    return HIDDEN if pair else pair

@@ -19,8 +19,8 @@ ROUTES = LISTENER + "    routes:\n"
 
 FAULTS = [
     # Misspelt, unknown and planned keys.
-    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, admin, control, pidfile, user, group, preload, app_dir, root_path, lifespan, log or listeners; did you mean 'workers'?"),
-    ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path or config; did you mean 'level'?"),
+    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, admin, control, pidfile, user, group, preload, app_dir, root_path, lifespan, log, request_id or listeners; did you mean 'workers'?"),
+    ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path, config or access; did you mean 'level'?"),
     ("x: 1\n", "1:1: x: found the key 'x', expected name, workers"),
     ("upstreams: {}\n", "1:1: upstreams: found the key 'upstreams', which is not supported yet"),
     ("upstream: {}\n", "1:1: upstream: found the key 'upstream'"),
@@ -69,7 +69,7 @@ FAULTS = [
     ("user: a:b\n", "1:7: user: found 'a:b', expected a name or a number of this system"),
     ("root_path: shop\n", "1:12: root_path: found 'shop', expected a path that begins with '/'; did you mean '/shop'?"),
     ("lifespan: of\n", "1:11: lifespan: found 'of', expected 'auto', 'off' or 'on'; did you mean 'off'?"),
-    ("log: info\n", "1:6: log: found 'info', expected a mapping with level, path or config"),
+    ("log: info\n", "1:6: log: found 'info', expected a mapping with level, path, config or access"),
     ("log: {level: warn}\n", "1:14: log.level: found 'warn', expected 'critical', 'debug', 'error', 'info' or 'warning'; did you mean 'warning'?"),
     ("log: {path: stdout}\n", "1:13: log.path: found 'stdout', expected a path or 'stderr': 'stdout' is not supported yet"),
     ("log: {config: {}}\n", "1:15: log.config: found no 'version: 1', expected a dictionary for logging.config.dictConfig"),
