@@ -20,13 +20,18 @@ _ESCAPES: Final = {
 }
 
 
+def is_plain(value: bytes) -> bool:
+    """Tell whether bytes are shown as they are, in text and in JSON alike."""
+    text = value.decode("latin-1")
+    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
+
+
 def shown(value: bytes) -> str:
     """Show bytes in a line of text: printable ASCII, in which every quote has a backslash before it."""
     if len(value) > ACCESS_FIELD_BYTES_MAX:
         return shown(value[:ACCESS_FIELD_BYTES_MAX]) + CUT
-    text = value.decode("latin-1")
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return text
+    if is_plain(value):
+        return value.decode("ascii")
     return _ODD.sub(lambda found: _ESCAPES[found[0]], value).decode("ascii")
 
 

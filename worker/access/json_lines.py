@@ -68,7 +68,7 @@ def json_line(redaction: Redaction, *, pid: int, slot: int) -> Line:
             elif name == b"referer":
                 referer = json_bytes(redacted(name, value))
         return (
-            f'{{"time":"{iso(time_s)}","client":{json_text(client[0]) if client else "null"},'
+            f'{{"time":"{iso(time_s)}","client":{label(client[0]) if client else "null"},'
             f'"method":{label(method) if method else "null"},"path":{json_bytes(path) if method else "null"},'
             f'"query":{json_bytes(redacted_query(query)) if query else _NOTHING},'
             f'"protocol":{protocol(version) if method else "null"},"status":{status},"bytes":{sent_bytes},'

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from penstock.worker.access import entry as at
-from penstock.worker.access.atoms import COMBINED, Line, compile_format, shows_response_headers
+from penstock.worker.access.atoms import Line, compile_format, shows_response_headers
+from penstock.worker.access.combined import combined_line
 from penstock.worker.access.entry import Entry, Fields
 from penstock.worker.access.json_lines import json_line
 from penstock.worker.access.redaction import Redaction
@@ -45,8 +46,9 @@ def line_of(spec: AccessSpec, slot: int) -> Line:
     redaction = Redaction(spec.redact)
     if spec.format == "json":
         return json_line(redaction, pid=os.getpid(), slot=slot)
-    text = COMBINED if spec.format == "text" else spec.format
-    return compile_format(text, redaction, pid=os.getpid(), slot=slot)
+    if spec.format == "text":
+        return combined_line(redaction, pid=os.getpid(), slot=slot)
+    return compile_format(spec.format, redaction, pid=os.getpid(), slot=slot)
 
 
 def open_access(spec: WorkerSpec, file_fd: int | None, cells: memoryview, slot: int) -> "AccessLog | None":

@@ -21,6 +21,7 @@ USUALLY_HIDDEN: Final = ("authorization", "cookie", "set-cookie", "proxy-authori
 # Headers whose value is an address, with a query of its own.
 _ADDRESSES: Final = frozenset((b"referer", b"location", b"content-location"))
 
+_VALUE = re.compile(rb"=[^&]*")
 _PATH_END = re.compile(rb"[?#]")
 
 
@@ -38,11 +39,14 @@ class Redaction:
             return query
         if len(query) > ACCESS_FIELD_BYTES_MAX:
             return self.query(query[:ACCESS_FIELD_BYTES_MAX]) + b"..."
-        # What has no name may be anything.
+        hidden = _VALUE.sub(b"=***", query)
+        if hidden.count(b"=***") == hidden.count(b"&") + 1:
+            return hidden
+        # Some have no name, so they may be anything.
         return b"&".join(
             [
                 name + b"=***" if equals else name and HIDDEN
-                for name, equals, _ in [pair.partition(b"=") for pair in query.split(b"&")]
+                for name, equals, _ in [pair.partition(b"=") for pair in hidden.split(b"&")]
             ]
         )
 
