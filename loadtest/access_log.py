@@ -69,6 +69,7 @@ def gunicorn(worker_class: str, *, is_on: bool) -> Words:
     return words
 
 
+TARGET = "/items/7?fields=name,price&page=3"
 FILE = ("--access-log-file", "{log}")
 UVICORN_WORKER = "uvicorn_worker.UvicornWorker"
 
@@ -96,7 +97,7 @@ def measure(words: Words, options: argparse.Namespace, *, counts_lines: bool) ->
         place = Place(port=free_port(), folder=Path(name))
         named, *rest = words(place)
         with running([str(program(named) or named), *rest], place.port, cores=[0], cwd=LOADTEST) as server:
-            url = f"http://127.0.0.1:{place.port}/"
+            url = f"http://127.0.0.1:{place.port}{TARGET}"
             script = load.script_named("browser")
             asked = {"connections": options.connections, "core": 1}
             warm = load.closed_loop(url, script, duration_s=1.0, **asked)

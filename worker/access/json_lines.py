@@ -12,9 +12,9 @@ from penstock.worker.access import entry as at
 from penstock.worker.access.atoms import Line
 from penstock.worker.access.clock import Clock
 from penstock.worker.access.entry import Entry
-from penstock.worker.access.escapes import json_bytes, json_text
+from penstock.worker.access.escapes import is_plain, json_bytes, json_text
 from penstock.worker.access.redaction import Redaction
-from penstock.worker.limits import ACCESS_LINE_BYTES_MAX
+from penstock.worker.limits import ACCESS_FIELD_BYTES_MAX, ACCESS_LINE_BYTES_MAX
 
 # As many listeners, routes and methods as there usually are; they come with every line.
 _LABELS_MAX: Final = 256
@@ -61,21 +61,27 @@ def json_line(redaction: Redaction, *, pid: int, slot: int) -> Line:
             request_id,
             _,
         ) = entry
-        referer = agent = "null"
+        referer = agent = None
         for name, value in headers:
             if name == b"user-agent":
-                agent = json_bytes(redacted(name, value))
+                agent = redacted(name, value)
             elif name == b"referer":
-                referer = json_bytes(redacted(name, value))
+                referer = redacted(name, value)
+        if query:
+            query = redacted_query(query)
+        chosen = b" ".join((path, query, referer or b"", agent or b""))
+        # One look at all of them; nearly always there is nothing to be done.
+        show = _as_it_is if len(chosen) <= ACCESS_FIELD_BYTES_MAX and is_plain(chosen) else json_bytes
         return (
             f'{{"time":"{iso(time_s)}","client":{label(client[0]) if client else "null"},'
-            f'"method":{label(method) if method else "null"},"path":{json_bytes(path) if method else "null"},'
-            f'"query":{json_bytes(redacted_query(query)) if query else _NOTHING},'
+            f'"method":{label(method) if method else "null"},"path":{show(path) if method else "null"},'
+            f'"query":{show(query) if query else _NOTHING},'
             f'"protocol":{protocol(version) if method else "null"},"status":{status},"bytes":{sent_bytes},'
             f'"duration":{elapsed_us / 1e6:.6f},"route":{label(route)},"listener":{label(listener)},'
             f'"upstream":null,"worker":{slot},"pid":{pid},'
             f'"request_id":{json_text(request_id) if request_id else "null"},'
-            f'"referer":{referer},"user_agent":{agent}}}'
+            f'"referer":{"null" if referer is None else show(referer)},'
+            f'"user_agent":{"null" if agent is None else show(agent)}}}'
         )
 
     def line(entry: Entry) -> str:
@@ -89,6 +95,10 @@ def json_line(redaction: Redaction, *, pid: int, slot: int) -> Line:
         return text
 
     return line
+
+
+def _as_it_is(value: bytes) -> str:
+    return f'"{value.decode("ascii")}"'
 
 
 def _shortened(entry: Entry, size: int) -> Entry:

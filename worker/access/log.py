@@ -25,7 +25,6 @@ from penstock.worker.limits import (
     ACCESS_BLOCK_BYTES,
     ACCESS_CLOSE_S,
     ACCESS_ENTRIES_MAX,
-    ACCESS_ENTRIES_SOON,
     ACCESS_LINES_PER_TURN,
     ACCESS_PERIOD_S,
 )
@@ -86,7 +85,7 @@ class AccessLog:
         self._dropped_cell = spec.dropped
         self._writer = Writer(fd)
         self._loop = loop
-        self._handle: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._lines: list[str] = []
         self._line_bytes = 0
         self._dropped = 0  # since ever
@@ -108,12 +107,11 @@ class AccessLog:
         if count >= ACCESS_ENTRIES_MAX:
             self._dropped += 1
             return True
-        if count >= ACCESS_ENTRIES_SOON:
-            self._flush_after(0.0)
-            self.mark = ACCESS_ENTRIES_MAX
-        else:
-            self._flush_after(ACCESS_PERIOD_S)
-            self.mark = ACCESS_ENTRIES_SOON
+        if self._timer is None:
+            self._timer = self._loop.call_later(ACCESS_PERIOD_S, self._deliver)
+        self.mark = ACCESS_LINES_PER_TURN
+        if count >= ACCESS_LINES_PER_TURN:
+            self._make_soon()
         return False
 
     def tick(self) -> None:
@@ -131,13 +129,13 @@ class AccessLog:
         until_s = time.monotonic() + ACCESS_CLOSE_S
         while (self.entries or self._lines or self._writer.unwritten_lines) and time.monotonic() < until_s:
             if self.entries and self._writer.has_room:
-                self._flush()
+                self._make()
                 await asyncio.sleep(0)
             else:
                 self._hand_over()
                 await asyncio.sleep(_LOOK_S)
-        if self._handle is not None:
-            self._handle.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._dropped += len(self.entries) + len(self._lines) + self._writer.unwritten_lines
         self.entries.clear()
         self._lines.clear()
@@ -145,19 +143,17 @@ class AccessLog:
 
     # Batches.
 
-    def _flush_after(self, after_s: float) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-        self._handle = (
-            self._loop.call_later(after_s, self._flush) if after_s else self._loop.call_soon(self._flush)
-        )
+    def _make_soon(self) -> None:
+        """Make lines in a turn of their own. Until then there is nothing to notice."""
+        self._loop.call_soon(self._make)
+        self.mark = ACCESS_ENTRIES_MAX
 
-    def _flush(self) -> None:
-        """Make some lines, and hand them over when there are enough or no more."""
-        self._handle = None
+    def _make(self) -> None:
+        """Make some lines."""
+        # Without a timer the next entry has to start one.
+        self.mark = 0 if self._timer is None else ACCESS_LINES_PER_TURN
         if not self._writer.has_room:
-            self._flush_after(ACCESS_PERIOD_S)
-            self.mark = ACCESS_ENTRIES_MAX
+            self.mark = ACCESS_ENTRIES_MAX  # `_deliver` looks again.
             return
         entries = self.entries[:ACCESS_LINES_PER_TURN]
         del self.entries[:ACCESS_LINES_PER_TURN]
@@ -172,13 +168,20 @@ class AccessLog:
             else:
                 self._lines.append(line)
                 self._line_bytes += len(line) + 1
+        if self._line_bytes >= ACCESS_BLOCK_BYTES:
+            self._hand_over()
+        if len(self.entries) >= ACCESS_LINES_PER_TURN:
+            self._make_soon()
+
+    def _deliver(self) -> None:
+        """Hand over what there is, and come again if that was not all."""
+        self._timer = None
+        self._make()
+        self._hand_over()
         if self.entries:
-            self._flush_after(0.0)
-            self.mark = ACCESS_ENTRIES_MAX
+            self._timer = self._loop.call_later(ACCESS_PERIOD_S, self._deliver)
         else:
             self.mark = 0
-        if not self.entries or self._line_bytes >= ACCESS_BLOCK_BYTES:
-            self._hand_over()
 
     def _hand_over(self) -> None:
         if self._lines:

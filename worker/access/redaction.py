@@ -22,7 +22,6 @@ USUALLY_HIDDEN: Final = ("authorization", "cookie", "set-cookie", "proxy-authori
 _ADDRESSES: Final = frozenset((b"referer", b"location", b"content-location"))
 
 _VALUE = re.compile(rb"=[^&]*")
-_PATH_END = re.compile(rb"[?#]")
 
 
 class Redaction:
@@ -54,8 +53,13 @@ class Redaction:
         """Hide what is not to be seen of a header. Its name is in lower case."""
         if name in self._headers:
             return HIDDEN
-        if name in _ADDRESSES and self.hides_query and (end := _PATH_END.search(value)) is not None:
-            return value[: end.end()] + self.query(value[end.end() :])
+        if name in _ADDRESSES and self.hides_query:
+            end = value.find(b"?")
+            fragment = value.find(b"#")
+            if fragment >= 0 and not 0 <= end < fragment:
+                end = fragment
+            if end >= 0:
+                return value[: end + 1] + self.query(value[end + 1 :])
         return value
 
     def hides(self, name: bytes) -> bool:

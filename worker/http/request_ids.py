@@ -11,6 +11,7 @@ from contextvars import Context
 from itertools import count
 from typing import TYPE_CHECKING
 
+from penstock.worker.http.head import Headers
 from penstock.worker.http.notes import Notes
 from penstock.worker.spec import RequestIdSpec
 
@@ -43,18 +44,27 @@ class RequestIds:
         """Name a request that begins."""
         name = self._header
         headers = exchange.scope["headers"]
-        given = [value for each, value in headers if each == name]
-        if len(given) == 1 and self._is_trusting and _VALID.fullmatch(given[0]) is not None:
-            value = given[0]
-            request_id = value.decode("ascii")
-        else:
+        pair: tuple[bytes, bytes] | None = None
+        for each in headers:
+            if each[0] == name:
+                pair = self._kept(headers)
+                break
+        if pair is None:
             request_id = self.make()
-            value = request_id.encode("ascii")
-            if given:
-                headers[:] = [pair for pair in headers if pair[0] != name]
-            headers.append((name, value))
+            pair = (name, request_id.encode("ascii"))
+            headers.append(pair)
+        else:
+            request_id = pair[1].decode("ascii")
         notes = exchange.notes
         if notes is None:
             notes = exchange.notes = Notes()
         notes.request_id = request_id
-        notes.headers = (*notes.headers, (name, value))
+        notes.headers += (pair,)
+
+    def _kept(self, headers: Headers) -> tuple[bytes, bytes] | None:
+        """Give the one that came, if it is to be kept; else take out all that did."""
+        given = [pair for pair in headers if pair[0] == self._header]
+        if self._is_trusting and len(given) == 1 and _VALID.fullmatch(given[0][1]) is not None:
+            return given[0]
+        headers[:] = [pair for pair in headers if pair[0] != self._header]
+        return None

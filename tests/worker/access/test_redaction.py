@@ -61,6 +61,8 @@ def test_queries_within_headers_are_hidden(name: bytes) -> None:
     redacted = Redaction().header
     assert redacted(name, b"https://x/y?token=secret") == b"https://x/y?token=***"
     assert redacted(name, b"https://x/y#access_token=secret") == b"https://x/y#access_token=***"
+    assert redacted(name, b"https://x/y#token=secret?z") == b"https://x/y#token=***"
+    assert redacted(name, b"https://x/y?a#token=secret") == b"https://x/y?a#token=***"
     assert redacted(name, b"https://x/y") == b"https://x/y"
     assert Redaction(["cookie"]).header(name, b"/y?token=secret") == b"/y?token=secret"
 
