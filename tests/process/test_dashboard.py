@@ -39,6 +39,7 @@ SHOWN = {
     "penstock_worker_resident_memory_bytes",
     "penstock_worker_open_fds",
     "penstock_gc_collections_total",
+    "penstock_access_log_dropped_total",
 }
 
 
