@@ -16,9 +16,10 @@ it copied the payload, and the checksum agrees. It looks once and never spins: a
 writer that was killed between two stores leaves an odd sequence for ever.
 
 On x86 stores become visible in the order they were made, and the two looks at
-the sequence are enough. ARM promises no such thing, and Python has no barrier
-to offer; there the checksum is what tells a mixture of two records from a whole
-one, with one chance in 2^32 to be wrong.
+the sequence are enough. ARM promises no such thing; there a fence of the reader
+lies between each look and the copy, and where the kernel offers none, the
+checksum tells a mixture of two records from a whole one, with one chance in
+2^32 to be wrong. docs/decisions/0006-memory-order.md has the argument.
 """
 
 import struct
@@ -26,6 +27,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
+from penstock.shm.fence import reader_fence
 from penstock.shm.layout import (
     OWNER_RING_HEAD,
     RING_RECORD_COUNT,
@@ -78,12 +80,17 @@ def read_records(owner: memoryview, ring: memoryview, since: int = 0) -> Iterato
         return
     if since > head:
         since = 0  # The head was damaged, and the count began anew.
+    # Look at all, copy all, look again: a fence costs a system call, so there are two and not two a record.
+    begun = []
     for number in range(max(since, head - RING_RECORD_COUNT, 0), head):
         at = number % RING_RECORD_COUNT * RING_RECORD_WORDS
+        if ring[at] == 2 * number + 2:
+            begun.append((number, at))
+    reader_fence()
+    copies = [(number, at, ring[at + 1 : at + RING_RECORD_WORDS].tolist()) for number, at in begun]
+    reader_fence()
+    for number, at, (a, b, c, d, e, f, checksum) in copies:
         whole = 2 * number + 2
-        if ring[at] != whole:
-            continue
-        a, b, c, d, e, f, checksum = ring[at + 1 : at + RING_RECORD_WORDS].tolist()
         if ring[at] != whole:
             continue
         payload = (a, b, c, d, e, f)

@@ -194,6 +194,8 @@ class Row:
                 state is not State.FREE
                 and owner[layout.OWNER_CLAIM] == claim
                 and owner[layout.OWNER_PID] == pid
+                # Nobody took the row over while it was read, not even by the same pid.
+                and self.master[layout.MASTER_CLAIM] == claim
             ),
             heartbeat_ns=owner[layout.OWNER_HEARTBEAT_NS],
             loop_lag_us=owner[layout.OWNER_LOOP_LAG_US],

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.shm.fence import reader_fence
 from penstock.shm.histogram import BUCKET_COUNT
 from penstock.shm.layout import WORD_SIZE
 from penstock.shm.row import Row, RowReading
@@ -50,6 +51,7 @@ def totals(segment: Segment) -> Totals:
     entries = list(segment.series.entries())
     claimed = segment.claimed_rows()
     readings = [(row, row.read()) for row in claimed]
+    reader_fence()  # A gauge that is read from here on is at least as new as the claim on its row.
     current = [row for row, reading in readings if reading is not None and reading.is_current]
 
     counters = [series for series in entries if series.kind == "counter"]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
+from penstock.shm.fence import register_writer
 from penstock.shm.row import Row
 from penstock.shm.segment import Segment
 from penstock.worker.apps import AppImportError
@@ -99,6 +100,7 @@ def run_worker(assignment: Assignment) -> int:
         )
     except MasterGone:
         return 0
+    register_writer()
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_live(assignment, row, witness))

@@ -20,6 +20,7 @@ from penstock.master.admin.app import AdminApp
 from penstock.master.admin.control import ControlApp
 from penstock.master.admin.status import Failure, FleetStatus
 from penstock.master.operations import STOOD_IN
+from penstock.shm.fence import register_writer
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.row import Row
 from penstock.shm.segment import Segment
@@ -85,6 +86,7 @@ def run_admin(assignment: AdminAssignment) -> int:
         )
     except MasterGone:
         return 0
+    register_writer()
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_live(assignment, row))
