@@ -97,7 +97,7 @@ class AdminKeeper:
         try:
             pid = self._crew.fork(self._let_go, live)
         except OSError:
-            row.release()
+            holdings.retire(row.index)
             raise
         row.set_process(pid, process_started(pid))
         self._rows[pid] = row.index
@@ -124,7 +124,7 @@ class AdminKeeper:
 
     def on_exit(self, exit: Exit, now_s: float) -> None:
         """Free the row, and plan another start if it was the current one."""
-        self._holdings.segment.row(self._rows.pop(exit.pid)).release()
+        self._holdings.retire(self._rows.pop(exit.pid))
         if exit.pid != self._current or self._is_stopping:
             return
         LOG.warning("the admin process %s; starting another", exit)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from penstock.master.config.accounts import owner_ids
 from penstock.master.config.model import Config, Listener, Respond, Route, Tls
 from penstock.shm import names
-from penstock.shm.layout import Geometry
-from penstock.shm.segment import Segment
-from penstock.shm.series import SeriesFull, SeriesTable
+from penstock.shm.histogram import WORD_COUNT
+from penstock.shm.schema import CELL_COUNT_MAX, Geometry
+from penstock.shm.series import SeriesTable
 from penstock.worker.spec import (
     UNMATCHED,
     Action,
@@ -31,9 +31,20 @@ from penstock.worker.spec import (
     WorkerSpec,
 )
 
+# What listeners and processes count beside their routes is far less than this.
+CELLS_BESIDE = 2048
+# Responses by class, and a histogram.
+CELLS_PER_ROUTE = len(names.CODE_CLASSES) + WORD_COUNT
+
 TOO_MANY_ROUTES = (
-    "too many routes: the shared segment has words for the numbers of about 88 pairs of listener and route; "
+    f"too many routes: the shared segment can have words for the numbers of about "
+    f"{CELL_COUNT_MAX // CELLS_PER_ROUTE} pairs of listener and route; "
     "routes of a listener that have the same name share theirs"
+)
+
+NO_ROOM = (
+    "the running server has no room for the numbers of these routes; "
+    "`penstock upgrade` (SIGUSR2) makes it, and loses none"
 )
 
 
@@ -77,6 +88,7 @@ def build_spec(
         log=LogSpec(level=config.log.level, path=config.log.path, dict_config=config.log.config),
         drain_timeout_s=config.drain_timeout_s,
         stream_drain_timeout_s=config.stream_drain_timeout_s,
+        slow_request_s=config.slow_request_s,
         app_dir=config.app_dir,
         root_path=config.root_path,
         uid=account.uid,
@@ -85,16 +97,18 @@ def build_spec(
     )
 
 
-def is_countable(config: Config) -> bool:
-    """Whether the shared segment has words for the numbers of every route."""
-    segment = Segment.create(Geometry.for_workers(1))
+def geometry_of(config: Config, worker_count: int) -> Geometry:
+    """Reckon how large the shared segment has to be. Raises ValueError in words."""
+    routes = [(each.name, route.label) for each in config.listeners for route in each.routes]
+    pairs = len(set(routes)) + len(config.listeners)
     try:
-        build_spec(config, segment.series, name="", generation=1, account=Account())
-    except SeriesFull:
-        return False
-    finally:
-        segment.close()
-    return True
+        return Geometry.for_workers(
+            worker_count,
+            cells=pairs * CELLS_PER_ROUTE + CELLS_BESIDE,
+            values=config.metrics.app_values_max,
+        )
+    except ValueError:
+        raise ValueError(TOO_MANY_ROUTES) from None
 
 
 def _listener_spec(listener: Listener, series: SeriesTable) -> ListenerSpec:

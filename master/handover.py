@@ -98,6 +98,8 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     admins: tuple[HeldAdmin, ...]
     generations: tuple[HeldGeneration, ...]
     shards: tuple[HeldShard, ...]
+    ancestor_fds: tuple[int, ...] = ()  # segments before that one, oldest first, whose counts are not in it
+    segment_resets: int = 0
     operations: tuple[Operation, ...] = ()  # those under way, whose outcome the new image decides
     # What the boot shim tells the admin processes if there is no new image: hexadecimal, up to the reason.
     stand_in_notice: str = ""
@@ -107,6 +109,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
         listeners = (*self.listeners, self.control, *([self.admin_listener] if self.admin_listener else []))
         return [
             self.segment_fd,
+            *self.ancestor_fds,
             *self.lifeline_fds,
             *(fd for listener in listeners for fd in listener.fds),
             *([self.pidfile[1]] if self.pidfile else []),

@@ -40,8 +40,14 @@ class Holdings:
     def worker_count_max(self) -> int:
         """As many workers as there are shards: one more would have nothing to accept on."""
         groups = [len(each.shards) for each in self.listeners.values() if not each.is_shared]
-        rows = (self.segment.geometry.row_count - 8) // 2
+        rows = (self.segment.schema.row_count - 8) // 2
         return min((*groups, rows))
+
+    def retire(self, row: int) -> None:
+        """Take back the row of a process that was reaped, with all that it has counted."""
+        self.segment.retire(row)
+        if self.segment.ancestors and (lost := self.segment.bury()):
+            LOG.error("no room for %d series of the segment before this one: their counts are lost", lost)
 
     def let_go(self) -> None:
         """Close, in a forked child, what is the master's alone; nothing is removed."""

@@ -45,17 +45,18 @@ class Ledger:
         self.started_at_s = started_at_s
         self.failure: Failure | None = None
         self.reload_failures = 0
+        self.segment_resets = 0  # hot restarts from a segment that could not be read
         self.worker_restarts: dict[str, int] = {}
         self.operations = Operations()
 
     @classmethod
     def open(cls, segment: Segment, *, name: str, started_at_s: float) -> "Ledger":
         """Claim the master's row."""
-        now_ns = time.monotonic_ns()
-        row = segment.claim(kind=Kind.MASTER, generation=1, now_ns=now_ns)
-        row.set_process(os.getpid(), process_started(os.getpid()))
-        segment.adopt(row.index, pid=os.getpid(), now_ns=now_ns)
-        return cls(row, name=name, started_at_s=started_at_s)
+        return cls(_claim(segment), name=name, started_at_s=started_at_s)
+
+    def move(self, segment: Segment) -> None:
+        """Go on in another segment. The row in the one before is to be retired."""
+        self._row = _claim(segment)
 
     def summary(self, fleet: Fleet, state: State) -> str:
         """Say in one line how the server is."""
@@ -126,6 +127,7 @@ class Ledger:
             admin_address=holdings.admin.shown_address if holdings.admin is not None else None,
             failure=self.failure,
             reload_failures=self.reload_failures,
+            segment_resets=self.segment_resets,
             worker_restarts=dict(self.worker_restarts),
             operations=self.operations.all,
             crash_loops=tuple(
@@ -138,6 +140,13 @@ class Ledger:
                 for slot, each in crash_loops(fleet).items()
             ),
         )
+
+
+def _claim(segment: Segment) -> Row:
+    now_ns = time.monotonic_ns()
+    row = segment.claim(kind=Kind.MASTER, generation=1, now_ns=now_ns)
+    row.set_process(os.getpid(), process_started(os.getpid()))
+    return segment.adopt(row.index, pid=os.getpid(), now_ns=now_ns)
 
 
 def _workers(count: int) -> str:

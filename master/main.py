@@ -16,6 +16,7 @@ import setproctitle
 
 from penstock.master.admin_keeper import AdminKeeper
 from penstock.master.banner import banner
+from penstock.master.blueprint import geometry_of
 from penstock.master.boot_shim import RETRY_VARIABLE
 from penstock.master.config.accounts import owner_ids
 from penstock.master.config.activation import set_sockets_inheritable
@@ -34,6 +35,7 @@ from penstock.master.holdings import (
     open_control,
     open_pidfile,
 )
+from penstock.master.inheritance import divide_anew
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import ListenError
@@ -62,7 +64,6 @@ from penstock.master.supervisor import EXIT_NOT_STARTED, Supervisor
 from penstock.master.systemd import Notifier, take_variables
 from penstock.master.threads import leave_if_held
 from penstock.master.upgrade import PREFLIGHT_VARIABLE, Upgrade
-from penstock.shm.layout import Geometry
 from penstock.shm.row import State as RowState
 from penstock.shm.segment import Segment
 from penstock.worker.apps import AppImportError
@@ -134,7 +135,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
     apps = _preload_at_start(config)
     worker_count = worker_count_of(config, usable_cores())
     holdings = Holdings(
-        segment=Segment.create(Geometry.for_workers(worker_count), created_ns=time.time_ns()),
+        segment=_create_segment(config, worker_count),
         lifeline=os.pipe2(os.O_CLOEXEC),
     )
     try:
@@ -169,6 +170,15 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         lender=Lender(crew),
         ledger=Ledger.open(holdings.segment, name=planner.name, started_at_s=time.time()),
     )
+
+
+def _create_segment(config: Config, worker_count: int) -> Segment:
+    """Make the memory for everybody's numbers. Raises StartError."""
+    try:
+        geometry = geometry_of(config, worker_count)
+    except ValueError as error:
+        raise StartError(str(error), EXIT_CONFIG) from error
+    return Segment.create(geometry, created_ns=time.time_ns())
 
 
 def _preload_at_start(config: Config) -> Mapping[AppAction, ASGIApp] | None:
@@ -213,6 +223,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
             apps = {}  # Also where an import fails: by then some modules are there.
             with beating(lambda: _show_alive(ledger, notifier)):
                 apps = preload(config)
+        divide_anew(holdings, ledger, geometry_of(config, _slot_count(handover, config)))
         planner = Planner(invocation, config, handover.name, apps)
         generations[number] = planner.plan(config, holdings, number)
         admin_account = owner_ids(config)

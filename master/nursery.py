@@ -84,7 +84,7 @@ class Nursery:
         except OSError:
             if stacks_fd >= 0:
                 os.close(stacks_fd)
-            row.release()
+            holdings.retire(row.index)
             raise
         holdings.stack_fds[pid] = stacks_fd
         row.set_process(pid, process_started(pid))

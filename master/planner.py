@@ -10,7 +10,7 @@ import os
 import ssl
 from collections.abc import Iterable, Mapping
 
-from penstock.master.blueprint import TOO_MANY_ROUTES, Account, account_of, build_spec, tls_contexts
+from penstock.master.blueprint import NO_ROOM, Account, account_of, build_spec, tls_contexts
 from penstock.master.config.bind import TcpBind
 from penstock.master.config.control_socket import instance_name
 from penstock.master.config.invocation import Invocation
@@ -129,7 +129,7 @@ class Planner:
         except SeriesFull as error:
             for key in wanted.keys() - held:
                 wanted[key].close()
-            raise PlanError(TOO_MANY_ROUTES, is_config=True) from error
+            raise PlanError(NO_ROOM, is_config=True) from error
         holdings.listeners |= wanted
         retune_listeners(holdings.listeners, config)
         return Generation(

@@ -11,7 +11,8 @@ import sys
 from penstock.master.config.invocation import Invocation
 from penstock.master.config.problems import ConfigError
 from penstock.master.handover import HANDOVER_VERSION
-from penstock.shm.segment import LayoutMismatch, Segment
+from penstock.shm.memfd import LayoutMismatch
+from penstock.shm.segment import Segment
 from penstock.worker.apps import AppImportError, load_app
 
 
@@ -24,17 +25,20 @@ def preflight(invocation: Invocation, request: str) -> int:
             for route in listener.routes:
                 if route.app is not None:
                     load_app(route.app, factory=route.factory, app_dir=config.app_dir)
-    except (ConfigError, AppImportError, LayoutMismatch, ValueError) as error:
+    except (ConfigError, AppImportError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
 def _accept(request: str) -> None:
-    """Judge the hand-over by its version and by the segment. Raises ValueError, LayoutMismatch."""
+    """Judge the hand-over by its version, and look at the segment. Raises ValueError."""
     version, _, segment_fd = request.partition(":")
     if int(version) != HANDOVER_VERSION:
         raise ValueError(
             f"the running master hands over by version {version}, this one takes {HANDOVER_VERSION}"
         )
-    Segment.attach(int(segment_fd))
+    try:
+        Segment.attach(int(segment_fd))
+    except LayoutMismatch as error:
+        print(f"warning: {error}; counting would begin anew", file=sys.stderr)

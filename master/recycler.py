@@ -13,6 +13,7 @@ from typing import Protocol
 from penstock.master.config.model import Recycle
 from penstock.master.fleet import Fleet, State, Worker
 from penstock.master.recycling import Recycling, Wear
+from penstock.shm import names
 from penstock.shm.segment import Segment
 from penstock.worker.logs import LOG
 
@@ -76,7 +77,7 @@ class Recycler:
         reading = row.read()
         if reading is None or not reading.is_current or reading.pid != worker.pid:
             return None
-        return max(0, self._segment.requests_of(row) - reading.requests_before)
+        return sum(row.cells[word] for word in row.series.words_of(names.REQUESTS))
 
 
 def read_rss_bytes(pid: int) -> int | None:

@@ -18,7 +18,6 @@ from penstock.master.fleet import Fleet, State, Worker
 from penstock.master.generation import Generation
 from penstock.master.handover import (
     Handover,
-    HandoverError,
     HeldAdmin,
     HeldGeneration,
     HeldListener,
@@ -26,12 +25,13 @@ from penstock.master.handover import (
     HeldWorker,
 )
 from penstock.master.holdings import Holdings
+from penstock.master.inheritance import take_segment
 from penstock.master.ledger import Ledger
 from penstock.master.lending import Shard
 from penstock.master.listeners import Listener
 from penstock.master.operations import Operations
 from penstock.master.pidfile import Pidfile
-from penstock.shm.segment import LayoutMismatch, Segment
+from penstock.shm.segment import Segment
 from penstock.worker.channel import Channel, inline_datagram
 from penstock.worker.messages import stand_in_prefix
 
@@ -69,6 +69,8 @@ def describe(
         worker_restarts=ledger.worker_restarts,
         reload_failures=ledger.reload_failures,
         segment_fd=holdings.segment.fd,
+        ancestor_fds=tuple(each.fd for each in holdings.segment.living_ancestors()),
+        segment_resets=ledger.segment_resets,
         lifeline_fds=holdings.lifeline,
         listeners=tuple(_held_listener(listener) for listener in holdings.listeners.values()),
         control=_held_listener(holdings.control),
@@ -129,13 +131,9 @@ def _held_listener(listener: Listener) -> HeldListener:
 
 
 def take_holdings(handover: Handover) -> Holdings:
-    """Make live objects of the inherited descriptors. Raises HandoverError."""
-    try:
-        segment = Segment.attach(handover.segment_fd)
-    except LayoutMismatch as error:
-        raise HandoverError(str(error)) from error
+    """Make live objects of the inherited descriptors."""
     return Holdings(
-        segment=segment,
+        segment=take_segment(handover),
         lifeline=handover.lifeline_fds,
         listeners={each.address: _listener(each) for each in handover.listeners},
         control=_listener(handover.control),
@@ -155,6 +153,10 @@ def _listener(held: HeldListener) -> Listener:
 def take_ledger(handover: Handover, segment: Segment) -> Ledger:
     """Go on counting. The row is still ours: this is the same process."""
     ledger = Ledger(segment.row(handover.master_row), name=handover.name, started_at_s=handover.started_at_s)
+    ledger.segment_resets = handover.segment_resets
+    if not segment.knows(handover.master_row):
+        ledger.move(segment)
+        ledger.segment_resets += 1
     ledger.worker_restarts = dict(handover.worker_restarts)
     ledger.reload_failures = handover.reload_failures
     ledger.operations = Operations(handover.operations)

@@ -99,8 +99,11 @@ class Watch:
             self._stacks.ask(worker.pid, time.monotonic(), partial(answered, worker))
 
     def _heart(self, worker: Worker, now_s: float) -> Heart:
-        reading = self._holdings.segment.row(worker.row).read()
+        segment = self._holdings.segment
+        reading = segment.row(worker.row).read()
         stamp_s = reading.heartbeat_ns / 1e9 if reading is not None and reading.is_current else 0.0
+        if not segment.knows(worker.row):
+            stamp_s = now_s  # Its row is in memory that could not be read, and it is to be replaced anyway.
         return Heart(
             pid=worker.pid,
             # A row that makes no sense is of a sick worker: it has not been heard.

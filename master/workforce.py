@@ -223,7 +223,7 @@ class Workforce:
         obituary = judge_death(self.fleet, worker, reason=reason, status=exit.status)
         self.fleet = self.fleet.without(worker.pid)
         self._lender.forget(worker.pid)
-        self._holdings.segment.row(worker.row).release()
+        self._holdings.retire(worker.row)
         self._holdings.drop_stack_file(worker.pid)
         failed = self._boot_failures.pop(worker.pid, None)
         self._released.discard(worker.pid)

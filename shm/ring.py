@@ -1,12 +1,12 @@
 """
-A ring of 256 records in each row, pushed by the owner and read by anyone.
+A ring of records in each row, pushed by the owner and read by anyone.
 
 Nobody waits for anybody. The writer overwrites the oldest record; a reader that
 comes upon a record being overwritten leaves it out. Record number n takes the
-slot n % 256, and its eight words are stored in this order:
+place n % count, and its words are stored in this order:
 
     sequence = 2n + 1      odd: being written
-    six words of payload
+    the payload
     checksum over 2n + 2 and the payload
     sequence = 2n + 2      even: whole
     and then, in the owner's line, head = n + 1
@@ -24,75 +24,82 @@ checksum tells a mixture of two records from a whole one, with one chance in
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from penstock.shm.fence import reader_fence
-from penstock.shm.layout import (
-    OWNER_RING_HEAD,
-    RING_RECORD_COUNT,
-    RING_RECORD_WORDS,
-)
 
-PAYLOAD_WORDS: Final = RING_RECORD_WORDS - 2
-
-Payload = tuple[int, int, int, int, int, int]
+# A record has its sequence and its checksum beside the payload.
+FRAME_WORDS: Final = 2
 
 # A head beyond this is damage: at a million records a second it takes 500 years.
 _HEAD_MAX: Final = 2**54
 
-_CHECKED: Final = struct.Struct(f"{1 + PAYLOAD_WORDS}Q")
+
+class Ring:
+    """Where a ring lies: its words, how many a record takes, and which word of `line` is its head."""
+
+    __slots__ = ("checked", "count", "head", "line", "record_words", "words")
+
+    def __init__(self, words: memoryview, record_words: int, line: memoryview, head: int) -> None:
+        self.words = words
+        self.record_words = record_words
+        self.count = len(words) // record_words
+        self.line = line
+        self.head = head
+        # The sequence and the payload.
+        self.checked = struct.Struct(f"{record_words - FRAME_WORDS + 1}Q")
 
 
 class RingWriter:
     """
-    The one writer of a row's ring. It goes on where the row's last owner stopped.
+    The one writer of a ring. It goes on where the row's last owner stopped.
 
     Not for two threads: the row has one owner, and the owner one writer.
     """
 
-    def __init__(self, owner: memoryview, ring: memoryview) -> None:
-        self._owner = owner
+    def __init__(self, ring: Ring) -> None:
         self._ring = ring
-        head = owner[OWNER_RING_HEAD]
+        head = ring.line[ring.head]
         self._head = head if head < _HEAD_MAX else 0
 
-    def push(self, payload: Payload) -> None:
+    def push(self, payload: Sequence[int]) -> None:
         """Append a record, over the oldest one if the ring is full."""
-        head = self._head
         ring = self._ring
-        at = head % RING_RECORD_COUNT * RING_RECORD_WORDS
+        words = ring.words
+        head = self._head
+        at = head % ring.count * ring.record_words
         whole = 2 * head + 2
-        checksum = zlib.crc32(_CHECKED.pack(whole, *payload))
+        checksum = zlib.crc32(ring.checked.pack(whole, *payload))
 
-        ring[at] = whole - 1
-        ring[at + 1], ring[at + 2], ring[at + 3], ring[at + 4], ring[at + 5], ring[at + 6] = payload
-        ring[at + 7] = checksum
-        ring[at] = whole
+        words[at] = whole - 1
+        for word in payload:
+            at += 1
+            words[at] = word
+        words[at + 1] = checksum
+        words[at - len(payload)] = whole
         self._head = head + 1
-        self._owner[OWNER_RING_HEAD] = head + 1
+        ring.line[ring.head] = head + 1
 
 
-def read_records(owner: memoryview, ring: memoryview, since: int = 0) -> Iterator[tuple[int, Payload]]:
-    """Give each whole record with its number, from number `since` on, at most the last 256 of them."""
-    head = owner[OWNER_RING_HEAD]
-    if head >= _HEAD_MAX:
+def read_records(ring: Ring, since: int = 0) -> Iterator[tuple[int, list[int]]]:
+    """Give each whole record with its number, from number `since` on, as far as they are still there."""
+    words, record_words = ring.words, ring.record_words
+    head = ring.line[ring.head]
+    if head >= _HEAD_MAX or not ring.count:
         return
     if since > head:
         since = 0  # The head was damaged, and the count began anew.
-    # Look at all, copy all, look again: a fence costs a system call, so there are two and not two a record.
+    # Look at all, copy all, look again: a fence is a system call, so there are two and not two a record.
     begun = []
-    for number in range(max(since, head - RING_RECORD_COUNT, 0), head):
-        at = number % RING_RECORD_COUNT * RING_RECORD_WORDS
-        if ring[at] == 2 * number + 2:
+    for number in range(max(since, head - ring.count, 0), head):
+        at = number % ring.count * record_words
+        if words[at] == 2 * number + 2:
             begun.append((number, at))
     reader_fence()
-    copies = [(number, at, ring[at + 1 : at + RING_RECORD_WORDS].tolist()) for number, at in begun]
+    copies = [(number, at, words[at + 1 : at + record_words].tolist()) for number, at in begun]
     reader_fence()
-    for number, at, (a, b, c, d, e, f, checksum) in copies:
+    for number, at, (*payload, checksum) in copies:
         whole = 2 * number + 2
-        if ring[at] != whole:
-            continue
-        payload = (a, b, c, d, e, f)
-        if zlib.crc32(_CHECKED.pack(whole, *payload)) == checksum:
+        if words[at] == whole and zlib.crc32(ring.checked.pack(whole, *payload)) == checksum:
             yield number, payload

@@ -4,22 +4,24 @@ One process's block in the shared segment.
 A row has three parties, and each word one writer:
 
     the master    claims the row, says who owns it and in which state it is
-    the owner     adopts it, then writes heartbeat, cells and ring
+    the owner     adopts it, then writes heartbeat, cells, values, board and rings
     readers       believe a gauge only while owner and master agree
 
 They agree on the *claim*, a number that grows each time the row changes hands.
 One word decides it, where a pid may be used again and a generation has many
-processes. Counters need no agreement: they belong to the row, and the next
-owner goes on counting where the last one stopped.
+processes. Counters need no agreement: they stay in the row when its owner is
+gone, until the master has folded them into the base (see folding.py), and then
+the row is empty again.
 """
 
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
 import msgspec
 
 from penstock.shm import layout
+from penstock.shm.sections import Sections
+from penstock.shm.series import SeriesTable
 
 # The kernel's PID_MAX_LIMIT; a larger number in a row is damage.
 PID_MAX: Final = 2**22
@@ -71,19 +73,40 @@ class RowReading(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_ns: int
     loop_lag_us: int
     started_ns: int
-    requests_before: int
 
 
 class Row:
     """A view of one row. It decides nothing and takes the time as an argument."""
 
-    def __init__(self, index: int, words: memoryview, geometry: layout.Geometry) -> None:
-        assert len(words) == geometry.row_stride
-        self.index = index
-        self.master: memoryview = words[: layout.LINE_WORDS]
-        self.owner: memoryview = words[layout.LINE_WORDS : 2 * layout.LINE_WORDS]
-        self.cells: memoryview = words[geometry.cells_start : geometry.cells_start + geometry.cell_count]
-        self.ring: memoryview = words[geometry.ring_start : geometry.ring_start + layout.RING_WORDS]
+    def __init__(self, index: int, sections: Sections, series: SeriesTable) -> None:
+        self.index = index  # among all rows of the service, those of segments before this one included
+        self.series = series  # what its cells mean
+        self._sections = sections
+        self.master = sections.u64("master")
+        self.owner = sections.u64("owner")
+        self.cells = sections.u64("cells")
+        self.values = sections.f64("values")
+        self.keys = sections.u64("keys")
+        self.exemplars = sections.u64("exemplars")
+        self.board = sections.u64("board")
+        self.samples = sections.u64("samples")
+        self.events = sections.u64("events")
+
+    @property
+    def number(self) -> int:
+        """Its index in its own segment."""
+        return self.index & (1 << layout.ROW_INDEX_BITS) - 1
+
+    @property
+    def slot(self) -> int | None:
+        """The slot of its owner, or of the last one."""
+        slot = self.master[layout.MASTER_SLOT]
+        return slot if slot < SLOT_MAX else None
+
+    @property
+    def claim_number(self) -> int:
+        """How often it was claimed; 0 is never."""
+        return int(self.master[layout.MASTER_CLAIM])
 
     # What the master writes.
 
@@ -98,6 +121,7 @@ class Row:
         """
         line = self.master
         assert line[layout.MASTER_STATE] == State.FREE
+        assert line[layout.MASTER_EMPTIED] == line[layout.MASTER_CLAIM]
         line[layout.MASTER_GENERATION] = generation
         line[layout.MASTER_PID] = 0
         line[layout.MASTER_PID_STARTED] = 0
@@ -123,28 +147,25 @@ class Row:
         """
         Take the row back, after the owner was reaped and never before.
 
-        A process that still runs would write into the next owner's cells.
+        A process that still runs would write into the next owner's cells. Its
+        counts stay until they are folded; `Segment.retire` does both.
         """
         self.master[layout.MASTER_STATE] = State.FREE
         self.master[layout.MASTER_PID] = 0
 
     # What the owner writes.
 
-    def adopt(self, *, pid: int, now_ns: int, gauges: Iterable[int] = (), requests_before: int = 0) -> None:
+    def adopt(self, *, pid: int, now_ns: int) -> None:
         """
-        Take over the owner's line and set the gauges to zero.
+        Take over the owner's line. The row is empty: nothing in it is another's.
 
-        The claim is stored last: until then readers see no current owner,
-        and hence not the gauges that the previous one left behind.
+        The claim is stored last: until then readers see no current owner.
         """
         line = self.owner
         line[layout.OWNER_CLAIM] = 0
-        for gauge in gauges:
-            self.cells[gauge] = 0
         line[layout.OWNER_PID] = pid
         line[layout.OWNER_LOOP_LAG_US] = 0
         line[layout.OWNER_STARTED_NS] = now_ns
-        line[layout.OWNER_REQUESTS_BEFORE] = requests_before
         line[layout.OWNER_HEARTBEAT_NS] = now_ns
         line[layout.OWNER_CLAIM] = self.master[layout.MASTER_CLAIM]
 
@@ -194,16 +215,12 @@ class Row:
                 state is not State.FREE
                 and owner[layout.OWNER_CLAIM] == claim
                 and owner[layout.OWNER_PID] == pid
-                # Nobody took the row over while it was read, not even by the same pid.
-                and self.master[layout.MASTER_CLAIM] == claim
             ),
             heartbeat_ns=owner[layout.OWNER_HEARTBEAT_NS],
             loop_lag_us=owner[layout.OWNER_LOOP_LAG_US],
             started_ns=owner[layout.OWNER_STARTED_NS],
-            requests_before=owner[layout.OWNER_REQUESTS_BEFORE],
         )
 
     def close(self) -> None:
         """Let go of the memory; the row must not be used again."""
-        for view in (self.master, self.owner, self.cells, self.ring):
-            view.release()
+        self._sections.release()

@@ -5,13 +5,15 @@ The ring holds the last four minutes, so rates and plots need nobody who was
 watching all the time.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from penstock.shm.layout import MASTER_CLAIM, MASTER_GENERATION, MASTER_SLOT
-from penstock.shm.ring import Payload, RingWriter, read_records
+from penstock.shm.layout import MASTER_CLAIM, MASTER_GENERATION, MASTER_SLOT, OWNER_SAMPLES_HEAD
+from penstock.shm.ring import Ring, RingWriter, read_records
 from penstock.shm.row import Row
+from penstock.shm.schema import SAMPLE_WORDS
 
 # Halves of a word, and what a slot is when there is none.
 _HALF_MAX: Final = 2**32 - 1
@@ -46,7 +48,7 @@ class SampleWriter:
         slot = row.master[MASTER_SLOT]
         self._generation = row.master[MASTER_GENERATION] & _HALF_MAX
         self._identity = min(slot, _SLOT_NONE) << 16 | row.master[MASTER_CLAIM] & 0xFFFF
-        self._ring = RingWriter(row.owner, row.ring)
+        self._ring = RingWriter(_ring(row))
 
     def push(
         self, *, time_ns: int, requests: int, errors: int, sent_bytes: int, connections: int, loop_lag_us: int
@@ -66,10 +68,14 @@ class SampleWriter:
 
 def read_samples(row: Row, since: int = 0) -> list[Sample]:
     """Give the samples from number `since` on, oldest first, whoever owned the row then."""
-    return [_unpack(number, payload) for number, payload in read_records(row.owner, row.ring, since)]
+    return [_unpack(number, payload) for number, payload in read_records(_ring(row), since)]
 
 
-def _unpack(number: int, payload: Payload) -> Sample:
+def _ring(row: Row) -> Ring:
+    return Ring(row.samples, SAMPLE_WORDS, row.owner, OWNER_SAMPLES_HEAD)
+
+
+def _unpack(number: int, payload: Sequence[int]) -> Sample:
     time_ns, requests, errors, sent_bytes, load, identity = payload
     slot = identity >> 16 & 0xFFFF
     return Sample(

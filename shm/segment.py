@@ -4,35 +4,25 @@ The shared segment: one memfd, mapped by every process of the tree.
 It is inherited, by fork and across execve, and never has a name in a file
 system, so nothing is left behind whoever dies last. It is sealed against
 resizing: a process that shrank it would kill all the others with SIGBUS.
+
+A hot restart to a release or a configuration that divides its rows otherwise
+makes a new segment, and keeps the one before as its *ancestor*: the workers of
+the old generation go on counting there, and whoever adds up adds both, until
+the last of them is gone and the ancestor is folded into its heir.
 """
 
-import fcntl
 import mmap
 import os
-import struct
-from pathlib import Path
-from typing import Final, Self
+import zlib
+from typing import Self
 
-from penstock.shm import layout, names
-from penstock.shm.layout import Geometry
+from penstock.shm import folding, layout, memfd
+from penstock.shm.base import Base
+from penstock.shm.memfd import LayoutMismatch
 from penstock.shm.row import Kind, Row
+from penstock.shm.schema import Geometry, Schema, Section
+from penstock.shm.sections import Sections
 from penstock.shm.series import SeriesTable
-
-SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-
-# Newer kernels want to be told that nobody will execute this file; older ones
-# refuse the flag.
-_MFD_NOEXEC_SEAL: Final = 0x8
-
-
-class LayoutMismatch(Exception):
-    """A segment that this code must not touch: another version's, a damaged one, or none at all."""
-
-    def __init__(self, what: str, *, found: object, expected: object) -> None:
-        super().__init__(f"shared segment: {what} is {found}, expected {expected}")
-        self.what = what
-        self.found = found
-        self.expected = expected
 
 
 class RowsFull(Exception):
@@ -47,34 +37,43 @@ class Segment:
     A child that was forked may go on using the parent's object.
     """
 
-    def __init__(self, fd: int, geometry: Geometry) -> None:
+    def __init__(self, fd: int, schema: Schema) -> None:
         self.fd = fd
-        self.geometry = geometry
-        self._mapping = mmap.mmap(fd, geometry.size)
-        self._words = memoryview(self._mapping).cast("Q")
+        self.schema = schema
+        self.ancestors: list[Segment] = []  # oldest first
+        self._mapping = mmap.mmap(fd, schema.size)
+        self._bytes = memoryview(self._mapping)
+        self._words = self._bytes.cast("Q")
         self._header = self._words[: layout.HEADER_WORDS]
-        self._table = self._words[geometry.table_start : geometry.table_start + layout.TABLE_WORDS]
+        self._table = self._words[schema.table_start : schema.table_start + schema.table_words]
         self._rows: dict[int, Row] = {}
-        self.series = SeriesTable(self._header, self._table, geometry.cell_count)
+        self.bases = (self._base(0), self._base(1))
+        self.series = SeriesTable(self._header, self._table, schema.cell_count)
+        self._views = (self._table, self._header, self._words, self._bytes)
 
     @classmethod
-    def create(cls, geometry: Geometry, *, created_ns: int = 0) -> Self:
+    def create(cls, geometry: Geometry, *, created_ns: int = 0, serial: int = 0) -> Self:
         """Make an empty segment. The caller is the master, and its one writer of header and table."""
-        fd = _memfd()
+        schema = geometry.schema()
+        encoded = schema.encode()
+        assert len(encoded) <= layout.SCHEMA_BYTES_MAX
+        fd = memfd.make_memfd()
         try:
-            os.ftruncate(fd, geometry.size)
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
-            segment = cls(fd, geometry)
+            os.ftruncate(fd, schema.size)
+            os.pwrite(fd, encoded, layout.HEADER_SCHEMA * layout.WORD_SIZE)
+            memfd.seal(fd)
+            segment = cls(fd, schema)
         except BaseException:
             os.close(fd)
             raise
         header = segment._header
-        header[layout.HEADER_VERSION] = layout.LAYOUT_VERSION
-        header[layout.HEADER_SIZE] = geometry.size
-        header[layout.HEADER_ROW_COUNT] = geometry.row_count
-        header[layout.HEADER_CELL_COUNT] = geometry.cell_count
-        header[layout.HEADER_BOOT_ID], header[layout.HEADER_BOOT_ID + 1] = _boot_id()
+        header[layout.HEADER_MAJOR] = layout.LAYOUT_MAJOR
+        header[layout.HEADER_SIZE] = schema.size
+        header[layout.HEADER_SCHEMA_SIZE] = len(encoded)
+        header[layout.HEADER_SCHEMA_CRC] = zlib.crc32(encoded)
+        header[layout.HEADER_BOOT_ID], header[layout.HEADER_BOOT_ID + 1] = memfd.boot_id_words()
         header[layout.HEADER_CREATED_NS] = created_ns
+        header[layout.HEADER_SERIAL] = serial
         header[layout.HEADER_MAGIC] = layout.MAGIC
         return segment
 
@@ -83,9 +82,10 @@ class Segment:
         """
         Map the segment behind an inherited descriptor and take the descriptor over.
 
-        Raises LayoutMismatch, and then has written nothing and left `fd` open.
+        It may be divided otherwise than this release would do it. Raises
+        LayoutMismatch, and then has written nothing and left `fd` open.
         """
-        segment = cls(fd, _judge(fd))
+        segment = cls(fd, memfd.judge(fd))
         if not segment.series.is_whole():
             segment._unmap()
             raise LayoutMismatch("series table", found="damaged entries", expected="whole ones")
@@ -96,23 +96,77 @@ class Segment:
         """When the segment was made, in wall-clock time."""
         return int(self._header[layout.HEADER_CREATED_NS])
 
+    @property
+    def serial(self) -> int:
+        """How many segments the service had before this one."""
+        return int(self._header[layout.HEADER_SERIAL])
+
+    @property
+    def folds(self) -> int:
+        """How often rows were folded. Whoever reads it twice knows whether it happened in between."""
+        return int(self._header[layout.HEADER_FOLDS])
+
+    @property
+    def resident_bytes(self) -> int:
+        """How much of it is really there."""
+        return os.fstat(self.fd).st_blocks * 512
+
+    @property
+    def base(self) -> Base:
+        """The copy of the base that holds now."""
+        return self.bases[self.folds & 1]
+
+    # Rows.
+
     def row(self, index: int) -> Row:
-        """Give a row's view. Asking for it does not touch its memory."""
+        """Give a row's view, of this segment or of an ancestor. Asking for it does not touch its memory."""
+        serial, number = index >> layout.ROW_INDEX_BITS, index & (1 << layout.ROW_INDEX_BITS) - 1
+        for segment in (self, *self.ancestors):
+            if segment.serial == serial:
+                return segment.own(number)
+        return self._blank(index)
+
+    def knows(self, index: int) -> bool:
+        """Tell whether a row's segment could be read; else nothing is known of its owner."""
+        serial = index >> layout.ROW_INDEX_BITS
+        return any(segment.serial == serial for segment in (self, *self.ancestors))
+
+    def _blank(self, index: int) -> Row:
+        """Give a row for an owner whose segment could not be read: nobody else sees what is written there."""
         if index not in self._rows:
-            start = self.geometry.row_start(index)
-            words = self._words[start : start + self.geometry.row_stride]
-            self._rows[index] = Row(index, words, self.geometry)
+            block = memoryview(bytearray(self.schema.row_stride * layout.WORD_SIZE))
+            self._rows[index] = Row(index, Sections(block, self.schema.row), self.series)
         return self._rows[index]
 
-    def claimed_rows(self) -> list[Row]:
+    def own(self, number: int) -> Row:
+        """Give a row of this very segment."""
+        index = self.serial << layout.ROW_INDEX_BITS | number
+        if index not in self._rows:
+            schema = self.schema
+            assert 0 <= number < schema.row_count
+            start = schema.rows_start + number * schema.row_stride
+            sections = self._sections(start, schema.row_stride, schema.row)
+            self._rows[index] = Row(index, sections, self.series)
+        return self._rows[index]
+
+    def own_rows(self) -> list[Row]:
         """
-        Give the rows that ever had an owner, which are the only ones worth reading.
+        Give the rows of this segment that ever had an owner, the only ones worth reading.
 
         A page of a memfd that is merely read is allocated, so looking at the
         others would cost memory for nothing.
         """
-        count = min(self._header[layout.HEADER_ROWS_CLAIMED], self.geometry.row_count)
-        return [self.row(index) for index in range(count)]
+        count = min(self._header[layout.HEADER_ROWS_CLAIMED], self.schema.row_count)
+        return [self.own(number) for number in range(count)]
+
+    def claimed_rows(self) -> list[Row]:
+        """Give the rows that ever had an owner, those of ancestors included."""
+        return [row for segment in (*self.living_ancestors(), self) for row in segment.own_rows()]
+
+    def living_ancestors(self) -> "list[Segment]":
+        """List the segments before this one whose counts are not in its base yet."""
+        folded_serial = self.base.folded_serial
+        return [each for each in self.ancestors if each.serial >= folded_serial]
 
     def claim(
         self, *, kind: Kind, generation: int, slot: int | None = None, core: int | None = None, now_ns: int
@@ -129,97 +183,100 @@ class Segment:
     def adopt(self, index: int, *, pid: int, now_ns: int) -> Row:
         """Make this process the owner of the row that was claimed for it."""
         row = self.row(index)
-        entries = self.series.entries()
-        row.adopt(
-            pid=pid,
-            now_ns=now_ns,
-            gauges=[series.first for series in entries if series.kind == "gauge"],
-            requests_before=self.requests_of(row),
-        )
+        row.adopt(pid=pid, now_ns=now_ns)
         return row
 
-    def requests_of(self, row: Row) -> int:
-        """Add up the requests that all owners of a row have answered."""
-        return sum(
-            row.cells[series.first] for series in self.series.entries() if series.name == names.REQUESTS
-        )
+    def retire(self, index: int) -> None:
+        """
+        Take a row back whose owner was reaped, and add what it has counted to the base. The master's alone.
+        """
+        row = self.row(index)
+        row.release()
+        for segment in (self, *self.ancestors):
+            if segment.serial == index >> layout.ROW_INDEX_BITS:
+                segment.clear(row)
+
+    def clear(self, row: Row) -> None:
+        """Fold a free row of this segment, if that was not done, and wipe it. Twice is as well as once."""
+        claim = row.claim_number
+        if row.master[layout.MASTER_EMPTIED] == claim:
+            return
+        if self.base.folded[row.number] != claim:
+            folding.fold_row(self.bases, self._header, self.series.entries(), row)
+        self._wipe(row)
+        row.master[layout.MASTER_EMPTIED] = claim
+
+    def _wipe(self, row: Row) -> None:
+        """Give the pages of what was folded back to the system; they read as zeros again."""
+        start, end = self.schema.wiped
+        first = self.schema.rows_start + row.number * self.schema.row_stride
+        size = (end - start) * layout.WORD_SIZE
+        try:
+            if start % layout.PAGE_WORDS or end % layout.PAGE_WORDS:
+                raise OSError("another release did not put it on pages of its own")
+            self._mapping.madvise(mmap.MADV_REMOVE, (first + start) * layout.WORD_SIZE, size)
+        except OSError:  # or a kernel that cannot
+            self._words[first + start : first + end] = memoryview(bytes(size)).cast("Q")
+
+    def _free_row(self) -> Row:
+        claimed = self.own_rows()
+        for row in claimed:
+            if row.is_free():
+                self.clear(row)
+                return row
+        if len(claimed) == self.schema.row_count:
+            raise RowsFull(f"all {self.schema.row_count} rows of the shared segment have an owner")
+        self._header[layout.HEADER_ROWS_CLAIMED] = len(claimed) + 1
+        return self.own(len(claimed))
+
+    # Ancestors.
+
+    def succeed(self, geometry: Geometry, *, created_ns: int) -> "Segment":
+        """Make the segment that comes after this one, which becomes its ancestor. The master's alone."""
+        heir = Segment.create(geometry, created_ns=created_ns, serial=self.serial + 1)
+        heir.ancestors = [*self.living_ancestors(), self]
+        heir.bases[0].line[layout.BASE_FOLDED_SERIAL] = heir.ancestors[0].serial
+        return heir
+
+    def bury(self) -> int:
+        """
+        Fold the oldest ancestors in which nobody is left to write. The master's alone.
+
+        Returns how many of their series found no room here, and are lost.
+        """
+        lost = 0
+        while self.ancestors and all(row.is_free() for row in self.ancestors[0].own_rows()):
+            ancestor = self.ancestors[0]
+            for row in ancestor.own_rows():
+                ancestor.clear(row)
+            if ancestor.serial >= self.base.folded_serial:
+                lost += folding.fold_segment(self.bases, self._header, self.series, ancestor)
+            self.ancestors.remove(ancestor)
+            ancestor.close()
+        return lost
 
     def close(self) -> None:
         """Unmap the segment here and close `fd`; other processes keep theirs."""
         self._unmap()
         os.close(self.fd)
 
-    def _free_row(self) -> Row:
-        claimed = self.claimed_rows()
-        for row in claimed:
-            if row.is_free():
-                return row
-        if len(claimed) == self.geometry.row_count:
-            raise RowsFull(f"all {self.geometry.row_count} rows of the shared segment have an owner")
-        self._header[layout.HEADER_ROWS_CLAIMED] = len(claimed) + 1
-        return self.row(len(claimed))
+    def _base(self, copy: int) -> Base:
+        schema = self.schema
+        start = schema.bases_start + copy * schema.base_stride
+        return Base(self._sections(start, schema.base_stride, schema.base))
+
+    def _sections(self, start: int, stride: int, sections: tuple[Section, ...]) -> Sections:
+        return Sections(self._bytes[start * layout.WORD_SIZE : (start + stride) * layout.WORD_SIZE], sections)
 
     def _unmap(self) -> None:
         for row in self._rows.values():
             row.close()
         self._rows.clear()
-        for view in (self._header, self._table, self._words):
+        for base in self.bases:
+            base.close()
+        for view in self._views:
             view.release()
         try:
             self._mapping.close()
         except BufferError:
             pass  # Somebody still holds a slice of a row; the mapping goes with it.
-
-
-def _memfd() -> int:
-    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-    try:
-        return os.memfd_create("penstock", flags | _MFD_NOEXEC_SEAL)
-    except OSError:
-        return os.memfd_create("penstock", flags)
-
-
-def _judge(fd: int) -> Geometry:
-    """
-    Read the header through the descriptor and say which geometry it has.
-
-    Not through a mapping: a file cut short would answer that with SIGBUS.
-    """
-    size = os.fstat(fd).st_size
-    if size < layout.PAGE_SIZE:
-        raise LayoutMismatch("size", found=size, expected=f"at least {layout.PAGE_SIZE}")
-    header = struct.unpack(f"{layout.HEADER_WORDS}Q", os.pread(fd, layout.PAGE_SIZE, 0))
-
-    magic = header[layout.HEADER_MAGIC]
-    if magic != layout.MAGIC:
-        raise LayoutMismatch("magic", found=f"{magic:#x}", expected=f"{layout.MAGIC:#x}")
-    version = header[layout.HEADER_VERSION]
-    if version != layout.LAYOUT_VERSION:
-        raise LayoutMismatch("layout version", found=version, expected=layout.LAYOUT_VERSION)
-    try:
-        geometry = Geometry(header[layout.HEADER_ROW_COUNT], header[layout.HEADER_CELL_COUNT])
-    except ValueError as error:
-        raise LayoutMismatch("geometry", found=str(error), expected="one that can be laid out") from None
-    if not size == header[layout.HEADER_SIZE] == geometry.size:
-        raise LayoutMismatch("size", found=size, expected=geometry.size)
-
-    # Pids and monotonic times of another boot mean nothing in this one.
-    boot_id = header[layout.HEADER_BOOT_ID : layout.HEADER_BOOT_ID + 2]
-    if boot_id != _boot_id():
-        raise LayoutMismatch("boot id", found=boot_id, expected=_boot_id())
-    try:
-        seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
-    except OSError:
-        seals = 0  # No memfd at all.
-    if seals & SEALS != SEALS:
-        raise LayoutMismatch("seals", found=f"{seals:#x}", expected=f"{SEALS:#x}")
-    return geometry
-
-
-def _boot_id() -> tuple[int, int]:
-    try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-        value = int(text.strip().replace("-", ""), 16)
-    except (OSError, ValueError):
-        return 0, 0  # Some sandboxes hide it; then every boot looks alike.
-    return value >> 64, value & (2**64 - 1)

@@ -60,6 +60,8 @@ class SeriesTable:
         self._read_words = 0  # of the table, already in _entries
         self._entries: list[Series] = []
         self._by_labels: dict[tuple[str, Labels], Series] = {}
+        self._by_first: dict[int, Series] = {}
+        self._words: dict[tuple[str, tuple[str, str] | None], tuple[int, list[int]]] = {}
 
     def define(self, name: str, kind: SeriesKind, labels: Labels = ()) -> int:
         """
@@ -82,13 +84,31 @@ class SeriesTable:
 
     def entries(self) -> Sequence[Series]:
         """Give all series that are defined, oldest first. The list must not be changed."""
-        used = min(self._header[layout.HEADER_TABLE_USED], layout.TABLE_WORDS)
+        used = min(self._header[layout.HEADER_TABLE_USED], len(self._table))
         while self._read_words < used:
             entry = self._decode(self._read_words, used)
             if entry is None:
                 break
             self._append(*entry)
         return self._entries
+
+    def at(self, first: int) -> Series | None:
+        """Give the series that begins at a word."""
+        self.entries()
+        return self._by_first.get(first)
+
+    def words_of(self, name: str, label: tuple[str, str] | None = None) -> list[int]:
+        """List the first words of all series of a name, or of those with one label. The list is shared."""
+        entries = self.entries()
+        count, words = self._words.get((name, label), (0, []))
+        if count < len(entries):
+            words = [
+                series.first
+                for series in entries
+                if series.name == name and (label is None or label in series.labels)
+            ]
+            self._words[name, label] = len(entries), words
+        return words
 
     def is_whole(self) -> bool:
         """Say whether every entry could be read, which is so unless the table was damaged."""
@@ -122,7 +142,7 @@ class SeriesTable:
                 f"no room to count {names[0][0]}{dict(names[0][1])}: "
                 f"{cells_end} words are needed, and a process has {self._cell_count}"
             )
-        if start > layout.TABLE_WORDS:
+        if start > len(self._table):
             raise SeriesFull(f"no room to name {names[0][0]}{dict(names[0][1])}: the table of series is full")
 
         for at, words, _ in fresh:
@@ -136,6 +156,7 @@ class SeriesTable:
     def _append(self, series: Series, end: int) -> None:
         self._entries.append(series)
         self._by_labels[series.name, series.labels] = series
+        self._by_first[series.first] = series
         self._read_words = end
 
     def _decode(self, start: int, used: int) -> tuple[Series, int] | None:

@@ -5,9 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.process.harness import Server
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("penstock", deadline=None)
+hypothesis.settings.load_profile("penstock")
 
 # A shell starts what runs in its background deaf to Ctrl-C, and what is started by that inherits it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

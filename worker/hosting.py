@@ -12,11 +12,13 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from penstock.shm.board import BoardWriter
 from penstock.worker.apps import load_app
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.site import HostedApp, Site
+from penstock.worker.incidents import Incidents
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
 from penstock.worker.shards import LentShards
@@ -35,9 +37,14 @@ class Hosting:
         cells: memoryview,
         tls_contexts: Mapping[str, ssl.SSLContext],
         imported: Mapping[AppAction, ASGIApp] | None = None,
+        *,
+        board: BoardWriter | None = None,
+        incidents: Incidents | None = None,
     ) -> None:
         self._spec = spec
         self._cells = cells
+        self._board = board
+        self._incidents = incidents
         self._tls_contexts = tls_contexts
         self._imported = imported or {}
         self._on_leaving: Callable[[], None] | None = None
@@ -73,7 +80,10 @@ class Hosting:
             loop=asyncio.get_running_loop(),
             root_path=self._spec.root_path,
             is_tls=tls is not None,
+            board=self._board,
         )
+        if self._incidents is not None:
+            site.watch_requests(observer=self._incidents.note, from_us=self._incidents.from_us)
         self._sites[listener.name] = site
         if tls is None:
             site.park_in(self._lot)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
+from penstock.shm.board import BoardWriter
 from penstock.shm.fence import register_writer
 from penstock.shm.row import Row
 from penstock.shm.segment import Segment
@@ -28,6 +29,7 @@ from penstock.worker.child import MasterGone, settle
 from penstock.worker.giving import Giver
 from penstock.worker.hosting import Hosting
 from penstock.worker.identity import Identity, set_identity
+from penstock.worker.incidents import Incidents
 from penstock.worker.link import MasterLink
 from penstock.worker.logs import LOG, swap_log_file
 from penstock.worker.messages import (
@@ -117,7 +119,14 @@ class WorkerProcess:
         self._assignment = assignment
         self._row = row
         self._loop = asyncio.get_running_loop()
-        self._hosting = Hosting(assignment.spec, row.cells, assignment.tls_contexts, assignment.apps)
+        self._hosting = Hosting(
+            assignment.spec,
+            row.cells,
+            assignment.tls_contexts,
+            assignment.apps,
+            board=BoardWriter(row.board),
+            incidents=Incidents(row, slow_s=assignment.spec.slow_request_s),
+        )
         self._pulse = Pulse(row, assignment.spec, self._hosting)
         witness.exchanges = self._hosting.exchanges
         self._drain_order: asyncio.Future[Drain] = self._loop.create_future()

@@ -117,6 +117,7 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     log: LogSpec
     drain_timeout_s: float = 30.0
     stream_drain_timeout_s: float = 5.0  # since the drain began; at most drain_timeout_s
+    slow_request_s: float = 1.0  # from then on a request is kept as slow
     app_dir: str | None = "."  # put first on sys.path before an app is imported
     root_path: str = ""
     uid: int | None = None

@@ -20,8 +20,9 @@ from penstock.master.admin.history import SampleHistory
 from penstock.master.admin.metrics import render_metrics
 from penstock.master.admin.probes import Verdict, judge_live, judge_ready, judge_started
 from penstock.master.admin.replies import Reply, json_reply, send_reply, text_reply
+from penstock.master.admin.requests import in_flight, incidents
 from penstock.master.admin.residents import ResidentMemory
-from penstock.master.admin.status import FleetStatus, read_workers, render_status
+from penstock.master.admin.status import FleetStatus, read_memory, read_workers, render_status
 from penstock.shm.segment import Segment
 from penstock.shm.totals import totals
 from penstock.worker.asgi.types import Receive, Scope, Send
@@ -65,11 +66,13 @@ class AdminApp:
         self._routes: dict[str, Callable[[Request], Reply]] = {
             "/": self._show_page,
             "/metrics": self._show_metrics,
-            "/livez": lambda _: _probe(judge_live(readings.segment.row(0).read(), time.monotonic_ns())),
+            "/livez": lambda _: _probe(judge_live(readings.segment.own(0).read(), time.monotonic_ns())),
             "/readyz": lambda _: _probe(judge_ready(readings.fleet())),
             "/startupz": lambda _: _probe(judge_started(readings.fleet())),
             "/status": self._show_status,
             "/samples": self._show_samples,
+            "/requests": self._show_requests,
+            "/slow": self._show_slow,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,10 +120,18 @@ class AdminApp:
                 fleet,
                 read_workers(self._readings.segment, time.monotonic_ns()),
                 self._memory.of(pids, now_s),
+                read_memory(self._readings.segment),
                 admin_pid=admin_pid,
                 now_monotonic_s=now_s,
             )
         )
+
+    def _show_requests(self, request: Request) -> Reply:
+        found = in_flight(self._readings.segment, time.monotonic_ns(), shows_paths=request.is_owner)
+        return json_reply({"requests": found})
+
+    def _show_slow(self, request: Request) -> Reply:
+        return json_reply({"requests": incidents(self._readings.segment, shows_paths=request.is_owner)})
 
     def _show_samples(self, request: Request) -> Reply:
         """Give the points after `since`, a moment of the server's clock: the `now` of an earlier answer."""

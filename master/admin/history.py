@@ -14,8 +14,8 @@ so nobody has to watch in between.
 from collections import deque
 from typing import Any, Final
 
-from penstock.shm.layout import RING_RECORD_COUNT
 from penstock.shm.samples import Sample, read_samples
+from penstock.shm.schema import SAMPLE_COUNT
 from penstock.shm.segment import Segment
 
 # A worker that has told nothing for so long no longer counts in its slot's connections.
@@ -38,7 +38,7 @@ class _Slot:
         self.sent_bytes = 0
         self.newest_ns = 0
         self.latest: dict[int, Sample] = {}  # by row
-        self.points: deque[dict[str, Any]] = deque(maxlen=RING_RECORD_COUNT)
+        self.points: deque[dict[str, Any]] = deque(maxlen=SAMPLE_COUNT)
 
     def add(self, row: int, sample: Sample, before: Sample | None) -> None:
         if before is not None:

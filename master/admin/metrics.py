@@ -137,6 +137,13 @@ def _fleet_families(totals: Totals, fleet: FleetStatus, now_ns: int) -> Iterable
         fleet.reload_failures,
     )
 
+    yield _single(
+        "penstock_segment_resets_total",
+        "Hot restarts from shared memory that could not be read, after which counting began anew.",
+        "counter",
+        fleet.segment_resets,
+    )
+
     lag = Metric(
         "penstock_worker_loop_lag_seconds",
         "How late the loop of a slot's worker is, or for how long it has been blocked.",

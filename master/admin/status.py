@@ -15,9 +15,9 @@ import msgspec
 from penstock.master.fleet import SUSPECT
 from penstock.master.operations import Operation
 from penstock.shm import names
+from penstock.shm.layout import LAYOUT_MAJOR, WORD_SIZE
 from penstock.shm.row import Kind, Row, RowReading, State
 from penstock.shm.segment import Segment
-from penstock.shm.series import Series
 
 # Owners stamp their rows several times in this time. Beyond it, the loop is late.
 HEARTBEAT_GRACE_NS: Final = 1_000_000_000
@@ -90,6 +90,7 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     # Until a roll succeeds again. The counts below never go down.
     failure: Failure | None = None
     reload_failures: int = 0
+    segment_resets: int = 0
     worker_restarts: dict[str, int] = {}  # by reason
     operations: tuple[Operation, ...] = ()  # those under way and the last few, oldest first
     crash_loops: tuple[CrashLoopStatus, ...] = ()
@@ -115,9 +116,6 @@ class WorkerReading(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_workers(segment: Segment, now_ns: int) -> dict[int, WorkerReading]:
     """Read the rows of all current workers, by row index. Rows that make no sense are left out."""
-    entries = segment.series.entries()
-    connections = [series for series in entries if series.name == names.CONNECTIONS]
-    requests = [series for series in entries if series.name == names.REQUESTS]
     found = {}
     for row in segment.claimed_rows():
         reading = row.read()
@@ -125,11 +123,30 @@ def read_workers(segment: Segment, now_ns: int) -> dict[int, WorkerReading]:
             continue
         found[row.index] = WorkerReading(
             pid=reading.pid,
-            connections=_sum(row, connections),
-            requests=max(0, _sum(row, requests) - reading.requests_before),
+            connections=_sum(row, names.CONNECTIONS),
+            requests=_sum(row, names.REQUESTS),
             loop_lag_s=loop_lag_s(reading, now_ns),
         )
     return found
+
+
+def read_memory(segment: Segment) -> dict[str, Any]:
+    """Say how large the shared segment is, and how much of it is in use."""
+    schema = segment.schema
+    words = {section.name: section.words for section in schema.row}
+    entries = segment.series.entries()
+    return {
+        "size_bytes": schema.size,
+        "resident_bytes": segment.resident_bytes,
+        "rows": schema.row_count,
+        "rows_used": sum(not row.is_free() for row in segment.own_rows()),
+        "row_bytes": schema.row_stride * WORD_SIZE,
+        "cells": schema.cell_count,
+        "cells_used": max((each.first + each.word_count for each in entries), default=0),
+        "app_values": words.get("values", 0),
+        "layout": LAYOUT_MAJOR,
+        "segments_before": len(segment.living_ancestors()),
+    }
 
 
 def loop_lag_s(reading: RowReading, now_ns: int) -> float:
@@ -149,6 +166,7 @@ def render_status(
     fleet: FleetStatus,
     readings: Mapping[int, WorkerReading],
     rss_by_pid: Mapping[int, int | None],
+    memory: Mapping[str, Any],
     *,
     admin_pid: int,
     now_monotonic_s: float,
@@ -179,6 +197,7 @@ def render_status(
         "reload_failures": fleet.reload_failures,
         "operations": [msgspec.to_builtins(operation) for operation in fleet.operations],
         "crash_loops": [_render_crash_loop(each, fleet, now_monotonic_s) for each in fleet.crash_loops],
+        "shared_memory": dict(memory),
         "listeners": [msgspec.to_builtins(listener) for listener in fleet.listeners],
         "upstreams": [],
     }
@@ -221,5 +240,5 @@ def _render_worker(
     }
 
 
-def _sum(row: Row, series: list[Series]) -> int:
-    return sum(row.cells[one.first] for one in series)
+def _sum(row: Row, name: str) -> int:
+    return sum(row.cells[word] for word in row.series.words_of(name))

@@ -4,7 +4,7 @@ import traceback
 
 import click
 
-from penstock.master.blueprint import TOO_MANY_ROUTES, is_countable
+from penstock.master.blueprint import geometry_of
 from penstock.master.config import Config, Invocation
 from penstock.master.threads import leave_if_held
 
@@ -17,8 +17,10 @@ def check_invocation(invocation: Invocation) -> int:
     reading = invocation.read()
     for warning in reading.warnings:
         click.echo(f"warning: {warning}", err=True)
-    if not is_countable(reading.config):
-        click.echo(TOO_MANY_ROUTES, err=True)
+    try:
+        geometry_of(reading.config, 1)
+    except ValueError as error:
+        click.echo(str(error), err=True)
         leave_if_held(EXIT_CONFIG)
         return EXIT_CONFIG
     faults = _import_apps(reading.config)

@@ -94,8 +94,8 @@ def _schema() -> None:
     click.echo(schema_text())
 
 
-def _status(control: str | None, as_json: bool) -> NoReturn:
-    sys.exit(show_status(control, as_json=as_json))
+def _status(control: str | None, as_json: bool, slow: bool) -> NoReturn:
+    sys.exit(show_status(control, as_json=as_json, slow=slow))
 
 
 def _order_command(verb: str) -> Command:
@@ -155,6 +155,7 @@ COMMANDS: dict[str, Command] = {
         _status,
         _control_option(),
         click.Option(["--json", "as_json"], is_flag=True, help="Print what the server answered, as JSON."),
+        click.Option(["--slow"], is_flag=True, help="Show the requests that were slow or failed lately."),
     ),
     **{verb: _order_command(verb) for verb in VERBS},
 }

@@ -71,6 +71,20 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     shards: tuple[Shard, ...] = ()
 
 
+class SharedMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """The segment that holds everybody's numbers."""
+
+    size_bytes: int | None = None
+    resident_bytes: int | None = None
+    rows: int | None = None
+    rows_used: int | None = None
+    row_bytes: int | None = None
+    cells: int | None = None
+    cells_used: int | None = None
+    app_values: int | None = None
+    segments_before: int = 0
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was ordered, and whether it is still under way."""
 
@@ -101,6 +115,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     reload_failures: int = 0
     operations: tuple[Operation, ...] = ()
     crash_loops: tuple[CrashLoop, ...] = ()
+    shared_memory: SharedMemory | None = None
 
 
 def status_tables(status: Status, now_s: float) -> str:
@@ -130,9 +145,20 @@ def _headlines(status: Status, now_s: float) -> list[str]:
         lines.append(f"worker restarts: {', '.join(counts)}")
     if status.reload_failures:
         lines.append(f"failed reloads: {status.reload_failures}")
+    if status.shared_memory is not None:
+        lines.append(_shared_memory(status.shared_memory))
     if master.last_failure is not None:
         lines += _failure(master.last_failure, now_s)
     return lines
+
+
+def _shared_memory(memory: SharedMemory) -> str:
+    before = f", {memory.segments_before} before it" if memory.segments_before else ""
+    return (
+        f"shared memory: {size(memory.resident_bytes)} of {size(memory.size_bytes)}; "
+        f"rows {count(memory.rows_used)}/{count(memory.rows)} of {size(memory.row_bytes)}, "
+        f"cells {count(memory.cells_used)}/{count(memory.cells)}{before}"
+    )
 
 
 def _crash_loop(loop: CrashLoop) -> str:

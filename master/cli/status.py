@@ -10,18 +10,22 @@ import msgspec
 
 from penstock.master.cli.control import ControlError, ask, live_sockets
 from penstock.master.cli.report import Status, status_tables
+from penstock.master.cli.slow import slow_table
 from penstock.master.config.control_socket import PREFIX, SUFFIX, control_directories
 
 EXIT_OK, EXIT_NO_ANSWER, EXIT_USAGE = 0, 1, 2
 
 
-def show_status(control: str | None, *, as_json: bool) -> int:
-    """Ask a running server for its status and print it; answers the exit status."""
+def show_status(control: str | None, *, as_json: bool, slow: bool = False) -> int:
+    """Ask a running server for its status, or its slow requests, and print it; answers the exit status."""
     try:
-        body = ask(find_control(control, os.getuid(), os.environ), "/status")
-        text = (
-            body.decode() if as_json else status_tables(msgspec.json.decode(body, type=Status), time.time())
-        )
+        body = ask(find_control(control, os.getuid(), os.environ), "/slow" if slow else "/status")
+        if as_json:
+            text = body.decode()
+        elif slow:
+            text = slow_table(body)
+        else:
+            text = status_tables(msgspec.json.decode(body, type=Status), time.time())
     except ControlError as error:
         click.echo(f"penstock: {error}", err=True)
         return EXIT_NO_ANSWER

@@ -13,12 +13,15 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from penstock.master.config.bind import Bind, TcpBind, parse_bind
 from penstock.master.config.kinds import kind
+from penstock.shm.schema import VALUE_COUNT, VALUE_COUNT_MAX
 
 DEFAULT_BIND = "127.0.0.1:8000"
 DEFAULT_ADMIN_BIND = "127.0.0.1:9180"
 
 # 4 shards a worker and 2 rows a shard: 1,024 workers are 64 MiB of rows, far above any machine yet.
 WORKERS_MAX = 1024
+# Enough for the few metrics that a library brings; below it nobody would save anything.
+APP_VALUES_MIN = 64
 # Most downloads of unknown length end before it; after it, 25 of 30 seconds are left for the goodbye.
 STREAM_DRAIN_TIMEOUT_S = 5.0
 # Nobody counts further; it only keeps sums within what a counter holds.
@@ -301,6 +304,18 @@ class Log(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
+class Metrics(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Room for numbers in the shared segment. A change takes effect with a hot restart."""
+
+    app_values_max: Annotated[
+        Annotated[int, Meta(ge=APP_VALUES_MIN, le=VALUE_COUNT_MAX)],
+        _says(
+            "Values of the app's own metrics that each process can keep: a counter is one, "
+            "a histogram one for each of its buckets and another."
+        ),
+    ] = VALUE_COUNT
+
+
 class Recycle(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a worker is replaced although nothing is wrong with it."""
 
@@ -323,7 +338,7 @@ class Recycle(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Penstock configuration."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"health", "metrics", "reload", "tracing", "upstreams"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"health", "reload", "tracing", "upstreams"})
 
     name: Annotated[
         Annotated[str, kind("name")] | None,
@@ -362,6 +377,10 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     worker_timeout_s: Annotated[Duration, _says("After so long a blocked worker is replaced; 0s: never.")] = (
         field(default=60.0, name="worker_timeout")
     )
+    slow_request_s: Annotated[
+        Duration,
+        _says("Requests that take so long are kept for `penstock status --slow`, as all that fail."),
+    ] = field(default=1.0, name="slow_request")
     admin: Annotated[Admin | None, _says("The admin endpoint; none closes its TCP side.")] = Admin()
     control: Annotated[FilePath | None, _says("The control socket. Default: chosen from name or port.")] = (
         None
@@ -388,6 +407,7 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _says("Whether apps take part in the ASGI lifespan protocol; auto: if they can."),
     ] = "auto"
     log: Annotated[Log, _says("What is logged, and where to.")] = Log()
+    metrics: Annotated[Metrics, _says("Room for numbers in the shared segment.")] = Metrics()
     listeners: Annotated[
         tuple[Listener, ...],
         Meta(min_length=1),

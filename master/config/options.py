@@ -168,6 +168,14 @@ OPTIONS = (
         in_seconds=True,
     ),
     Option(
+        ("--slow-request",),
+        "Requests that take so long are kept for `penstock status --slow`. Default: 1.",
+        LOGGING,
+        ("slow_request",),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
         ("--name", "-n"),
         "What the running server is called. Default: its port.",
         PROCESSES,

@@ -24,7 +24,7 @@ from penstock.master.config.model import (
     Tls,
 )
 from penstock.shm import histogram
-from penstock.shm.layout import Geometry
+from penstock.shm.schema import Geometry
 from penstock.shm.segment import Segment
 from penstock.shm.series import SeriesFull, SeriesTable
 from penstock.worker.spec import (

@@ -12,8 +12,8 @@ from penstock.master.config.model import Recycle
 from penstock.master.fleet import Fleet, State, Worker
 from penstock.master.recycler import LOOK_S, RSS_LOOK_S, Recycler, read_rss_bytes
 from penstock.shm import names
-from penstock.shm.layout import Geometry
 from penstock.shm.row import Kind, Row
+from penstock.shm.schema import Geometry
 from penstock.shm.segment import Segment
 
 PID = os.getpid()
@@ -50,9 +50,11 @@ def claimed(segment: Segment) -> Row:
 
 
 def test_requests_are_those_of_the_worker_and_not_of_its_rows_earlier_owners(segment: Segment) -> None:
-    """The row counts on for ever; a new worker is not as old as its row."""
+    """What they have answered is in the totals; a new worker is not as old as its row."""
     row = claimed(segment)
     row.cells[0] = 1_000
+    segment.retire(row.index)
+    assert claimed(segment).index == row.index
     force, recycler = Force(row.index), Recycler(segment)
 
     recycler.tick(force, LIMITS, 100.0)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.shm.layout import Geometry
 from penstock.shm.row import Kind, Row
+from penstock.shm.schema import Geometry
 from penstock.shm.segment import Segment
 
 CHILDREN = Path(__file__).parent / "children"

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from penstock.shm import layout
-from penstock.shm.ring import Payload, RingWriter, read_records
+from penstock.shm.ring import Ring, RingWriter, read_records
+from penstock.shm.schema import SAMPLE_COUNT, SAMPLE_WORDS
+
+Payload = tuple[int, ...]
 
 # Nine stores fill a record, the tenth publishes it.
 STORES_PER_PUSH = 10
@@ -29,7 +32,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.owner = memoryview(bytearray(layout.LINE_WORDS * 8)).cast("Q")
-        self.ring = memoryview(bytearray(layout.RING_WORDS * 8)).cast("Q")
+        self.ring = memoryview(bytearray(SAMPLE_COUNT * SAMPLE_WORDS * 8)).cast("Q")
         self.stores_left: int | None = None
         self.before_load: Callable[[], None] = lambda: None
 
@@ -37,13 +40,19 @@ class Memory:
         return cast(memoryview, _View(self, words))
 
     def writer(self) -> RingWriter:
-        return RingWriter(self.view(self.owner), self.view(self.ring))
+        return RingWriter(self.where())
 
     def read(self) -> list[tuple[int, Payload]]:
-        return list(read_records(self.view(self.owner), self.view(self.ring)))
+        return [(number, tuple(payload)) for number, payload in read_records(self.where())]
+
+    def where(self) -> Ring:
+        return Ring(self.view(self.ring), SAMPLE_WORDS, self.view(self.owner), layout.OWNER_SAMPLES_HEAD)
 
 
 class _View:
+    def __len__(self) -> int:
+        return len(self._words)
+
     def __init__(self, memory: Memory, words: memoryview) -> None:
         self._memory = memory
         self._words = words
@@ -93,7 +102,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule()
     def push_more_than_the_ring_holds(self) -> None:
-        self.push(layout.RING_RECORD_COUNT + 3)
+        self.push(SAMPLE_COUNT + 3)
 
     @rule(stores=st.integers(0, STORES_PER_PUSH - 1))
     def kill_and_replace_the_writer(self, stores: int) -> None:
@@ -115,7 +124,7 @@ class RingMachine(RuleBasedStateMachine):
         assert numbers == sorted(set(numbers))
 
         # All of the newest are there, but one that a dying writer may have begun to overwrite.
-        expected = min(len(self.pushed), layout.RING_RECORD_COUNT)
+        expected = min(len(self.pushed), SAMPLE_COUNT)
         assert len(numbers) >= expected - 1
         if expected:
             assert numbers[-1] == len(self.pushed) - 1
@@ -143,13 +152,13 @@ def test_a_reader_interrupted_anywhere_rejects_what_changed_under_it(data: st.Da
     """
     memory = Memory()
     writer = memory.writer()
-    pushed = [payload(number) for number in range(layout.RING_RECORD_COUNT)]
+    pushed = [payload(number) for number in range(SAMPLE_COUNT)]
     for record in pushed:
         writer.push(record)
 
     loads = 0
-    interrupt_at = data.draw(st.integers(1, 3 * layout.RING_RECORD_COUNT))
-    pushes = data.draw(st.integers(0, 2 * layout.RING_RECORD_COUNT))
+    interrupt_at = data.draw(st.integers(1, 3 * SAMPLE_COUNT))
+    pushes = data.draw(st.integers(0, 2 * SAMPLE_COUNT))
     stores = data.draw(st.integers(0, STORES_PER_PUSH - 1))
 
     def interrupt() -> None:
@@ -179,7 +188,7 @@ def test_the_checksum_rejects_a_mixture_that_the_sequence_lets_through(word: int
     writer = memory.writer()
     writer.push(payload(1))
     writer.push(payload(2))
-    at = 1 * layout.RING_RECORD_WORDS
+    at = 1 * SAMPLE_WORDS
     memory.ring[at + word] = memory.ring[word]
     assert [number for number, _ in memory.read()] == [0]
 
@@ -188,7 +197,7 @@ def test_the_checksum_rejects_a_mixture_that_the_sequence_lets_through(word: int
 def test_an_insane_head_gives_no_records_and_no_error(head: int) -> None:
     """The owner's line may hold anything."""
     memory = Memory()
-    memory.owner[layout.OWNER_RING_HEAD] = head
+    memory.owner[layout.OWNER_SAMPLES_HEAD] = head
     assert memory.read() == []
     memory.writer().push(payload(1))
     assert [record for _, record in memory.read()] == [payload(1)]

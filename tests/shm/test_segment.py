@@ -2,15 +2,18 @@
 
 import fcntl
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 
 from penstock.shm import layout, names
-from penstock.shm.layout import Geometry
+from penstock.shm.memfd import SEALS, LayoutMismatch
 from penstock.shm.row import Kind, Row, State
-from penstock.shm.segment import SEALS, LayoutMismatch, RowsFull, Segment
+from penstock.shm.schema import Geometry, Schema, Section
+from penstock.shm.segment import RowsFull, Segment
 
 NO_SEALS = 0
 
@@ -29,12 +32,27 @@ def forged(
         for index, value in enumerate(header):
             whole[index] = value
         os.write(fd, whole)
-        os.ftruncate(fd, segment.geometry.size if size is None else size)
+        os.ftruncate(fd, segment.schema.size if size is None else size)
         if seals:
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
         yield fd
     finally:
         os.close(fd)
+
+
+def as_words(encoded: bytes) -> dict[int, int]:
+    """Give the header words that a text takes as the schema."""
+    words = memoryview(encoded + bytes(-len(encoded) % 8)).cast("Q").tolist()
+    return {
+        layout.HEADER_SCHEMA_SIZE: len(encoded),
+        layout.HEADER_SCHEMA_CRC: zlib.crc32(encoded),
+        **{layout.HEADER_SCHEMA + offset: word for offset, word in enumerate(words)},
+    }
+
+
+def described(schema: Schema) -> dict[int, int]:
+    """Give the header words of another schema."""
+    return as_words(schema.encode())
 
 
 def refusal(fd: int) -> LayoutMismatch:
@@ -52,7 +70,7 @@ def test_two_mappings_show_the_same_words(segment: Segment) -> None:
 
     attached = Segment.attach(os.dup(segment.fd))
     try:
-        assert attached.geometry == segment.geometry
+        assert attached.schema == segment.schema
         assert attached.created_ns == segment.created_ns
         assert attached.series.define("a_total", "counter") == word
         attached.row(0).cells[word] += 1
@@ -69,7 +87,7 @@ def test_the_segment_cannot_be_resized_or_unsealed(segment: Segment) -> None:
     with pytest.raises(PermissionError):
         os.ftruncate(segment.fd, layout.PAGE_SIZE)
     with pytest.raises(PermissionError):
-        os.ftruncate(segment.fd, segment.geometry.size + layout.PAGE_SIZE)
+        os.ftruncate(segment.fd, segment.schema.size + layout.PAGE_SIZE)
     with pytest.raises(PermissionError):
         fcntl.fcntl(segment.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
 
@@ -86,7 +104,7 @@ def test_rows_that_nobody_claimed_take_no_memory() -> None:
         segment.claim(kind=Kind.MASTER, generation=1, now_ns=1)
         assert [row.index for row in segment.claimed_rows()] == [0]
         allocated = os.fstat(segment.fd).st_blocks * 512
-        assert allocated <= 4 * layout.PAGE_SIZE < segment.geometry.size
+        assert allocated <= 4 * layout.PAGE_SIZE < segment.schema.size
     finally:
         segment.close()
 
@@ -106,32 +124,66 @@ def test_wrong_magic_is_refused(segment: Segment) -> None:
 
 def test_another_layout_version_is_refused_by_both_numbers(segment: Segment) -> None:
     """The message says what to do: these two versions cannot share."""
-    with forged(segment, {layout.HEADER_VERSION: 99}) as fd:
+    with forged(segment, {layout.HEADER_MAJOR: 99}) as fd:
         error = refusal(fd)
-    assert (error.what, error.found, error.expected) == ("layout version", 99, layout.LAYOUT_VERSION)
+    assert (error.what, error.found, error.expected) == ("layout version", 99, layout.LAYOUT_MAJOR)
     assert "99" in str(error)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {layout.HEADER_ROW_COUNT: 0},
-        {layout.HEADER_ROW_COUNT: 2**63},
-        {layout.HEADER_CELL_COUNT: 12},
-        {layout.HEADER_CELL_COUNT: 2**40},
+        {"row_count": 0},
+        {"row_count": 2**63},
+        {"row_stride": 512},
+        {"row_stride": 2**62},
+        {"bases_start": 0},
+        {"rows_start": 512},
+        {"row": ()},
+        {"base": ()},
+        {"row": (Section("master", "u64", 0, 16, "kept"), Section("owner", "u64", 8, 16, "kept"))},
     ],
 )
-def test_insane_geometry_is_refused(segment: Segment, change: dict[int, int]) -> None:
-    """Rows would lie outside the file, where reading is death by SIGBUS."""
-    with forged(segment, change) as fd:
-        assert refusal(fd).what == "geometry"
+def test_a_division_that_cannot_be_is_refused(segment: Segment, change: dict[str, object]) -> None:
+    """Rows would lie outside the file, where reading is death by SIGBUS, or over each other."""
+    with forged(segment, described(msgspec.structs.replace(segment.schema, **change))) as fd:
+        assert refusal(fd).what == "division"
 
 
-@pytest.mark.parametrize("change", [{layout.HEADER_ROW_COUNT: 9}, {layout.HEADER_SIZE: 4096}])
-def test_geometry_that_does_not_fit_the_file_is_refused(segment: Segment, change: dict[int, int]) -> None:
+@pytest.mark.parametrize("encoded", [b"", b"{}", b"[1]", b"\xff", b'{"row_count": 8'])
+def test_a_schema_that_is_none_is_refused(segment: Segment, encoded: bytes) -> None:
+    """The text of the header is somebody else's, or damaged."""
+    with forged(segment, as_words(encoded)) as fd:
+        assert refusal(fd).what == "division"
+
+
+def test_a_schema_that_fails_its_checksum_is_refused(segment: Segment) -> None:
+    """One flipped bit may move every row."""
+    with forged(segment, {layout.HEADER_SCHEMA_CRC: 1}) as fd:
+        assert refusal(fd).what == "division"
+
+
+@pytest.mark.parametrize("rows", [7, 9])
+def test_a_schema_that_does_not_fit_the_file_is_refused(segment: Segment, rows: int) -> None:
     """Sane numbers, and still not this file."""
-    with forged(segment, change) as fd:
+    with forged(segment, described(msgspec.structs.replace(segment.schema, row_count=rows))) as fd:
         assert refusal(fd).what == "size"
+    with forged(segment, {layout.HEADER_SIZE: 4096}) as fd:
+        assert refusal(fd).what == "size"
+
+
+def test_sections_that_are_not_known_are_passed_over(segment: Segment) -> None:
+    """A later release may have more of them, and its numbers are wanted all the same."""
+    schema = segment.schema
+    kept = tuple(each for each in schema.row if each.name != "events")
+    more = Section("weather", "u64", kept[-1].end, 8, "wiped")
+    with forged(segment, described(msgspec.structs.replace(schema, row=(*kept, more)))) as fd:
+        attached = Segment.attach(os.dup(fd))
+        try:
+            assert len(attached.own(0).events) == 0
+            assert len(attached.own(0).cells) == 2048
+        finally:
+            attached.close()
 
 
 @pytest.mark.parametrize("pages", [0, 1, 10])
@@ -234,7 +286,7 @@ def test_the_owner_is_current_only_while_both_lines_agree(segment: Segment) -> N
     assert is_current(row)
 
 
-def test_adoption_clears_gauges_and_keeps_counters(segment: Segment) -> None:
+def test_next_owner_begins_with_an_empty_row_and_totals_keep_the_counts(segment: Segment) -> None:
     """Connections die with their process; what was served was served."""
     served = segment.series.define(names.REQUESTS, "counter")
     open_now = segment.series.define(names.CONNECTIONS, "gauge")
@@ -242,13 +294,12 @@ def test_adoption_clears_gauges_and_keeps_counters(segment: Segment) -> None:
     segment.adopt(row.index, pid=100, now_ns=1)
     row.cells[served], row.cells[open_now] = 50, 3
 
-    row.release()
-    segment.claim(kind=Kind.WORKER, generation=2, slot=0, now_ns=2)
+    segment.retire(row.index)
+    assert segment.claim(kind=Kind.WORKER, generation=2, slot=0, now_ns=2).index == row.index
     segment.adopt(row.index, pid=101, now_ns=2)
-    assert (row.cells[served], row.cells[open_now]) == (50, 0)
-    reading = row.read()
-    assert reading is not None
-    assert reading.requests_before == 50
+    assert (row.cells[served], row.cells[open_now]) == (0, 0)
+    assert segment.base.cells[served] == 50
+    assert segment.base.cells[open_now] == 0
 
 
 @pytest.mark.parametrize(

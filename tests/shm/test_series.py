@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.shm import histogram, layout, names
-from penstock.shm.layout import Geometry
+from penstock.shm.schema import Geometry
 from penstock.shm.segment import Segment
 from penstock.shm.series import Series, SeriesFull, SeriesTable
 
@@ -12,7 +12,7 @@ WEB = (("listener", "web"),)
 
 def reader_of(segment: Segment) -> SeriesTable:
     """Read the segment's table as another process does, from nothing."""
-    return SeriesTable(segment._header, segment._table, segment.geometry.cell_count)
+    return SeriesTable(segment._header, segment._table, segment.schema.cell_count)
 
 
 def test_another_reader_finds_what_was_defined(segment: Segment) -> None:
@@ -107,6 +107,9 @@ def test_readers_see_whole_entries_whenever_they_look(segment: Segment) -> None:
 
     class Watched:
         """The writer's table, with a reader that looks before each store."""
+
+        def __len__(self) -> int:
+            return len(segment._table)
 
         def __setitem__(self, index: int, word: int) -> None:
             seen.append(len(reader_of(segment).entries()))

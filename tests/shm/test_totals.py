@@ -113,7 +113,7 @@ def test_a_row_of_ones_is_survived(segment: Segment, claim_worker: ClaimWorker) 
     segment.series.define("a_seconds", "histogram")
     for pid in (100, 101):
         row = claim_worker(pid)
-        for words in (row.master, row.owner, row.cells, row.ring):
+        for words in (row.master, row.owner, row.cells, row.board, row.samples, row.events):
             for index in range(len(words)):
                 words[index] = 2**64 - 1
     read = totals(segment)

@@ -9,6 +9,7 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from penstock.shm.board import method_tag
 from penstock.worker.http.blocks import Framing, is_judged
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import METHODS, Headers, RequestError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 LAST_FOUR = slice(-4, None)  # made once, not for every request
 FIRST_TEN = slice(10)
 LF = 10
+METHOD_TAGS = {method: method_tag(method) for method in METHODS.values()}
 
 
 class Connection(Intake):
@@ -184,6 +186,8 @@ class Connection(Intake):
             exchange.respond(route.status, route.headers, route.body)
             self.exchange = None
             return b""
+        if site.board is not None:
+            exchange.entry = site.board.begin(route.tag | METHOD_TAGS[method], exchange.started_ns, raw_path)
         if route.state:
             scope["state"] = route.state.copy()
         run = exchange.run(route.app, scope)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+from penstock.shm.board import ANSWERED, ASKED, BoardWriter
+from penstock.shm.board import STREAMING as STREAMED
 from penstock.shm.histogram import bucket_of
 from penstock.worker.asgi.types import ASGIApp, ClientDisconnected, Message, Scope, is_disconnect
 from penstock.worker.http.fields import (
@@ -66,14 +68,15 @@ class Exchange:
         "_framing",
         "_headers",
         "_sent_bytes",
-        "_started_ns",
         "connection",
+        "entry",
         "inbox",
         "is_plain",
         "meter",
         "notes",
         "phase",
         "scope",
+        "started_ns",
         "status",
         "task",
     )
@@ -92,8 +95,9 @@ class Exchange:
         self.inbox: Inbox | None = None
         # Only if somebody who watches the site's requests has something to keep with this one.
         self.notes: Notes | None = None
+        self.entry: int | None = None  # on the board
         self.meter = meter
-        self._started_ns = perf_counter_ns()
+        self.started_ns = perf_counter_ns()  # on Linux the same clock as monotonic_ns
 
     # For the app.
 
@@ -179,6 +183,8 @@ class Exchange:
                 self._app_fell_short()
         finally:
             connection = self.connection
+            if self.entry is not None:
+                self.leave_board()
             if connection.exchange is self:
                 connection.exchange = None
             else:
@@ -254,9 +260,26 @@ class Exchange:
         self.task.add_done_callback(self._cancelled)
 
     def _cancelled(self, _: asyncio.Task[None]) -> None:
+        if self.entry is not None:
+            self.leave_board()
         if self.connection.exchange is self:
             self.connection.exchange = None
         self.connection.site.detached_ended(self)
+
+    def leave_board(self) -> None:
+        """Take it off the board: its app has ended."""
+        board, entry = self.connection.site.board, self.entry
+        assert board is not None
+        assert entry is not None
+        board.end(entry)
+        self.entry = None
+
+    def post_progress(self, board: BoardWriter) -> None:
+        """Say on the board how far it is."""
+        if self.entry is not None:
+            phase = self.phase
+            state = ASKED if phase < STREAMING else STREAMED if phase == STREAMING else ANSWERED
+            board.go_on(self.entry, state, self._sent_bytes if phase == STREAMING else 0)
 
     def describe(self) -> str:
         """Return the request line and its age, for a log."""
@@ -267,7 +290,7 @@ class Exchange:
     @property
     def age_s(self) -> float:
         """Tell how long ago its head was complete."""
-        return (perf_counter_ns() - self._started_ns) / 1e9
+        return (perf_counter_ns() - self.started_ns) / 1e9
 
     # The response.
 
@@ -308,7 +331,7 @@ class Exchange:
         self.phase = DONE
         # Counted before it is written: whoever has got an answer and then looks at
         # the numbers finds it there. This is `RouteMeter.count`, unrolled.
-        elapsed_us = (perf_counter_ns() - self._started_ns) // 1000
+        elapsed_us = (perf_counter_ns() - self.started_ns) // 1000
         bucket = BUCKETS[elapsed_us] if elapsed_us < BUCKETS_COUNT else bucket_of(elapsed_us)
         meter = self.meter
         cells = meter.cells
@@ -367,7 +390,7 @@ class Exchange:
     def _count(self, sent_bytes: int) -> None:
         """Count the response, before its last bytes are written."""
         self.phase = DONE
-        elapsed_us = (perf_counter_ns() - self._started_ns) // 1000
+        elapsed_us = (perf_counter_ns() - self.started_ns) // 1000
         self.meter.count(self.status, elapsed_us)
         site = self.connection.site
         if elapsed_us >= site.noted_from_us or self.status >= 500:

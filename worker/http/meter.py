@@ -27,6 +27,11 @@ class RouteMeter:
         self.sum = where.duration
         self.first_bucket = where.duration + 1
 
+    @property
+    def first_class(self) -> int:
+        """The first of the four words of responses: what names the route wherever a number must do."""
+        return self.classes + 2
+
     def count(self, status: int, elapsed_us: int) -> None:
         """Count a response."""
         observe(self.cells, self.sum, elapsed_us)

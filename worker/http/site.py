@@ -12,6 +12,7 @@ import contextvars
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from penstock.shm.board import BoardWriter, route_tag
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.http.connection import Connection, TlsConnection
@@ -47,10 +48,11 @@ class Route:
     when there is none, the same answer is given to all.
     """
 
-    __slots__ = ("app", "body", "context", "headers", "meter", "state", "status")
+    __slots__ = ("app", "body", "context", "headers", "meter", "state", "status", "tag")
 
     def __init__(self, meter: RouteMeter) -> None:
         self.meter = meter
+        self.tag = route_tag(meter.first_class)  # on the board
         self.app: ASGIApp | None = None
         self.status = 404
         self.headers: Iterable[tuple[bytes, bytes]] = ()
@@ -86,6 +88,7 @@ class Site(Leaving):
         "_not_found",
         "_raw_root_path",
         "_where",
+        "board",
         "body_bytes_max",
         "head_parser",
         "head_starts",
@@ -116,13 +119,15 @@ class Site(Leaving):
         loop: asyncio.AbstractEventLoop,
         root_path: str = "",
         is_tls: bool = False,
+        board: BoardWriter | None = None,
         server_header: str | None = "penstock",
     ) -> None:
         """
         Prepare to serve. `apps` has an entry for every AppAction of the
         listener's routes; `cells` is this process's row, as 8-byte words, and
         counting goes on from the values that are there. `is_tls` says whether
-        connections come decrypted: whoever accepts them knows.
+        connections come decrypted: whoever accepts them knows. On `board` stand the
+        requests that apps are at work on; None if nobody is to see them.
         """
         super().__init__(listener.limits, loop)
         self.name = listener.name
@@ -151,6 +156,7 @@ class Site(Leaving):
         self.head_starts = self.starts.every
         self.plain_starts = self.starts.plain
 
+        self.board = board
         self._cells = cells
         self._where = listener.cells
         self.unmatched = RouteMeter(cells, listener.unmatched, UNMATCHED)
@@ -177,7 +183,7 @@ class Site(Leaving):
     def watch_requests(
         self, *, opening: Opening | None = None, observer: Observer | None = None, from_us: int = 0
     ) -> None:
-        """Have requests looked at: all, or only those that took as long as `from_us`, and those that failed."""
+        """Have requests looked at. An observer sees those that failed, and those that took `from_us`."""
         if opening is not None:
             self.openings = (*self.openings, opening)
         if observer is not None:
@@ -229,6 +235,9 @@ class Site(Leaving):
                 self._park_idle(now_s)
         if self.is_draining:
             self._judge_handshakes()
+        if self.board is not None:
+            for exchange in self.exchanges():
+                exchange.post_progress(self.board)
         self.flush()
 
     def flush(self) -> None:

@@ -15,8 +15,8 @@ from penstock.master.admin.status import (
     WorkerStatus,
 )
 from penstock.shm import names
-from penstock.shm.layout import Geometry
 from penstock.shm.row import Kind, Row, State
+from penstock.shm.schema import Geometry
 from penstock.shm.segment import Segment
 
 

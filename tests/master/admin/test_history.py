@@ -8,6 +8,7 @@ from penstock.master.admin.history import SampleHistory
 from penstock.shm import layout
 from penstock.shm.row import Row
 from penstock.shm.samples import SampleWriter
+from penstock.shm.schema import SAMPLE_COUNT
 
 if TYPE_CHECKING:
     from tests.master.admin.conftest import Site
@@ -100,11 +101,11 @@ def test_nobody_needs_to_watch_in_between(site: "Site") -> None:
     history = SampleHistory(site.segment)
     push(site.rows[0], 100, 0)
     history.since(0.0)
-    for second in range(101, 101 + 2 * layout.RING_RECORD_COUNT):
+    for second in range(101, 101 + 2 * SAMPLE_COUNT):
         push(site.rows[0], second, second - 100)
     points = requests_of(history, "0")
-    assert len(points) == layout.RING_RECORD_COUNT
-    assert points[-1] == (100.0 + 2 * layout.RING_RECORD_COUNT, 2 * layout.RING_RECORD_COUNT)
+    assert len(points) == SAMPLE_COUNT
+    assert points[-1] == (100.0 + 2 * SAMPLE_COUNT, 2 * SAMPLE_COUNT)
 
 
 def test_a_clock_that_is_set_back_starts_the_plot_anew(site: "Site") -> None:
@@ -125,9 +126,9 @@ def test_a_damaged_ring_ends_a_plot_and_nothing_else(site: "Site", head: int) ->
     push(site.rows[0], 100, 10)
     push(site.rows[1], 100, 10)
     history.since(0.0)
-    site.rows[0].owner[layout.OWNER_RING_HEAD] = head
+    site.rows[0].owner[layout.OWNER_SAMPLES_HEAD] = head
     push(site.rows[1], 101, 30)
     assert requests_of(history, "1") == [(100, 0), (101, 20)]
-    site.rows[0].owner[layout.OWNER_RING_HEAD] = 0
+    site.rows[0].owner[layout.OWNER_SAMPLES_HEAD] = 0
     push(site.rows[0], 102, 15)
     assert requests_of(history, "0") == [(99, 0), (100, 10), (102, 15)]

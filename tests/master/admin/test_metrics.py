@@ -77,6 +77,7 @@ def test_every_promised_name_is_there(site: "Site") -> None:
         "penstock_sent_bytes_total",
         "penstock_worker_restarts_total",
         "penstock_reload_failures_total",
+        "penstock_segment_resets_total",
         "penstock_worker_crash_loops",
         "penstock_workers",
         "penstock_generation",

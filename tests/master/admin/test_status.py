@@ -9,6 +9,7 @@ from penstock.master.admin.status import (
     Failure,
     FleetStatus,
     loop_lag_s,
+    read_memory,
     read_workers,
     render_status,
 )
@@ -26,6 +27,7 @@ def render(site: "Site", *, now_ns: int, rss: dict[int, int | None] | None = Non
         site.status,
         read_workers(site.segment, now_ns),
         rss or {},
+        read_memory(site.segment),
         admin_pid=77,
         now_monotonic_s=now_ns / SECOND_NS,
     )

@@ -153,8 +153,12 @@ class _View:
             return _View(self._port, self._name, self._indices[key])
         return self._port.load((self._name, self._indices[key]))
 
-    def __setitem__(self, key: int, value: int) -> None:
-        self._port.store((self._name, self._indices[key]), value)
+    def __setitem__(self, key: int | slice, value: "int | _View") -> None:
+        if isinstance(key, int):
+            self._port.store((self._name, self._indices[key]), cast(int, value))
+            return
+        for index, word in zip(self._indices[key], cast(_View, value).tolist(), strict=True):
+            self._port.store((self._name, index), word)
 
     def tolist(self) -> list[int]:
         return [self._port.load((self._name, index)) for index in self._indices]
@@ -226,9 +230,7 @@ class _Checker:
 
     def ends(self, memory: Memory) -> Iterator[tuple[Any, ...]]:
         begin = _State(
-            tuple(
-                _At(-1, None) if thread.is_started_by_another else _At(0, ()) for thread in self._threads
-            ),
+            tuple(_At(-1, None) if thread.is_started_by_another else _At(0, ()) for thread in self._threads),
             memory,
         )
         known = {begin}
@@ -260,9 +262,7 @@ class _Checker:
                 yield state.moved(thread, _At(at.life, None, step.result), state.memory)
             if not isinstance(step, _Ended):
                 for answer, following in self._take(state, thread, step):
-                    yield following.moved(
-                        thread, _At(at.life, (*at.answers, answer)), following.memory
-                    )
+                    yield following.moved(thread, _At(at.life, (*at.answers, answer)), following.memory)
 
     def _take(self, state: _State, thread: int, step: Step) -> Iterator[tuple[Any, _State]]:
         memory = state.memory

@@ -1,26 +1,30 @@
 """
 The protocols of the segment, as programs for the checker.
 
-Those that ship are run as they are (`ring`, `adopt`, `series`). The others are
+Those that ship are run as they are. The others are
 written out here, a few words long, with as little in them as the argument needs.
 
 Each protocol is given as threads, the words they begin with, and a judgement of
 what came of it. `Guard` is what orders it beside the order of its stores.
 """
 
+import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
-from penstock.shm import layout, ring, series
-from penstock.shm.ring import Payload, RingWriter, read_records
+from penstock.shm import folding, layout, ring, series
+from penstock.shm.base import Base
+from penstock.shm.ring import Ring, RingWriter, read_records
 from penstock.shm.row import Kind, Row, State
-from penstock.shm.series import SeriesTable
+from penstock.shm.sections import Sections
+from penstock.shm.segment import Segment
+from penstock.shm.series import Series, SeriesTable
 from tests.shm.model.checker import Port, Program, Thread
 from tests.shm.model.memory import Word
 
@@ -144,61 +148,6 @@ def flip(guard: Guard, *, is_counting: bool = True) -> Protocol:
     return Protocol([write, read], is_right, {("checksum", 0): exact(0, 0), ("checksum", 1): exact(0, 0)})
 
 
-DEAD_COUNT = 2
-
-
-def fold(guard: Guard) -> Protocol:
-    """
-    The counts of a dead owner go into the base, and its row begins anew.
-
-    The total is the active base, and the row if its claim is younger than what
-    the base has folded. The master may be killed at any step; the next one does
-    again what it finds undone, and starts an owner that counts once. A reader
-    must never see less than what the dead had counted, nor more than all.
-    """
-
-    def master(port: Port) -> None:
-        commit = port.load("commit")
-        old, new = commit % 2, (commit + 1) % 2
-        claim = port.load("claim")
-        if claim > port.load(("folded", old)):
-            base, count = port.load(("base", old)), port.load("cell")
-            port.store(("base", new), base + count)
-            port.store(("folded", new), claim)
-            port.store(("checksum", new), exact(base + count, claim, commit + 1))
-            guard.fence_writer(port)
-            port.store("commit", commit + 1)
-            guard.fence_writer(port)
-        port.store("cell", 0)
-        guard.fence_writer(port)
-        port.store("claim", claim + 1)
-
-    def master_and_next_owner(port: Port) -> int | None:
-        master(port)
-        port.store("cell", 1)
-        return read(port)
-
-    def read(port: Port) -> int | None:
-        before = port.load("commit")
-        guard.fence_reader(port)
-        base, folded = port.load(("base", before % 2)), port.load(("folded", before % 2))
-        checksum = port.load(("checksum", before % 2))
-        claim = port.load("claim")
-        # A claim that is seen must mean that the cell was emptied for it.
-        guard.fence_reader(port)
-        count = port.load("cell")
-        guard.fence_reader(port)
-        if port.load("commit") != before or not guard.accepts(checksum, base, folded, before):
-            return None
-        return base + count if claim > folded else base
-
-    def is_right(end: tuple[Any, ...]) -> bool:
-        return end[0] == DEAD_COUNT + 1 and end[1] in (None, DEAD_COUNT, DEAD_COUNT + 1)
-
-    words = {"claim": 1, "cell": DEAD_COUNT, ("checksum", 0): exact(0, 0, 0)}
-    return Protocol([Thread([master, master_and_next_owner]), read], is_right, words)
-
-
 # A log to which entries are appended.
 
 
@@ -245,12 +194,29 @@ class _Fencing:
         self._guard.fence_reader(self.port)
 
 
-def record(value: int) -> Payload:
-    """Give a record that shows when two are mixed, and has few words that change."""
-    return (value, value, 0, 0, 0, 0)
+class _Sections:
+    """Stands in for the sections of a row or a base, which it has no more of than the words here."""
+
+    def __init__(self, port: Port, name: str, lengths: Mapping[str, int]) -> None:
+        self._port = port
+        self._name = name
+        self._lengths = lengths
+
+    def u64(self, section: str) -> memoryview:
+        return self._port.view(f"{self._name} {section}", self._lengths.get(section, 0))
+
+    f64 = u64
 
 
-RING_BEGINS = {("owner", layout.OWNER_RING_HEAD): 1, ("ring", 0): 2}
+def row_of(port: Port) -> Row:
+    """Give the one row, with one cell."""
+    lengths = {"master": layout.LINE_WORDS, "owner": layout.LINE_WORDS, "cells": 1}
+    return Row(0, cast(Sections, _Sections(port, "row", lengths)), cast(SeriesTable, None))
+
+
+def record(value: int) -> tuple[int, ...]:
+    """Give a record that shows when two are mixed."""
+    return (value, value)
 
 
 @contextmanager
@@ -262,29 +228,28 @@ def shipped_ring(guard: Guard) -> Iterator[Protocol]:
     one goes on. All checksums are equal unless they are the guard.
     """
     fencing = _Fencing(guard)
+    record_words = ring.FRAME_WORDS + len(record(0))
 
     def checksum(data: bytes) -> int:
         return zlib.crc32(data) if guard is Guard.CHECKSUM else 0
 
-    def push(port: Port, value: int) -> None:
-        writer = RingWriter(
-            port.view("owner", layout.LINE_WORDS), port.view("ring", layout.RING_RECORD_WORDS)
-        )
-        writer.push(record(value))
+    def ring_of(port: Port) -> Ring:
+        return Ring(port.view("ring", record_words), record_words, port.view("line", 1), head=0)
 
-    def read(port: Port) -> tuple[tuple[int, Payload], ...]:
+    def push(port: Port, value: int) -> None:
+        RingWriter(ring_of(port)).push(record(value))
+
+    def read(port: Port) -> tuple[tuple[int, tuple[int, ...]], ...]:
         fencing.port = port
-        owner = port.view("owner", layout.LINE_WORDS)
-        return tuple(read_records(owner, port.view("ring", layout.RING_RECORD_WORDS)))
+        return tuple((number, tuple(payload)) for number, payload in read_records(ring_of(port)))
 
     def is_right(end: tuple[Any, ...]) -> bool:
         pushed = [(0, record(0)), (1, record(1)), (1, record(2)), (2, record(2))]
         return all(each in pushed for each in end[1])
 
-    checked = ring._CHECKED.pack(2, *record(0))
-    words = {**RING_BEGINS, ("ring", 7): checksum(checked)}
+    first = checksum(struct.pack("3Q", 2, *record(0)))
+    words = {("line", 0): 1, ("ring", 0): 2, ("ring", record_words - 1): first}
     with (
-        patch.object(ring, "RING_RECORD_COUNT", 1),
         patch.object(ring, "zlib", SimpleNamespace(crc32=checksum)),
         patch.object(ring, "reader_fence", fencing),
     ):
@@ -292,30 +257,102 @@ def shipped_ring(guard: Guard) -> Iterator[Protocol]:
         yield Protocol([writer, read], is_right, words)
 
 
-GEOMETRY = layout.Geometry(row_count=1, cell_count=8)
+DEAD_COUNT = 2
+
+
+@contextmanager
+def shipped_fold(guard: Guard) -> Iterator[Protocol]:
+    """
+    The code of shm/folding.py: the counts of a dead owner go into the base, and its row is claimed again.
+
+    The master may be killed at any step; the next one does again what it finds
+    undone, claims the row, and starts an owner that counts once. A reader must
+    never see less than what the dead had counted, nor more than all.
+    """
+    fencing = _Fencing(guard)
+
+    class OneRow:
+        """As much of a segment as it takes."""
+
+        def __init__(self, port: Port) -> None:
+            self._header = port.view("header", layout.HEADER_WORDS)
+            lengths = {"line": layout.LINE_WORDS, "folded": 1, "cells": 1}
+            self.bases = tuple(
+                Base(cast(Sections, _Sections(port, f"base {copy}", lengths))) for copy in (0, 1)
+            )
+            self.series = SimpleNamespace(entries=lambda: [Series("a_total", "counter", (), 0)])
+            self.ancestors: list[Segment] = []
+            self._row = row_of(port)
+
+        @property
+        def folds(self) -> int:
+            return self._header[layout.HEADER_FOLDS]
+
+        @property
+        def base(self) -> Base:
+            return self.bases[self.folds & 1]
+
+        def own_rows(self) -> list[Row]:
+            return [self._row]
+
+        def _wipe(self, row: Row) -> None:
+            row.cells[0] = 0
+
+    def master(port: Port) -> None:
+        Segment.clear(cast(Segment, OneRow(port)), row_of(port))
+
+    def master_and_next_owner(port: Port) -> int | None:
+        master(port)
+        row = row_of(port)
+        row.claim(kind=Kind.WORKER, generation=0, slot=0, core=0, spawned_ns=0)
+        row.cells[0] = 1
+        return read(port)
+
+    def read(port: Port) -> int | None:
+        fencing.port = port
+        segment = cast(Segment, OneRow(port))
+        try:
+            return folding.steadily(
+                segment,
+                lambda: segment.base.cells[0] + sum(row.cells[0] for row in folding.counting_rows(segment)),
+            )
+        except folding.Unsteady:
+            return None
+
+    def is_right(end: tuple[Any, ...]) -> bool:
+        return end[0] == DEAD_COUNT + 1 and end[1] in (None, DEAD_COUNT, DEAD_COUNT + 1)
+
+    words = {
+        ("row master", layout.MASTER_CLAIM): 1,
+        ("row master", layout.MASTER_KIND): Kind.WORKER,
+        ("row cells", 0): DEAD_COUNT,
+    }
+    with patch.object(folding, "reader_fence", fencing), patch.object(folding, "LOOKS_MAX", 1):
+        yield Protocol([Thread([master, master_and_next_owner]), read], is_right, words)
+
+
 LEFT_BEHIND = 3
 
 
-def shipped_row(guard: Guard, *, dead_pid: int) -> Protocol:
+def shipped_row(guard: Guard) -> Protocol:
     """
-    The code of shm/row.py: a row is claimed, and its new owner, of pid 7, empties the gauge.
+    The code of shm/row.py: a row is wiped and claimed, and its new owner adopts it.
 
-    The dead owner left a gauge behind. A reader that finds the row current must
-    not take that gauge for the new owner's.
+    The dead owner left a gauge behind, and even had the same pid. A reader that
+    finds the row current must not take that gauge for the new owner's.
     """
-
-    def row_of(port: Port) -> Row:
-        return Row(0, port.view("row", GEOMETRY.row_stride), GEOMETRY)
 
     def master(port: Port) -> None:
         row = row_of(port)
+        row.cells[0] = 0
+        row.master[layout.MASTER_EMPTIED] = 1
         row.claim(kind=Kind.WORKER, generation=0, slot=0, core=0, spawned_ns=0)
         port.start(1)
         row.set_process(7, started=0)
 
     def own(port: Port) -> None:
         row = row_of(port)
-        row.adopt(pid=7, now_ns=0, gauges=[0])
+        row.adopt(pid=7, now_ns=0)
         row.cells[0] = 1
 
     def read(port: Port) -> int | None:
@@ -327,14 +364,13 @@ def shipped_row(guard: Guard, *, dead_pid: int) -> Protocol:
     def is_right(end: tuple[Any, ...]) -> bool:
         return end[2] != LEFT_BEHIND
 
-    line = layout.LINE_WORDS
     words = {
-        ("row", layout.MASTER_CLAIM): 1,
-        ("row", layout.MASTER_KIND): Kind.WORKER,
-        ("row", layout.MASTER_STATE): State.FREE,
-        ("row", line + layout.OWNER_CLAIM): 1,
-        ("row", line + layout.OWNER_PID): dead_pid,
-        ("row", GEOMETRY.cells_start): LEFT_BEHIND,
+        ("row master", layout.MASTER_CLAIM): 1,
+        ("row master", layout.MASTER_KIND): Kind.WORKER,
+        ("row master", layout.MASTER_STATE): State.FREE,
+        ("row owner", layout.OWNER_CLAIM): 1,
+        ("row owner", layout.OWNER_PID): 7,
+        ("row cells", 0): LEFT_BEHIND,
     }
     return Protocol([master, Thread([own], is_started_by_another=True), read], is_right, words)
 

@@ -27,9 +27,7 @@ def store_then_load(mine: str, other: str, *, is_fenced: bool) -> Program:
     return program
 
 
-@pytest.mark.parametrize(
-    ("memory", "both_miss"), [(Sequential, False), (TotalStore, True), (Weak, True)]
-)
+@pytest.mark.parametrize(("memory", "both_miss"), [(Sequential, False), (TotalStore, True), (Weak, True)])
 def test_store_buffering(memory: type[Memory], *, both_miss: bool) -> None:
     """Both stores wait while both loads look: the one thing that x86 turns around."""
     plain = [store_then_load("x", "y", is_fenced=False), store_then_load("y", "x", is_fenced=False)]

@@ -1,0 +1,112 @@
+"""
+The board: what each request is that an app of the row's owner is at work on.
+
+An entry has its state and method in its first word, and a first word of zero
+says that there is none. It is written when a request begins, so it tells as
+well what a blocked loop is blocked by. The path is what `struct.pack_into`
+makes of it, which is not one store: a reader takes an entry twice, and believes
+it if both are the same.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from penstock.shm.layout import WORD_SIZE
+from penstock.shm.schema import BOARD_ENTRY_COUNT, BOARD_ENTRY_WORDS
+
+# States.
+ASKED: Final = 1  # the app has not begun its response
+STREAMING: Final = 2  # the response is under way
+ANSWERED: Final = 3  # the response is complete, or its client gone, and the app goes on
+STATES: Final = {ASKED: "asked", STREAMING: "streaming", ANSWERED: "answered"}
+
+# An entry: state, method and route in one word, then start, bytes sent, a spare word, the path.
+_STATE_BITS: Final = 8
+_METHOD_SHIFT: Final = 8
+_ROUTE_SHIFT: Final = 16
+STATE_MASK: Final = (1 << _STATE_BITS) - 1
+STARTED: Final = 1
+SENT_BYTES: Final = 2
+_PATH_WORD: Final = 4
+PATH_BYTES_MAX: Final = (BOARD_ENTRY_WORDS - _PATH_WORD) * WORD_SIZE
+_ENTRY: Final = struct.Struct(f"4Q{PATH_BYTES_MAX}s")
+assert _ENTRY.size == BOARD_ENTRY_WORDS * WORD_SIZE
+
+# By code; 0 is any other. Append only: another release may read it.
+METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+_CODES: Final = {method: code for code, method in enumerate(METHODS) if method}
+
+
+class Active(msgspec.Struct, frozen=True, kw_only=True):
+    """A request in flight."""
+
+    state: str
+    method: str  # empty: none of the usual
+    route: int  # the first word of its route's counters
+    started_ns: int  # of the monotonic clock
+    sent_bytes: int
+    path: bytes  # without the query, and maybe without its end
+
+
+class BoardWriter:
+    """The entries of one owner."""
+
+    __slots__ = ("_buffer", "_free", "words")
+
+    def __init__(self, words: memoryview) -> None:
+        self.words = words
+        self._buffer = words.cast("B")
+        count = len(words) // BOARD_ENTRY_WORDS
+        self._free = [entry * BOARD_ENTRY_WORDS for entry in reversed(range(min(count, BOARD_ENTRY_COUNT)))]
+
+    def begin(self, tag: int, started_ns: int, path: bytes) -> int | None:
+        """Write an entry and return its first word; None if the board is full."""
+        if not self._free:
+            return None
+        at = self._free.pop()
+        _ENTRY.pack_into(self._buffer, at * WORD_SIZE, tag, started_ns, 0, 0, path)
+        return at
+
+    def go_on(self, at: int, state: int, sent_bytes: int) -> None:
+        """Say how far the request is."""
+        self.words[at + SENT_BYTES] = sent_bytes
+        self.words[at] = self.words[at] & ~STATE_MASK | state
+
+    def end(self, at: int) -> None:
+        """Take an entry off."""
+        self.words[at] = 0
+        self._free.append(at)
+
+
+def method_tag(method: str) -> int:
+    """Give one half of the first word of an entry for a request that begins."""
+    return ASKED | _CODES.get(method, 0) << _METHOD_SHIFT
+
+
+def route_tag(route: int) -> int:
+    """Give the other half: the first word of the route's counters."""
+    return route << _ROUTE_SHIFT
+
+
+def read_board(words: memoryview) -> Iterator[Active]:
+    """Give what stands on a board, in no order, without what changed while it was read."""
+    for at in range(0, len(words) - BOARD_ENTRY_WORDS + 1, BOARD_ENTRY_WORDS):
+        tag = words[at]
+        if not tag or (state := STATES.get(tag & STATE_MASK)) is None:
+            continue
+        entry = words[at : at + BOARD_ENTRY_WORDS].tobytes()
+        if words[at : at + BOARD_ENTRY_WORDS].tobytes() != entry:
+            continue
+        tag, started_ns, sent_bytes, _, path = _ENTRY.unpack(entry)
+        code = tag >> _METHOD_SHIFT & 0xFF
+        yield Active(
+            state=state,
+            method=METHODS[code] if code < len(METHODS) else "",
+            route=tag >> _ROUTE_SHIFT,
+            started_ns=started_ns,
+            sent_bytes=sent_bytes,
+            path=path.rstrip(b"\0"),
+        )
