@@ -26,9 +26,9 @@ from penstock.master.lending import Shard
 from penstock.master.listeners import Listener
 from penstock.master.operations import Operations
 from penstock.shm.fence import register_writer
+from penstock.shm.owner import process_started
 from penstock.shm.row import Kind, Row, State
 from penstock.shm.segment import Segment
-from penstock.worker.child import process_started
 from penstock.worker.shards import queued_connections
 
 # Enough for an exception's own line; the log has the traceback.

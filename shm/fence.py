@@ -68,7 +68,7 @@ class Membarrier:
 
 
 def membarrier_of(machine: str) -> Membarrier | None:
-    """Give what a reader has to use on such a machine (`uname -m`); None where loads and stores keep their order."""
+    """Give what readers need on such a machine (`uname -m`); None where loads and stores keep their order."""
     if machine.lower() in _ORDERED:
         return None
     return Membarrier(_NUMBERS.get(machine.lower()))

@@ -19,6 +19,7 @@ import uvloop
 
 from penstock.shm.board import BoardWriter
 from penstock.shm.fence import register_writer
+from penstock.shm.private import keep_from_children
 from penstock.shm.row import Row
 from penstock.shm.segment import Segment
 from penstock.worker.apps import AppImportError
@@ -104,6 +105,7 @@ def run_worker(assignment: Assignment) -> int:
         return 0
     register_writer()
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
+    keep_from_children(assignment.segment)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_live(assignment, row, witness))
 

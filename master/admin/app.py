@@ -23,6 +23,7 @@ from penstock.master.admin.replies import Reply, json_reply, send_reply, text_re
 from penstock.master.admin.requests import in_flight, incidents
 from penstock.master.admin.residents import ResidentMemory
 from penstock.master.admin.status import FleetStatus, read_memory, read_workers, render_status
+from penstock.shm.row import ReadRow, Row
 from penstock.shm.segment import Segment
 from penstock.shm.totals import totals
 from penstock.worker.asgi.types import Receive, Scope, Send
@@ -59,8 +60,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class AdminApp:
     """The endpoint as an ASGI application."""
 
-    def __init__(self, readings: Readings) -> None:
+    def __init__(self, readings: Readings, read: ReadRow = Row.read) -> None:
         self._readings = readings
+        self._read = read
         self._memory = ResidentMemory()
         self._history = SampleHistory(readings.segment)
         self._routes: dict[str, Callable[[Request], Reply]] = {
@@ -101,7 +103,7 @@ class AdminApp:
 
     def _show_metrics(self, request: Request) -> Reply:
         body, content_type = render_metrics(
-            totals(self._readings.segment),
+            totals(self._readings.segment, self._read),
             self._readings.fleet(),
             request.accept,
             now_monotonic_ns=time.monotonic_ns(),
@@ -118,7 +120,7 @@ class AdminApp:
         return json_reply(
             render_status(
                 fleet,
-                read_workers(self._readings.segment, time.monotonic_ns()),
+                read_workers(self._readings.segment, time.monotonic_ns(), self._read),
                 self._memory.of(pids, now_s),
                 read_memory(self._readings.segment),
                 admin_pid=admin_pid,
@@ -127,7 +129,9 @@ class AdminApp:
         )
 
     def _show_requests(self, request: Request) -> Reply:
-        found = in_flight(self._readings.segment, time.monotonic_ns(), shows_paths=request.is_owner)
+        found = in_flight(
+            self._readings.segment, time.monotonic_ns(), shows_paths=request.is_owner, read=self._read
+        )
         return json_reply({"requests": found})
 
     def _show_slow(self, request: Request) -> Reply:

@@ -22,6 +22,7 @@ from penstock.master.admin.status import Failure, FleetStatus
 from penstock.master.operations import STOOD_IN
 from penstock.shm.fence import register_writer
 from penstock.shm.histogram import WORD_COUNT
+from penstock.shm.owner import read_believed
 from penstock.shm.row import Row
 from penstock.shm.segment import Segment
 from penstock.worker.asgi.lifespan import Lifespan
@@ -106,7 +107,7 @@ class AdminProcess:
         self._row = row
         self._loop = asyncio.get_running_loop()
         self._cells = memoryview(bytearray(_CELL_COUNT * 8)).cast("Q")
-        self._app = AdminApp(self)
+        self._app = AdminApp(self, read_believed)
         self._sites: list[Site] = []
         self._shards: dict[str, LentShards] = {}
         self._drain_order: asyncio.Future[Drain] = self._loop.create_future()

@@ -104,7 +104,7 @@ def seqlock(guard: Guard) -> Protocol:
         return (a, b) if is_whole else None
 
     def is_right(end: tuple[Any, ...]) -> bool:
-        return end[1] is None or end[1] in {(0, 0), (1, 1), (2, 2)}
+        return end[1] in (None, (0, 0), (1, 1), (2, 2))
 
     writer = Thread([lambda port: write(port, 1), lambda port: write(port, 2)])
     return Protocol([writer, read], is_right, {"checksum": exact(0, 0, 0)})
@@ -143,7 +143,7 @@ def flip(guard: Guard, *, is_counting: bool = True) -> Protocol:
         return None
 
     def is_right(end: tuple[Any, ...]) -> bool:
-        return end[1] is None or end[1] in {(0, 0), (1, 1), (2, 2)}
+        return end[1] in (None, (0, 0), (1, 1), (2, 2))
 
     return Protocol([write, read], is_right, {("checksum", 0): exact(0, 0), ("checksum", 1): exact(0, 0)})
 
@@ -174,7 +174,7 @@ def log(guard: Guard) -> Protocol:
         return tuple(found)
 
     def is_right(end: tuple[Any, ...]) -> bool:
-        return end[1] == ((1, 1), (2, 2))[: len(end[1])]
+        return bool(end[1] == ((1, 1), (2, 2))[: len(end[1])])
 
     return Protocol([write, read], is_right)
 
@@ -248,7 +248,7 @@ def shipped_ring(guard: Guard) -> Iterator[Protocol]:
         return all(each in pushed for each in end[1])
 
     first = checksum(struct.pack("3Q", 2, *record(0)))
-    words = {("line", 0): 1, ("ring", 0): 2, ("ring", record_words - 1): first}
+    words: dict[Word, int] = {("line", 0): 1, ("ring", 0): 2, ("ring", record_words - 1): first}
     with (
         patch.object(ring, "zlib", SimpleNamespace(crc32=checksum)),
         patch.object(ring, "reader_fence", fencing),
@@ -322,7 +322,7 @@ def shipped_fold(guard: Guard) -> Iterator[Protocol]:
     def is_right(end: tuple[Any, ...]) -> bool:
         return end[0] == DEAD_COUNT + 1 and end[1] in (None, DEAD_COUNT, DEAD_COUNT + 1)
 
-    words = {
+    words: dict[Word, int] = {
         ("row master", layout.MASTER_CLAIM): 1,
         ("row master", layout.MASTER_KIND): Kind.WORKER,
         ("row cells", 0): DEAD_COUNT,
@@ -362,9 +362,9 @@ def shipped_row(guard: Guard) -> Protocol:
         return row.cells[0] if reading is not None and reading.is_current else None
 
     def is_right(end: tuple[Any, ...]) -> bool:
-        return end[2] != LEFT_BEHIND
+        return bool(end[2] != LEFT_BEHIND)
 
-    words = {
+    words: dict[Word, int] = {
         ("row master", layout.MASTER_CLAIM): 1,
         ("row master", layout.MASTER_KIND): Kind.WORKER,
         ("row master", layout.MASTER_STATE): State.FREE,
@@ -396,7 +396,7 @@ def shipped_series(guard: Guard) -> Iterator[Protocol]:
         return tuple((entry.name, entry.kind, entry.first) for entry in table_of(port).entries())
 
     def is_right(end: tuple[Any, ...]) -> bool:
-        return end[1] == (("a", "counter", 0), ("b", "gauge", 1))[: len(end[1])]
+        return bool(end[1] == (("a", "counter", 0), ("b", "gauge", 1))[: len(end[1])])
 
     def checksum(data: bytes) -> int:
         return zlib.crc32(data) if guard is Guard.CHECKSUM else 0
