@@ -16,6 +16,7 @@ import ctypes
 import mmap
 import os
 import sys
+from collections.abc import Callable
 from typing import Final
 
 from penstock.shm.segment import Segment
@@ -52,7 +53,7 @@ def keep_from_children(segment: Segment) -> None:
 class _Mapping:
     """One mapping: where it lies, and which file it shows. All that takes memory was done before the fork."""
 
-    def __init__(self, map_at: "ctypes._NamedFuncPointer", fd: int, mapping: mmap.mmap) -> None:
+    def __init__(self, map_at: Callable[..., int | None], fd: int, mapping: mmap.mmap) -> None:
         self._map_at = map_at
         self._fd = fd
         self._file = _identity(fd)
