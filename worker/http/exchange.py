@@ -183,8 +183,12 @@ class Exchange:
                 self._app_fell_short()
         finally:
             connection = self.connection
-            if self.entry is not None:
-                self.leave_board()
+            at = self.entry
+            if at is not None:  # This is `BoardWriter.end`.
+                self.entry = None
+                board = connection.site.board
+                board.words[at] = 0
+                board.free.append(at)
             if connection.exchange is self:
                 connection.exchange = None
             else:
@@ -261,18 +265,11 @@ class Exchange:
 
     def _cancelled(self, _: asyncio.Task[None]) -> None:
         if self.entry is not None:
-            self.leave_board()
+            self.connection.site.board.end(self.entry)
+            self.entry = None
         if self.connection.exchange is self:
             self.connection.exchange = None
         self.connection.site.detached_ended(self)
-
-    def leave_board(self) -> None:
-        """Take it off the board: its app has ended."""
-        board, entry = self.connection.site.board, self.entry
-        assert board is not None
-        assert entry is not None
-        board.end(entry)
-        self.entry = None
 
     def post_progress(self, board: BoardWriter) -> None:
         """Say on the board how far it is."""

@@ -156,7 +156,7 @@ class Site(Leaving):
         self.head_starts = self.starts.every
         self.plain_starts = self.starts.plain
 
-        self.board = board
+        self.board = board if board is not None else BoardWriter(memoryview(b"").cast("Q"))
         self._cells = cells
         self._where = listener.cells
         self.unmatched = RouteMeter(cells, listener.unmatched, UNMATCHED)
@@ -235,9 +235,8 @@ class Site(Leaving):
                 self._park_idle(now_s)
         if self.is_draining:
             self._judge_handshakes()
-        if self.board is not None:
-            for exchange in self.exchanges():
-                exchange.post_progress(self.board)
+        for exchange in self.exchanges():
+            exchange.post_progress(self.board)
         self.flush()
 
     def flush(self) -> None:
