@@ -5,13 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# Tests wait more than they compute. PROCESSES=0 has one after the other, in a single process.
+PROCESSES ?= 4
+
 .PHONY: run test check format lint types layers guard guard-baseline peers soak smoke clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/penstock
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m "not soak"
+	$(BIN)/python -m pytest -q -m "not soak" --numprocesses $(PROCESSES) --dist loadgroup
 
 check: lint types layers test
 

@@ -28,6 +28,7 @@ from penstock.worker.spec import (
     RespondAction,
     RouteCells,
     RouteSpec,
+    WorkerCells,
     WorkerSpec,
 )
 
@@ -94,6 +95,7 @@ def build_spec(
         uid=account.uid,
         gid=account.gid,
         lifespan=config.lifespan,
+        cells=_worker_cells(series),
     )
 
 
@@ -167,6 +169,15 @@ def _listener_cells(listener: str, series: SeriesTable) -> ListenerCells:
         sent_bytes=series.define(names.SENT_BYTES, "counter", labels),
         connections_active=series.define(names.CONNECTIONS, "gauge", (*labels, ("state", active))),
         connections_idle=series.define(names.CONNECTIONS, "gauge", (*labels, ("state", idle))),
+    )
+
+
+def _worker_cells(series: SeriesTable) -> WorkerCells:
+    return WorkerCells(
+        cpu_us=series.define(names.WORKER_CPU_US, "counter"),
+        gc_collections=series.define_group(
+            names.GC_COLLECTIONS, "counter", (), "generation", names.GC_GENERATIONS
+        ),
     )
 
 

@@ -14,9 +14,14 @@ CONNECTIONS: Final = "penstock_connections"
 CONNECTIONS_TOTAL: Final = "penstock_connections_total"
 RECEIVED_BYTES: Final = "penstock_received_bytes_total"
 SENT_BYTES: Final = "penstock_sent_bytes_total"
+WORKER_CPU_US: Final = "penstock_worker_cpu_microseconds_total"  # told in seconds
+GC_COLLECTIONS: Final = "penstock_gc_collections_total"
 
 # The values of REQUESTS' label `code`, in the order of their four words.
 CODE_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
 
 # The values of CONNECTIONS' label `state`.
 CONNECTION_STATES: Final = ("active", "idle")
+
+# The values of GC_COLLECTIONS' label `generation`, in the order of their words.
+GC_GENERATIONS: Final = ("0", "1", "2")

@@ -1,6 +1,7 @@
 """Servers for the tests of whole processes, ended after each test whatever happened."""
 
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.deadlines import pytest_timeout_set_timer  # noqa: F401 (pytest finds it here)
 from tests.process.harness import Server
 
 # How long an example takes says how busy the machine is.
@@ -16,6 +18,19 @@ hypothesis.settings.load_profile("penstock")
 
 # A shell starts what runs in its background deaf to Ctrl-C, and what is started by that inherits it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says what else the machine does.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that every user may go to, which `tmp_path` is not."""
+    with tempfile.TemporaryDirectory(prefix="penstock-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture

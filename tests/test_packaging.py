@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("wheel")
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("master", "worker", "shm")
 
@@ -47,7 +49,7 @@ def modules() -> Iterator[str]:
     """List the files that the wheel must have."""
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in {".py", ".html", ".pyi"} and "__pycache__" not in path.parts:
+            if path.suffix in {".py", ".html", ".css", ".js", ".pyi"} and "__pycache__" not in path.parts:
                 yield f"penstock/{path.relative_to(ROOT)}"
 
 

@@ -111,7 +111,11 @@ def run_worker(assignment: Assignment) -> int:
 
 
 async def _live(assignment: Assignment, row: Row, witness: Witness) -> int:
-    return await WorkerProcess(assignment, row, witness).live()
+    worker = WorkerProcess(assignment, row, witness)
+    try:
+        return await worker.live()
+    finally:
+        worker.count_expense()
 
 
 class WorkerProcess:
@@ -162,6 +166,10 @@ class WorkerProcess:
         await self._drain(order)
         self._link.close()
         return 0
+
+    def count_expense(self) -> None:
+        """Add to the row what was spent since the last beat."""
+        self._pulse.expense.count()
 
     def _report_failure(self, error: Exception) -> None:
         cause = error.__cause__

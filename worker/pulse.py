@@ -10,6 +10,7 @@ import time
 
 from penstock.shm.row import Row
 from penstock.shm.samples import SampleWriter
+from penstock.worker.expense import Expense
 from penstock.worker.hosting import Hosting
 from penstock.worker.spec import RouteCells, WorkerSpec
 
@@ -27,6 +28,7 @@ class Pulse:
         self._row = row
         self._hosting = hosting
         self._samples = SampleWriter(row)
+        self.expense = Expense(row.cells, spec.cells)
         self._loop = asyncio.get_running_loop()
         routes = {cells.requests: cells for cells in _route_cells(spec)}
         self._request_words = [first + offset for first in routes for offset in range(4)]
@@ -41,6 +43,7 @@ class Pulse:
         now_s = self._loop.time()
         lag_us = max(0, int((now_s - expected_s) * 1e6))
         self._row.beat(time.monotonic_ns(), lag_us)
+        self.expense.count()
         if count % BEATS_PER_TICK == 0:
             self._hosting.tick(time.monotonic())
         if count % BEATS_PER_SAMPLE == 0:

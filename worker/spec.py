@@ -34,6 +34,14 @@ class ListenerCells(msgspec.Struct, frozen=True, kw_only=True):
     connections_idle: int
 
 
+class WorkerCells(msgspec.Struct, frozen=True, kw_only=True):
+    """Where what the process itself takes is counted: word indexes into the cells of any row."""
+
+    cpu_us: int
+    # Three words in a row: collections of the youngest, the middle and the oldest objects.
+    gc_collections: int
+
+
 class AppAction(msgspec.Struct, frozen=True, kw_only=True, tag="app"):
     """Call an ASGI application: `module:attribute`, imported by the worker."""
 
@@ -123,3 +131,4 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     uid: int | None = None
     gid: int | None = None
     lifespan: Literal["auto", "on", "off"] = "auto"
+    cells: WorkerCells | None = None  # None: not counted

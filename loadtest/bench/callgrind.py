@@ -83,7 +83,7 @@ def _count(words: list[str], request: bytes, length: int, has_master: bool) -> i
             )
         try:
             pid = _ready_worker(server, folder) if has_master else server.pid
-            _ask(port, request, length)
+            _ask(server, port, request, length)
             server.terminate()
             server.wait(STOP_S)
             return total_in((folder / f"count.{pid}").read_text())
@@ -122,24 +122,27 @@ def _workers(control: Path) -> list[dict[str, Any]]:
     return workers
 
 
-def _ask(port: int, request: bytes, length: int) -> None:
+def _ask(server: "subprocess.Popen[bytes]", port: int, request: bytes, length: int) -> None:
     """Send requests over one connection, each when the one before is answered."""
-    deadline_s = time.monotonic() + START_S
-    while True:
-        try:
-            client = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S)
-            break
-        except OSError:
-            if time.monotonic() > deadline_s:
-                raise
-            time.sleep(POLL_S)
-    with client:
+    with _connected(server, port) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(length):
             client.sendall(request)
             answer = _answer(client)
             if not answer.startswith(b"HTTP/1.1 200 "):
                 raise CountFailed(f"a request was not answered with 200, but: {answer[:80]!r}")
+
+
+def _connected(server: "subprocess.Popen[bytes]", port: int) -> socket.socket:
+    """Connect when it listens; a server that has ended never will."""
+    deadline_s = time.monotonic() + START_S
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S)
+        except OSError:
+            if server.poll() is not None or time.monotonic() > deadline_s:
+                raise
+            time.sleep(POLL_S)
 
 
 def _answer(client: socket.socket) -> bytes:

@@ -7,6 +7,7 @@ of the whole process tree: a master, an admin process and workers are one server
 
 import contextlib
 import http.client
+import itertools
 import os
 import signal
 import socket
@@ -25,17 +26,26 @@ STOP_S = 15.0
 POLL_S = 0.02
 LOG_LINES_TOLD = 8
 
+# Below those that the kernel gives to connections and to listeners on port 0, and each process
+# of ours looks elsewhere first.
+PORTS = range(10_000, 32_000)
+PORTS_EACH = 50
+_first = os.getpid() * PORTS_EACH % len(PORTS)
+_ports = itertools.cycle([*PORTS[_first:], *PORTS[:_first]])
+
 
 class ServerFailed(Exception):
     """The server did not start, or it died under load. Says its last words."""
 
 
 def free_port() -> int:
-    """Find a TCP port of 127.0.0.1 that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a TCP port of 127.0.0.1 that nobody has, nor is given before a slow server binds it."""
+    port: int
+    for port in itertools.islice(_ports, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ServerFailed(f"there is no free port from {PORTS[0]} to {PORTS[-1]}")
 
 
 def tree_of(process: psutil.Process) -> list[psutil.Process]:

@@ -10,29 +10,25 @@ import math
 import os
 import time
 from collections.abc import Callable
-from importlib import resources
 from typing import Final, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
 
 from penstock.master.admin.history import SampleHistory
+from penstock.master.admin.latency import LatencyHistory, read_durations
 from penstock.master.admin.metrics import render_metrics
+from penstock.master.admin.page import PAGE, PAGE_POLICY
 from penstock.master.admin.probes import Verdict, judge_live, judge_ready, judge_started
 from penstock.master.admin.replies import Reply, json_reply, send_reply, text_reply
 from penstock.master.admin.requests import in_flight, incidents
-from penstock.master.admin.residents import ResidentMemory
 from penstock.master.admin.status import FleetStatus, read_memory, read_workers, render_status
+from penstock.master.admin.vitals import VitalSigns
+from penstock.master.admin.worker_metrics import worker_families
 from penstock.shm.row import ReadRow, Row
 from penstock.shm.segment import Segment
 from penstock.shm.totals import totals
 from penstock.worker.asgi.types import Receive, Scope, Send
-from penstock.worker.welcome.page import content_security_policy
-
-# Read with the module, hence by the master: the admin process may have dropped the right to.
-_PAGE: Final = resources.files("penstock.master.admin").joinpath("page.html").read_bytes()
-_PAGE_POLICY: Final = content_security_policy(_PAGE.decode()).encode("ascii")
-
 
 # In the scope of a request that came by the control socket, which is its owner's alone.
 IS_OWNER: Final = "penstock.is_owner"
@@ -63,8 +59,10 @@ class AdminApp:
     def __init__(self, readings: Readings, read: ReadRow = Row.read) -> None:
         self._readings = readings
         self._read = read
-        self._memory = ResidentMemory()
+        self._vital_signs = VitalSigns()
+        self._monotonic_began_s = time.time() - time.monotonic()
         self._history = SampleHistory(readings.segment)
+        self._latency = LatencyHistory()
         self._routes: dict[str, Callable[[Request], Reply]] = {
             "/": self._show_page,
             "/metrics": self._show_metrics,
@@ -76,6 +74,10 @@ class AdminApp:
             "/requests": self._show_requests,
             "/slow": self._show_slow,
         }
+
+    def end_window(self) -> None:
+        """End a window of the latency's history; to be called every WINDOW_S."""
+        self._latency.add(time.time(), read_durations(self._readings.segment, self._latency.latest))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; there is no lifespan and no WebSocket here."""
@@ -97,16 +99,19 @@ class AdminApp:
     def _show_page(self, _: Request) -> Reply:
         return Reply(
             content_type="text/html; charset=utf-8",
-            body=_PAGE,
-            headers=((b"content-security-policy", _PAGE_POLICY),),
+            body=PAGE.encode(),
+            headers=((b"content-security-policy", PAGE_POLICY.encode("ascii")),),
         )
 
     def _show_metrics(self, request: Request) -> Reply:
+        fleet = self._readings.fleet()
+        vitals = self._vital_signs.of([worker.pid for worker in fleet.workers], time.monotonic())
         body, content_type = render_metrics(
             totals(self._readings.segment, self._read),
-            self._readings.fleet(),
+            fleet,
             request.accept,
             now_monotonic_ns=time.monotonic_ns(),
+            more=worker_families(fleet.workers, vitals, monotonic_began_s=self._monotonic_began_s),
         )
         return Reply(content_type=content_type, body=body, headers=((b"vary", b"accept"),))
 
@@ -121,10 +126,11 @@ class AdminApp:
             render_status(
                 fleet,
                 read_workers(self._readings.segment, time.monotonic_ns(), self._read),
-                self._memory.of(pids, now_s),
+                self._vital_signs.of(pids, now_s),
                 read_memory(self._readings.segment),
                 admin_pid=admin_pid,
                 now_monotonic_s=now_s,
+                now_s=time.time(),
             )
         )
 
@@ -149,7 +155,9 @@ class AdminApp:
                 400, f"since is {given[:40]!r}, expected seconds as /samples told them in `now`.\n"
             )
         now_s = time.time()
-        return json_reply({"now": now_s, "slots": self._history.since(since_s)})
+        return json_reply(
+            {"now": now_s, "slots": self._history.since(since_s), "latency": self._latency.since(since_s)}
+        )
 
 
 def _without_stacks(fleet: FleetStatus) -> FleetStatus:

@@ -32,7 +32,11 @@ HELP: Final[Mapping[str, str]] = {
     names.CONNECTIONS_TOTAL: "Client connections accepted.",
     names.RECEIVED_BYTES: "Bytes received from clients.",
     names.SENT_BYTES: "Bytes sent to clients.",
+    names.WORKER_CPU_US: "Processor time of all workers, user and system.",
+    names.GC_COLLECTIONS: "Garbage collections in all workers, by generation of Python's collector.",
 }
+
+_MICROSECONDS: Final = "_microseconds_total"
 
 WORKER_STATES: Final = (State.STARTING.word, State.READY.word, SUSPECT, State.DRAINING.word)
 
@@ -43,11 +47,16 @@ _LE_VALUES: Final[Mapping[int | None, str]] = {
 
 
 def render_metrics(
-    totals: Totals, fleet: FleetStatus, accept: str | None, *, now_monotonic_ns: int
+    totals: Totals,
+    fleet: FleetStatus,
+    accept: str | None,
+    *,
+    now_monotonic_ns: int,
+    more: Iterable[Metric] = (),
 ) -> tuple[bytes, str]:
     """Give the exposition in the format that the client accepts, and its content type."""
     encode, content_type = _choose_format(accept or "")
-    families = [*_series_families(totals), *_fleet_families(totals, fleet, now_monotonic_ns)]
+    families = [*_series_families(totals), *_fleet_families(totals, fleet, now_monotonic_ns), *more]
     if content_type.startswith("application/openmetrics-text"):
         families = _without_clashes(families)
     registry = CollectorRegistry()
@@ -83,7 +92,11 @@ def _series_families(totals: Totals) -> Iterable[Metric]:
     """Make families of whatever the series table names, in its order."""
     families: dict[str, Metric] = {}
     for series, value in (*totals.counters, *totals.gauges):
-        _family(families, series).add_sample(series.name, dict(series.labels), value)
+        family = _family(families, series)
+        if series.name.endswith(_MICROSECONDS):
+            family.add_sample(_exported(series), dict(series.labels), value / 1e6)
+        else:
+            family.add_sample(series.name, dict(series.labels), value)
     for series, histogram in totals.histograms:
         _add_histogram(_family(families, series), series, histogram)
     return families.values()
@@ -93,8 +106,13 @@ def _family(families: dict[str, Metric], series: Series) -> Metric:
     if series.name not in families:
         # A counter's family has no `_total`; its sample has.
         help_text = HELP.get(series.name, f"A {series.kind} of another release.")
-        families[series.name] = Metric(series.name.removesuffix("_total"), help_text, series.kind)
+        families[series.name] = Metric(_exported(series).removesuffix("_total"), help_text, series.kind)
     return families[series.name]
+
+
+def _exported(series: Series) -> str:
+    """Give the name under which a series is told: a word counts microseconds, Prometheus seconds."""
+    return series.name.replace(_MICROSECONDS, "_seconds_total")
 
 
 def _add_histogram(family: Metric, series: Series, histogram: HistogramTotal) -> None:

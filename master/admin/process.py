@@ -18,6 +18,7 @@ import uvloop
 
 from penstock.master.admin.app import AdminApp
 from penstock.master.admin.control import ControlApp
+from penstock.master.admin.latency import WINDOW_S
 from penstock.master.admin.status import Failure, FleetStatus
 from penstock.master.operations import STOOD_IN
 from penstock.shm.fence import register_writer
@@ -137,6 +138,7 @@ class AdminProcess:
             self._sites.append(site)
             self._shards[name] = LentShards(site.connect, backlog=BACKLOG, tls=None)
         self._beat()
+        self._end_window()
         self._link.send(Ready())
         order = await self._drain_order
         for shards in self._shards.values():
@@ -196,6 +198,10 @@ class AdminProcess:
         for site in self._sites:
             site.tick(time.monotonic())
         self._loop.call_later(BEAT_S, self._beat)
+
+    def _end_window(self) -> None:
+        self._app.end_window()
+        self._loop.call_later(WINDOW_S, self._end_window)
 
 
 def _listener_spec(name: str) -> ListenerSpec:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.master.admin.vitals import Vitals
 from penstock.master.fleet import SUSPECT
 from penstock.master.operations import Operation
 from penstock.shm import names
@@ -109,13 +110,15 @@ class WorkerReading(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker's row says about it just now."""
 
     pid: int
-    connections: int
+    connections_active: int
+    connections_idle: int
     requests: int  # since it started
     loop_lag_s: float
 
 
 def read_workers(segment: Segment, now_ns: int, read: ReadRow = Row.read) -> dict[int, WorkerReading]:
     """Read the rows of all current workers, by row index. Rows that make no sense are left out."""
+    active, idle = names.CONNECTION_STATES
     found = {}
     for row in segment.claimed_rows():
         reading = read(row)
@@ -123,7 +126,8 @@ def read_workers(segment: Segment, now_ns: int, read: ReadRow = Row.read) -> dic
             continue
         found[row.index] = WorkerReading(
             pid=reading.pid,
-            connections=_sum(row, names.CONNECTIONS),
+            connections_active=_sum(row, names.CONNECTIONS, ("state", active)),
+            connections_idle=_sum(row, names.CONNECTIONS, ("state", idle)),
             requests=_sum(row, names.REQUESTS),
             loop_lag_s=loop_lag_s(reading, now_ns),
         )
@@ -165,32 +169,34 @@ def loop_lag_s(reading: RowReading, now_ns: int) -> float:
 def render_status(
     fleet: FleetStatus,
     readings: Mapping[int, WorkerReading],
-    rss_by_pid: Mapping[int, int | None],
+    vitals: Mapping[int, Vitals],
     memory: Mapping[str, Any],
     *,
     admin_pid: int,
     now_monotonic_s: float,
+    now_s: float,
 ) -> dict[str, Any]:
     """Give what `/status` answers, as plain values."""
     return {
         "name": fleet.name,
         "version": fleet.version,
+        "uptime_s": round(max(0.0, now_s - fleet.master.started_at), 3),
         "master": {
             "pid": fleet.master.pid,
             "state": fleet.master.state,
             "generation": fleet.master.generation,
             "started_at": fleet.master.started_at,
-            "rss_bytes": rss_by_pid.get(fleet.master.pid),
+            "rss_bytes": _rss_bytes(vitals.get(fleet.master.pid)),
             "last_failure": None if fleet.failure is None else msgspec.to_builtins(fleet.failure),
         },
         "admin": {
             "pid": admin_pid,
             "address": fleet.admin_address,
-            "rss_bytes": rss_by_pid.get(admin_pid),
+            "rss_bytes": _rss_bytes(vitals.get(admin_pid)),
         },
         "slots": fleet.slot_count,
         "workers": [
-            _render_worker(worker, readings.get(worker.row), rss_by_pid.get(worker.pid), now_monotonic_s)
+            _render_worker(worker, readings.get(worker.row), vitals.get(worker.pid), now_monotonic_s)
             for worker in sorted(fleet.workers, key=lambda each: (each.slot, each.generation, each.pid))
         ],
         "worker_restarts": dict(fleet.worker_restarts),
@@ -221,11 +227,13 @@ def _render_crash_loop(loop: CrashLoopStatus, fleet: FleetStatus, now_monotonic_
 
 
 def _render_worker(
-    worker: WorkerStatus, reading: WorkerReading | None, rss_bytes: int | None, now_monotonic_s: float
+    worker: WorkerStatus, reading: WorkerReading | None, vitals: Vitals | None, now_monotonic_s: float
 ) -> dict[str, Any]:
     if reading is None or reading.pid != worker.pid:
         # Just forked, or just gone: nobody speaks for it.
-        reading = WorkerReading(pid=worker.pid, connections=0, requests=0, loop_lag_s=0.0)
+        reading = WorkerReading(
+            pid=worker.pid, connections_active=0, connections_idle=0, requests=0, loop_lag_s=0.0
+        )
     return {
         "slot": worker.slot,
         "core": worker.core,
@@ -233,12 +241,19 @@ def _render_worker(
         "state": worker.state,
         "generation": worker.generation,
         "age_s": round(max(0.0, now_monotonic_s - worker.started_monotonic_s), 3),
-        "rss_bytes": rss_bytes,
-        "connections": reading.connections,
+        "rss_bytes": _rss_bytes(vitals),
+        "cpu_s": None if vitals is None else round(vitals.cpu_s, 2),
+        "connections": reading.connections_active + reading.connections_idle,
+        "connections_active": reading.connections_active,
+        "connections_idle": reading.connections_idle,
         "requests": reading.requests,
         "loop_lag_s": reading.loop_lag_s,
     }
 
 
-def _sum(row: Row, name: str) -> int:
-    return sum(row.cells[word] for word in row.series.words_of(name))
+def _rss_bytes(vitals: Vitals | None) -> int | None:
+    return None if vitals is None else vitals.rss_bytes
+
+
+def _sum(row: Row, name: str, label: tuple[str, str] | None = None) -> int:
+    return sum(row.cells[word] for word in row.series.words_of(name, label))

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from bench import callgrind
 
+# One at a time: each loads a server, and looks at what it counts.
+pytestmark = pytest.mark.xdist_group("load")
+
 SERVER = """
 import socket, sys
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))

@@ -156,10 +156,12 @@ def threaded_server() -> Iterator[int]:
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     assert started.wait(10)
-    yield port
-    loop.call_soon_threadsafe(stopped.set)
-    thread.join(10)
-    loop.close()
+    try:
+        yield port
+    finally:  # Nobody could end a process in which it goes on.
+        loop.call_soon_threadsafe(stopped.set)
+        thread.join(10)
+        loop.close()
 
 
 class Grower:

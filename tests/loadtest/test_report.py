@@ -13,6 +13,8 @@ from bench.result import Cell, Comparison, Metric, Sample, Table
 from tests.loadtest import sample_comparison as made
 from tests.process.browser import Browser, Tab, open_browser
 
+pytestmark = pytest.mark.xdist_group("chromium")
+
 PHONE, DESK = 390, 1280
 HOSTILE = (
     "</pre></style><script>document.title='owned'</script><img src=http://127.0.0.1:1/x>&\"'\x00${title}$x"

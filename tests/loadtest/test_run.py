@@ -23,6 +23,9 @@ from click.testing import CliRunner
 from tests.loadtest.scripted_server import ScriptedServer
 from tests.process.harness import wait_for
 
+# One at a time: each loads a server, and looks at what it counts.
+pytestmark = pytest.mark.xdist_group("load")
+
 DEADLINE_S = 60
 
 FOUND = LoadResult(

@@ -14,6 +14,9 @@ from bench.result import LoadResult
 from tests.loadtest.scripted_server import Behaviour, ScriptedServer
 from tests.process.harness import Server
 
+# One at a time: each loads a server, and looks at what it counts.
+pytestmark = pytest.mark.xdist_group("load")
+
 Start = Callable[..., Server]
 
 

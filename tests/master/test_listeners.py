@@ -252,10 +252,8 @@ def test_a_socket_file_has_its_permissions_before_anyone_can_connect(tmp_path: P
     ]
 
 
-def test_a_socket_file_that_cannot_be_given_away_is_not_left_behind(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
+def test_a_socket_file_that_cannot_be_given_away_is_not_left_behind(open_folder: Path) -> None:
+    open_folder.chmod(0o777)
     said = run_python(
         """
         import os, sys
@@ -271,10 +269,10 @@ def test_a_socket_file_that_cannot_be_given_away_is_not_left_behind(tmp_path: Pa
         except ListenError as error:
             print(error)
         """,
-        str(tmp_path / "s"),
+        str(open_folder / "s"),
     )
     assert said.endswith("Operation not permitted")
-    assert list(tmp_path.iterdir()) == []
+    assert list(open_folder.iterdir()) == []
 
 
 def test_a_stale_socket_file_is_replaced(tmp_path: Path) -> None:

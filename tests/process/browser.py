@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 DEADLINE_S = 30
-PHONE, DESK = 390, 1100
+NARROW, PHONE, DESK = 360, 390, 1100
 
 # Puts the pipe's ends where Chromium looks for them, and becomes Chromium.
 TRAMPOLINE = """
@@ -187,3 +187,27 @@ class Tab:
         """Return what a person reads, in one line."""
         found = self.value(f"document.querySelector({json.dumps(selector)}).innerText")
         return re.sub(r"\s+", " ", found).strip()
+
+
+def assert_legible(
+    tab: Tab, scheme: str, inks: tuple[str, ...], grounds: tuple[str, ...], least: float = 4.5
+) -> None:
+    """Hold every ink against every ground, by WCAG's measure: 4.5 for text, 3 for what is drawn."""
+    body = tab.value("getComputedStyle(document.body).backgroundColor")
+    assert (luminance(*map(int, re.findall(r"\d+", body))) < 0.5) == (scheme == "dark")
+    for ink in inks:
+        for ground in grounds:
+            lighter, darker = sorted((luminance_of(tab, ink), luminance_of(tab, ground)), reverse=True)
+            contrast = (lighter + 0.05) / (darker + 0.05)
+            assert contrast >= least, f"{ink} on {ground}, {scheme}: {contrast:.2f}"
+
+
+def luminance_of(tab: Tab, variable: str) -> float:
+    colour = tab.value(f"getComputedStyle(document.documentElement).getPropertyValue('{variable}').trim()")
+    return luminance(*(int(colour[at : at + 2], 16) for at in (1, 3, 5)))
+
+
+def luminance(*channels: int) -> float:
+    """Return the relative luminance of an sRGB colour, as WCAG 2.2 defines it."""
+    linear = (c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in channels)
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

@@ -134,20 +134,19 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
     return certificate, key
 
 
-def test_workers_and_admin_drop_privileges_and_the_master_keeps_them(start: Start, tmp_path: Path) -> None:
+def test_workers_and_admin_drop_privileges_and_the_master_keeps_them(start: Start, open_folder: Path) -> None:
     """
     The master must still bind and read keys; whoever touches clients' bytes must not be able to.
     """
     if os.getuid() != 0:
-        result = run_penstock("--port", "0", "--user", "nobody", cwd=tmp_path)
+        result = run_penstock("--port", "0", "--user", "nobody", cwd=open_folder)
         assert result.returncode == 3
         assert "only root" in result.stderr
         return
-    write_app(tmp_path, HELLO)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(folder.stat().st_mode | 0o055)
+    write_app(open_folder, HELLO)
     nobody = pwd.getpwnam("nobody")
-    server = start("main:app", "--port", "0", "--workers", "1", "--user", "nobody").wait_serving()
+    options = ("--port", "0", "--workers", "1", "--user", "nobody")
+    server = start("main:app", *options, cwd=open_folder).wait_serving()
 
     assert server.get("/")[0] == 200
     assert psutil.Process(server.pid).uids().real == 0

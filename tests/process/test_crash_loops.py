@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -71,7 +72,9 @@ def test_crash_loop_of_one_slot_is_seen_and_costs_the_others_nothing(start: Star
     assert (loop["slot"], loop["failures"] >= CRASH_LOOP_FAILURES) == (0, True)
     assert loop["last_reason"] == "exited with status 7"
     assert server.metric("penstock_worker_crash_loops") == 1
-    assert f"crash loop: slot 0, {loop['failures']} failures" in show_status(server)
+    shown = re.search(r"crash loop: slot 0, (\d+) failures", show_status(server))
+    assert shown is not None
+    assert int(shown[1]) >= loop["failures"]
     wait_for(lambda: server.admin("/readyz")[0] == 503, "a moment without a worker on slot 0")
     server.wait_status(
         lambda status: status["crash_loops"][0]["failures"] >= CRASH_LOOP_FAILURES + 2, "two more"

@@ -42,7 +42,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 """
 # Less, and a healthy worker on a busy machine is suspect as well.
-SUSPECT = ("--timeout-worker-suspect", "0.8")
+SUSPECT = ("--timeout-worker-suspect", "1.2")
 QUICK = ("--lifespan", "off", "--port", "0", *SUSPECT)
 
 

@@ -4,9 +4,9 @@ import os
 import signal
 import socket
 import subprocess
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 
 from tests.process.harness import Server, run_penstock, wait_for, write_app
 from tests.process.test_hot_restart import HALF_A_DEPLOYMENT
+from tests.process.test_recycling import WAITS_FOR_GO
 from tests.process.test_serving import HELLO
 from tests.process.test_signals import SLOW
 
@@ -25,11 +26,20 @@ async def app(scope, receive, send):
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "no database"})
 """
-SLOW_IMPORT = "import time; time.sleep(1.5)\n"
 
 
 def order(server: Server, *words: str) -> subprocess.CompletedProcess[str]:
     return run_penstock(words[0], "--control", str(server.control), *words[1:], cwd=server.control.parent)
+
+
+@contextmanager
+def going_on(folder: Path) -> Iterator[ThreadPoolExecutor]:
+    """Give threads that can end whatever happens: nobody in them waits for a file `go` that does not come."""
+    with ThreadPoolExecutor() as pool:
+        try:
+            yield pool
+        finally:
+            (folder / "go").touch()
 
 
 def last_operation(status: dict[str, Any], verb: str) -> dict[str, Any]:
@@ -218,18 +228,20 @@ def test_drain_ends_when_the_master_is_gone(start: Start, tmp_path: Path) -> Non
     """
     write_app(tmp_path, SLOW)
     server = start("main:app", "--port", "0", "--workers", "2").wait_serving()
-    answers: list[bytes] = []
-    client = threading.Thread(target=lambda: answers.append(server.get("/slow")[1]))
-    client.start()
-    server.wait_status(
-        lambda status: sum(worker["connections"] for worker in status["workers"]) == 1, "the connection"
-    )
+    with going_on(tmp_path) as pool:
+        answer = pool.submit(server.get, "/slow")
+        server.wait_status(
+            lambda status: sum(worker["connections"] for worker in status["workers"]) == 1, "the connection"
+        )
 
-    result = order(server, "drain")
+        drain = pool.submit(order, server, "drain")
 
-    client.join()
-    assert (result.returncode, result.stdout, result.stderr) == (0, "the server has stopped\n", "")
-    assert answers == [b"done"]
+        server.wait_status(lambda status: status["master"]["state"] == "draining", "the drain")
+        assert not drain.done()
+        (tmp_path / "go").touch()
+        result = drain.result()
+        assert (result.returncode, result.stdout, result.stderr) == (0, "the server has stopped\n", "")
+        assert answer.result() == (200, b"done")
     assert server.wait_exit(5.0) == 0
     assert not server.control.exists()
 
@@ -240,12 +252,13 @@ def test_waiting_ends_at_the_timeout_and_the_order_goes_on(start: Start, tmp_pat
     """
     write_app(tmp_path, HELLO)
     server = start("main:app", "--port", "0", "--workers", "1").wait_serving()
-    write_app(tmp_path, SLOW_IMPORT + HELLO)
+    write_app(tmp_path, WAITS_FOR_GO + HELLO)
 
     result = order(server, "reload", "--timeout", "0.3")
 
     assert result.returncode == 1
     assert "it goes on" in result.stderr
+    (tmp_path / "go").touch()
     assert ended(server, "reload", "done")["generation"] == 2
 
 
@@ -281,12 +294,14 @@ def test_reload_during_an_upgrade_is_done_with_it(start: Start, tmp_path: Path) 
     """
     write_app(tmp_path, HELLO)
     server = start("main:app", "--port", "0", "--workers", "1").wait_serving()
-    write_app(tmp_path, SLOW_IMPORT + HELLO)
-    with ThreadPoolExecutor() as pool:
+    write_app(tmp_path, WAITS_FOR_GO + HELLO)
+    with going_on(tmp_path) as pool:
         upgrades = [pool.submit(order, server, "upgrade")]
         server.wait_status(lambda status: status["master"]["state"] == "upgrading", "the check")
         upgrades.append(pool.submit(order, server, "upgrade"))
         reload = pool.submit(order, server, "reload")
+        server.wait_status(lambda status: len(status["operations"]) == 3, "all three")
+        (tmp_path / "go").touch()
 
         for each in (*upgrades, reload):
             assert each.result().returncode == 0, each.result().stderr
@@ -300,14 +315,15 @@ def test_reload_during_a_check_that_fails_happens_after_it(start: Start, tmp_pat
     """
     (tmp_path / "p.yaml").write_text(GOOD)
     server = start("-c", "p.yaml").wait_serving()
-    write_app(tmp_path, "open('importing', 'w').close()\n" + SLOW_IMPORT + "raise RuntimeError('oops')")
+    write_app(tmp_path, WAITS_FOR_GO + "raise RuntimeError('oops')")
     (tmp_path / "p.yaml").write_text(GOOD.replace("respond: {body: good}", "app: 'main:app'"))
-    with ThreadPoolExecutor() as pool:
+    with going_on(tmp_path) as pool:
         upgrade = pool.submit(order, server, "upgrade")
         wait_for((tmp_path / "importing").exists, "the check to have read the file")
         reload = pool.submit(order, server, "reload")
         wait_for(lambda: "reload: as soon as" in server.output(), "the reload to be put off")
         (tmp_path / "p.yaml").write_text(GOOD.replace("good", "better"))
+        (tmp_path / "go").touch()
 
         assert upgrade.result().returncode == 1
         assert "oops" in upgrade.result().stderr
@@ -321,11 +337,13 @@ def test_upgrade_during_a_reload_has_the_later_generation(start: Start, tmp_path
     """
     write_app(tmp_path, HELLO)
     server = start("main:app", "--port", "0", "--workers", "1").wait_serving()
-    write_app(tmp_path, SLOW_IMPORT + HELLO)
-    with ThreadPoolExecutor() as pool:
+    write_app(tmp_path, WAITS_FOR_GO + HELLO)
+    with going_on(tmp_path) as pool:
         reload = pool.submit(order, server, "reload")
         server.wait_status(lambda status: status["master"]["state"] == "rolling", "the roll")
         upgrade = pool.submit(order, server, "upgrade")
+        server.wait_status(lambda status: len(status["operations"]) == 2, "both")
+        (tmp_path / "go").touch()
 
         assert reload.result().returncode == upgrade.result().returncode == 0
         assert upgrade.result().stdout == "generation 3 serves\n"
@@ -337,10 +355,10 @@ def test_second_reload_overtakes_the_first_and_both_are_done(start: Start, tmp_p
     """
     write_app(tmp_path, HELLO)
     server = start("main:app", "--port", "0", "--workers", "2").wait_serving()
-    write_app(tmp_path, SLOW_IMPORT + HELLO)
-    with ThreadPoolExecutor() as pool:
+    write_app(tmp_path, WAITS_FOR_GO + HELLO)
+    with going_on(tmp_path) as pool:
         first = pool.submit(order, server, "reload")
-        server.wait_status(lambda status: status["master"]["state"] == "rolling", "the roll")
+        wait_for((tmp_path / "importing").exists, "the successor of the first")
         write_app(tmp_path, HELLO.replace("hello", "later"))
         second = pool.submit(order, server, "reload")
 
@@ -357,11 +375,12 @@ def test_process_killed_in_the_middle_does_not_change_the_outcome(
     """
     write_app(tmp_path, HELLO)
     server = start("main:app", "--port", "0", "--workers", "2").wait_serving()
-    write_app(tmp_path, SLOW_IMPORT + HELLO)
-    with ThreadPoolExecutor() as pool:
+    write_app(tmp_path, WAITS_FOR_GO + HELLO)
+    with going_on(tmp_path) as pool:
         reload = pool.submit(order, server, "reload")
         status = server.wait_status(lambda status: status["master"]["state"] == "rolling", "the roll")
         os.kill(status["admin"]["pid"] if kind == "admin" else status["workers"][0]["pid"], signal.SIGKILL)
+        (tmp_path / "go").touch()
 
         assert reload.result().returncode == 0, reload.result().stderr
     assert server.status()["master"]["generation"] == 2
@@ -390,9 +409,9 @@ def test_orders_while_it_stops_are_refused_and_a_second_drain_joins(start: Start
     """
     A second `drain` is not a second TERM: it does not cut off what is in flight.
     """
-    write_app(tmp_path, SLOW.replace("1.0", "4.0"))
+    write_app(tmp_path, SLOW)
     server = start("main:app", "--port", "0", "--workers", "1").wait_serving()
-    with ThreadPoolExecutor() as pool:
+    with going_on(tmp_path) as pool:
         answer = pool.submit(server.get, "/slow")
         server.wait_status(
             lambda status: sum(worker["connections"] for worker in status["workers"]) == 1, "the connection"
@@ -404,6 +423,7 @@ def test_orders_while_it_stops_are_refused_and_a_second_drain_joins(start: Start
 
         assert result.returncode == 1
         assert "the server is stopping" in result.stderr
+        (tmp_path / "go").touch()
         assert answer.result() == (200, b"done")
         assert [each.result().returncode for each in drains] == [0, 0]
 

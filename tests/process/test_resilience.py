@@ -10,17 +10,19 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.process.harness import Server, wait_for, write_app
+from tests.process.harness import Server, free_port, wait_for, write_app
 from tests.process.test_serving import HELLO
 
 Start = Callable[..., Server]
 
 BLOCKS = """
+import os
 import time
 
 async def app(scope, receive, send):
     if scope["path"] == "/block":
-        time.sleep(3)
+        while not os.path.exists("go"):
+            time.sleep(0.01)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"done"})
 """
@@ -142,13 +144,14 @@ def test_admin_answers_while_every_worker_is_blocked(start: Start, tmp_path: Pat
     blocked = threading.Thread(target=lambda: server.get("/block"))
     blocked.start()
     server.wait_status(
-        lambda status: status["workers"][0]["loop_lag_s"] > 0.1, "a loop that is seen to be late"
+        lambda status: status["workers"][0]["loop_lag_s"] > 0.5, "a loop that is seen to be late"
     )
 
     assert server.admin("/metrics")[0] == 200
     assert server.admin("/livez")[0] == 200
     assert json.loads(server.admin("/status")[1])["workers"][0]["state"] in ("ready", "suspect")
-    assert blocked.is_alive(), "the admin answered only after the worker was free again"
+    assert blocked.is_alive(), "the worker was to be blocked all along"
+    (tmp_path / "go").touch()
     blocked.join()
 
 
@@ -172,7 +175,7 @@ def test_closed_standard_streams_are_not_taken_by_our_own_descriptors(start: Sta
     """
     A stray write to standard output would otherwise land in the shared segment.
     """
-    server = start("--port", "0", "--workers", "1").wait_serving()
+    server = start("--port", str(free_port()), "--workers", "1").wait_serving()
     assert server.stop() == 0
     code = (
         "import os, sys; [os.close(fd) for fd in (0, 1, 2)]; "

@@ -23,17 +23,20 @@ async def app(scope, receive, send):
     time.sleep(600)
 """
 
+# /slow waits for a file.
 SLOW = """
 import asyncio
+import os
 
 async def app(scope, receive, send):
     if scope["path"] == "/slow":
-        await asyncio.sleep(1.0)
+        while not os.path.exists("go"):
+            await asyncio.sleep(0.01)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"done"})
 """
 
-ENDLESS = SLOW.replace("1.0", "3600")
+ENDLESS = SLOW.replace('"go"', '"never"')
 
 
 def test_hup_rolls_the_workers_to_new_code(start: Start, tmp_path: Path) -> None:
@@ -207,6 +210,8 @@ def test_term_and_int_finish_what_is_in_flight(start: Start, tmp_path: Path, num
 
     server.signal(number)
 
+    server.wait_status(lambda status: status["master"]["state"] == "draining", "the drain")
+    (tmp_path / "go").touch()
     client.join()
     assert answers == [b"done"]
     assert server.wait_exit() == 0
@@ -340,7 +345,7 @@ def test_clients_are_refused_once_a_stop_has_emptied_the_queues(start: Start, tm
     """
     A balancer in front learns at once that it must go elsewhere, while the last answers are still made.
     """
-    write_app(tmp_path, SLOW.replace("1.0", "2.0"))
+    write_app(tmp_path, SLOW)
     server = start("main:app", "--port", "0", "--workers", "2").wait_serving()
     answers: list[bytes] = []
     client = threading.Thread(target=lambda: answers.append(server.get("/slow")[1]))
@@ -358,8 +363,9 @@ def test_clients_are_refused_once_a_stop_has_emptied_the_queues(start: Start, tm
             return True
         return False
 
-    wait_for(refused, "a refusal", 1.5)
+    wait_for(refused, "a refusal")
     assert not answers, "the slow request was to be still in flight"
+    (tmp_path / "go").touch()
     client.join()
     assert answers == [b"done"]
     assert server.wait_exit() == 0

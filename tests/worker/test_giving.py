@@ -30,7 +30,7 @@ from penstock.worker.spec import (
 
 ADDRESS = "127.0.0.1:80"
 ACTION = AppAction(target="test:app")
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 BIG = 4 * 1024 * 1024
 

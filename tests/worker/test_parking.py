@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from penstock.worker.limits import WHEEL_TICK_S
 from penstock.worker.parking import Lane, ParkingLot
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 CLIENTS = 6
 
 

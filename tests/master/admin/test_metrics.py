@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from penstock.master.admin.metrics import render_metrics
-from penstock.shm import histogram, layout
+from penstock.shm import histogram, layout, names
 from penstock.shm.totals import totals
 
 if TYPE_CHECKING:
@@ -188,6 +188,21 @@ def test_a_series_of_another_release_is_told_as_it_is(site: "Site") -> None:
     site.rows[0].cells[word] = 6
     for samples in (read_text(site), read_openmetrics(site)):
         assert samples["penstock_novelties_total", (("kind", 'a "b"\n\\c'),)] == 6
+
+
+def test_processor_time_is_told_in_seconds(site: "Site") -> None:
+    """A word counts microseconds, and their sum over the workers never falls."""
+    series = site.segment.series
+    word = series.define(names.WORKER_CPU_US, "counter")
+    collections = series.define_group(names.GC_COLLECTIONS, "counter", (), "generation", names.GC_GENERATIONS)
+    site.rows[0].cells[word] = 1_500_000
+    site.rows[1].cells[word] = 250_000
+    site.rows[1].cells[collections + 2] = 3
+    site.rows[1].release()
+    for samples in (read_text(site), read_openmetrics(site)):
+        assert samples["penstock_worker_cpu_seconds_total", ()] == 1.75
+        assert samples["penstock_gc_collections_total", (("generation", "2"),)] == 3
+    assert "# TYPE penstock_worker_cpu_seconds_total counter\n" in render(site)[0]
 
 
 def test_the_default_registry_is_left_to_the_app(site: "Site") -> None:

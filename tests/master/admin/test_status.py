@@ -13,6 +13,7 @@ from penstock.master.admin.status import (
     read_workers,
     render_status,
 )
+from penstock.master.admin.vitals import Vitals
 from penstock.shm.row import State
 
 if TYPE_CHECKING:
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
 SECOND_NS = 1_000_000_000
 
 
-def render(site: "Site", *, now_ns: int, rss: dict[int, int | None] | None = None) -> dict[str, Any]:
+def render(site: "Site", *, now_ns: int, vitals: dict[int, Vitals] | None = None) -> dict[str, Any]:
     """Render the site's status at a moment."""
     return render_status(
         site.status,
         read_workers(site.segment, now_ns),
-        rss or {},
+        vitals or {},
         read_memory(site.segment),
         admin_pid=77,
         now_monotonic_s=now_ns / SECOND_NS,
+        now_s=1_700_000_086.5,
     )
 
 
@@ -65,7 +67,10 @@ def test_status_has_the_promised_shape(site: "Site") -> None:
         "generation",
         "age_s",
         "rss_bytes",
+        "cpu_s",
         "connections",
+        "connections_active",
+        "connections_idle",
         "requests",
         "loop_lag_s",
     }
@@ -80,6 +85,7 @@ def test_status_has_the_promised_shape(site: "Site") -> None:
         }
     ]
     assert status["upstreams"] == []
+    assert status["uptime_s"] == 86.5
     msgspec.json.encode(status)
 
 
@@ -89,9 +95,11 @@ def test_a_worker_is_told_with_what_its_row_counts(site: "Site") -> None:
     cells[site.requests] = 40
     cells[site.requests + 3] = 2
     cells[site.active], cells[site.idle] = 3, 4
-    worker = render(site, now_ns=now_ns_of(site), rss={4_000_011: 5_000_000})["workers"][1]
+    vitals = {4_000_011: Vitals(rss_bytes=5_000_000, cpu_s=1.25)}
+    worker = render(site, now_ns=now_ns_of(site), vitals=vitals)["workers"][1]
     assert (worker["slot"], worker["pid"], worker["state"]) == (1, 4_000_011, "ready")
     assert (worker["requests"], worker["connections"], worker["rss_bytes"]) == (42, 7, 5_000_000)
+    assert (worker["connections_active"], worker["connections_idle"], worker["cpu_s"]) == (3, 4, 1.25)
 
 
 def test_a_worker_is_not_told_with_its_predecessors_requests(site: "Site") -> None:
@@ -112,7 +120,7 @@ def test_a_worker_whose_row_speaks_of_another_has_no_numbers(site: "Site") -> No
     site.change(workers=(stranger,))
     worker = render(site, now_ns=now_ns_of(site))["workers"][0]
     assert (worker["requests"], worker["connections"], worker["loop_lag_s"]) == (0, 0, 0.0)
-    assert worker["rss_bytes"] is None
+    assert worker["rss_bytes"] is worker["cpu_s"] is None
 
 
 def test_workers_are_sorted_by_slot_and_then_by_generation(site: "Site") -> None:

@@ -18,10 +18,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import patch
 
-from penstock.shm import folding, layout, ring, series
+from penstock.shm import board, folding, layout, ring, series
 from penstock.shm.base import Base
 from penstock.shm.ring import Ring, RingWriter, read_records
 from penstock.shm.row import Kind, Row, State
+from penstock.shm.schema import BOARD_ENTRY_WORDS
 from penstock.shm.sections import Sections
 from penstock.shm.segment import Segment
 from penstock.shm.series import Series, SeriesTable
@@ -329,6 +330,43 @@ def shipped_fold(guard: Guard) -> Iterator[Protocol]:
     }
     with patch.object(folding, "reader_fence", fencing), patch.object(folding, "LOOKS_MAX", 1):
         yield Protocol([Thread([master, master_and_next_owner]), read], is_right, words)
+
+
+@contextmanager
+def shipped_board(guard: Guard) -> Iterator[Protocol]:
+    """
+    The reader of shm/board.py, and a writer that puts two requests into one entry.
+
+    The writer does as `pack_into` does: it empties the entry before it fills it.
+    What is shown must be one of the requests, though its path may be missing.
+    """
+    fencing = _Fencing(guard)
+    tag = board.method_tag("GET")
+    # A path of one word, of characters that are no zeros.
+    paths = {started: bytes([48 + started]) * 8 for started in (1, 2)}
+
+    def write(port: Port) -> None:
+        entry = port.view("board", BOARD_ENTRY_WORDS)
+        for started, path in paths.items():
+            for at in (0, board.STARTED, board._PATH_WORD):
+                entry[at] = 0
+            entry[0] = tag
+            entry[board.STARTED] = started
+            entry[board._PATH_WORD] = int.from_bytes(path, "little")
+            entry[0] = 0
+
+    def read(port: Port) -> tuple[tuple[int, bytes], ...]:
+        fencing.port = port
+        return tuple(
+            (active.started_ns, active.path)
+            for active in board.read_board(port.view("board", BOARD_ENTRY_WORDS))
+        )
+
+    def is_right(end: tuple[Any, ...]) -> bool:
+        return all(path in (b"", paths.get(started)) for started, path in end[1])
+
+    with patch.object(board, "reader_fence", fencing):
+        yield Protocol([write, read], is_right)
 
 
 LEFT_BEHIND = 3

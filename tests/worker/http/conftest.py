@@ -37,7 +37,7 @@ from penstock.worker.spec import (
     RouteSpec,
 )
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 ACTION = AppAction(target="test:app")
 ROUTE = RouteCells(requests=8, duration=16)
 UNMATCHED = RouteCells(requests=12, duration=16 + WORD_COUNT)

@@ -12,14 +12,14 @@ NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
 
 async def read_body(receive: Any) -> bytes:
     """Read as apps do."""
-    body = b""
+    body = bytearray()
     more_body = True
     while more_body:
         message = await receive()
         assert message["type"] == "http.request"
         body += message["body"]
         more_body = message["more_body"]
-    return body
+    return bytes(body)
 
 
 async def respond(send: Any, body: bytes, **start: Any) -> None:
