@@ -28,6 +28,8 @@ from penstock.worker.spec import (
     RespondAction,
     RouteCells,
     RouteSpec,
+    TracingCells,
+    TracingSpec,
     WorkerCells,
     WorkerSpec,
 )
@@ -96,6 +98,7 @@ def build_spec(
         gid=account.gid,
         lifespan=config.lifespan,
         cells=_worker_cells(series),
+        tracing=_tracing_spec(config, series),
     )
 
 
@@ -178,6 +181,29 @@ def _worker_cells(series: SeriesTable) -> WorkerCells:
         gc_collections=series.define_group(
             names.GC_COLLECTIONS, "counter", (), "generation", names.GC_GENERATIONS
         ),
+    )
+
+
+def _tracing_spec(config: Config, series: SeriesTable) -> TracingSpec | None:
+    tracing = config.tracing
+    if tracing is None or tracing.endpoint is None:
+        return None
+    return TracingSpec(
+        endpoint=tracing.endpoint,
+        cells=TracingCells(
+            exported=series.define(names.SPANS_EXPORTED, "counter"),
+            dropped=series.define_group(names.SPANS_DROPPED, "counter", (), "reason", names.DROP_REASONS),
+        ),
+        sample=tracing.sample,
+        follows_parent=tracing.follow_parent,
+        service_name=tracing.service_name,
+        service_name_default=config.name or "penstock",
+        headers=tracing.headers,
+        timeout_s=tracing.timeout_s,
+        resource=tracing.resource,
+        response_header=tracing.response_header,
+        query=tracing.query,
+        app_spans=tracing.app_spans,
     )
 
 

@@ -8,10 +8,18 @@ and whether it was told to. Pure: the supervisor logs, counts and restarts.
 import enum
 from dataclasses import dataclass
 
+from penstock.master.exchange import RECYCLE
 from penstock.master.fleet import Fleet, State, Worker
+from penstock.master.recycling import LIFETIME, MAX_REQUESTS, MAX_RSS
+from penstock.master.rollout import HUNG
 
 # Why we ended a worker that is not replaced.
 NOT_REPLACED = frozenset({"stop", "scale"})
+
+# Every label that a replacement may be counted under.
+RESTART_REASONS = frozenset(
+    {"boot_failure", "crash", "exit", "roll", "term", HUNG, RECYCLE, LIFETIME, MAX_REQUESTS, MAX_RSS}
+)
 
 
 class Meaning(enum.Enum):

@@ -28,6 +28,9 @@ def preload(config: Config) -> Mapping[AppAction, ASGIApp]:
     apps: dict[AppAction, ASGIApp] = {}
     for action in actions_of(config):
         apps[action] = load_app(action.target, factory=action.factory, app_dir=config.app_dir)
+    if config.tracing is not None and config.tracing.endpoint is not None:
+        # Modules alone: threads and connections are made in each worker.
+        import penstock.worker.tracing.tracing  # noqa: F401, PLC0415
     count = f"{len(apps)} app" if len(apps) == 1 else f"{len(apps)} apps"
     LOG.info("preload: imported %s in %.1f s", count, time.monotonic() - started_s)
     for warning in hazards(started=[each for each in threading.enumerate() if each not in threads]):

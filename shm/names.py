@@ -16,6 +16,8 @@ RECEIVED_BYTES: Final = "penstock_received_bytes_total"
 SENT_BYTES: Final = "penstock_sent_bytes_total"
 WORKER_CPU_US: Final = "penstock_worker_cpu_microseconds_total"  # told in seconds
 GC_COLLECTIONS: Final = "penstock_gc_collections_total"
+SPANS_EXPORTED: Final = "penstock_spans_exported_total"
+SPANS_DROPPED: Final = "penstock_spans_dropped_total"
 
 # The values of REQUESTS' label `code`, in the order of their four words.
 CODE_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
@@ -25,3 +27,5 @@ CONNECTION_STATES: Final = ("active", "idle")
 
 # The values of GC_COLLECTIONS' label `generation`, in the order of their words.
 GC_GENERATIONS: Final = ("0", "1", "2")
+# The values of SPANS_DROPPED's label `reason`, in the order of their two words.
+DROP_REASONS: Final = ("queue", "collector")

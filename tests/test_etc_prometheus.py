@@ -10,6 +10,7 @@ from prometheus_client.openmetrics import parser
 
 from penstock.master.config.model import DEFAULT_ADMIN_BIND
 from tests.process.harness import Server, get
+from tests.process.prometheus import promtool
 
 FILE = Path(__file__).parents[1] / "etc" / "prometheus.yml"
 
@@ -25,7 +26,7 @@ def seconds(duration: str) -> float:
 def job() -> dict[str, Any]:
     """Return the only job, with what the global part gives to it."""
     config = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    assert set(config) == {"global", "scrape_configs"}
+    assert set(config) == {"global", "rule_files", "scrape_configs"}
     [found] = config["scrape_configs"]
     return {**config["global"], **found}
 
@@ -39,6 +40,16 @@ def test_the_target_is_the_default_admin_address() -> None:
     assert job()["job_name"] == "penstock"
     assert group["targets"] == [DEFAULT_ADMIN_BIND]
     assert seconds(job()["scrape_timeout"]) <= seconds(job()["scrape_interval"])
+
+
+def test_promtool_accepts_the_file() -> None:
+    """
+    And the alerts that it names, which lie beside it.
+    """
+    result = promtool("check", "config", str(FILE))
+
+    assert result.returncode == 0, result.stdout
+    assert "prometheus-alerts.yml" in result.stdout
 
 
 def test_penstock_answers_such_a_scrape(start: Callable[..., Server]) -> None:

@@ -11,18 +11,24 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from penstock.shm.board import BoardWriter
-from penstock.worker.apps import load_app
+from penstock.worker.apps import AppImportError, load_app
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.site import HostedApp, Site
+from penstock.worker.identity import identity
 from penstock.worker.incidents import Incidents
+from penstock.worker.limits import TRACE_FLUSH_LATE_S
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
 from penstock.worker.shards import LentShards
 from penstock.worker.spec import AppAction, ListenerSpec, WorkerSpec
+
+if TYPE_CHECKING:
+    from penstock.worker.tracing.tracing import Tracing
 
 # What an app may take to say goodbye. The master waits a little longer before it kills.
 LIFESPAN_SHUTDOWN_S = 8.0
@@ -50,6 +56,7 @@ class Hosting:
         self._on_leaving: Callable[[], None] | None = None
         self._apps: dict[AppAction, HostedApp] = {}
         self._sites: dict[str, Site] = {}
+        self._tracing: Tracing | None = None
         self._lot = ParkingLot(asyncio.get_running_loop())
         self.shards: dict[str, LentShards] = {}  # by the listener's address
         self.givable: dict[str, Site] = {}  # by the listener's address: those whose idle connections can move
@@ -62,6 +69,18 @@ class Hosting:
                     self._apps[route.action] = await self._host(route.action)
         for listener in self._spec.listeners:
             self._open_site(listener)
+        self._start_tracing()
+
+    def _start_tracing(self) -> None:
+        """Trace requests, if configured. After the apps' startup, since it matters what they have set up."""
+        spec = self._spec.tracing
+        if spec is None:
+            return
+        try:
+            from penstock.worker.tracing.tracing import Tracing  # noqa: PLC0415
+        except ImportError as error:
+            raise AppImportError(f"tracing: {error}") from error
+        self._tracing = Tracing(spec, self._cells, self._sites.values(), identity())
 
     async def _host(self, action: AppAction) -> HostedApp:
         app = self._imported.get(action)
@@ -104,6 +123,8 @@ class Hosting:
         for site in self._sites.values():
             site.tick(now_s)
         self._lot.tick(now_s)
+        if self._tracing is not None:
+            self._tracing.tick(now_s)
 
     def take_over(self, address: str, left_ms: Sequence[int], fds: Sequence[int]) -> None:
         """Park connections that another worker had. Takes the descriptors over; strangers are closed."""
@@ -169,10 +190,12 @@ class Hosting:
             return left
         return 0
 
-    async def stop(self) -> None:
-        """Run the shutdown of every app."""
+    async def stop(self, flush_s: float) -> None:
+        """Run the shutdown of every app, and send the spans that are left, which may take so long."""
         for app in self._apps.values():
             try:
                 await asyncio.wait_for(app.lifespan.shutdown(), LIFESPAN_SHUTDOWN_S)
             except TimeoutError:
                 LOG.error("the app's lifespan shutdown took longer than %g s", LIFESPAN_SHUTDOWN_S)
+        if self._tracing is not None:
+            await self._tracing.stop(max(flush_s, TRACE_FLUSH_LATE_S))

@@ -105,3 +105,24 @@ STACK_REQUESTS_MAX = 32
 STACK_REQUESTS_AWAITED_MAX = 8
 STACK_AWAITS_MAX = 10
 STACK_PATH_CHARS_MAX = 120
+
+# What a request may carry of a trace: W3C has 32 members of a tracestate, and 8192
+# bytes of baggage; 180 members are what it once had, and opentelemetry still has.
+TRACESTATE_MEMBERS_MAX = 32
+BAGGAGE_BYTES_MAX = 8192
+BAGGAGE_MEMBERS_MAX = 180
+
+# Spans that wait for the collector. At some 4 KiB each (measured with a request's
+# attributes) they are 8 MiB a worker, and 2 seconds of 1,000 traced requests a second.
+TRACE_QUEUE_SPANS_MAX = 2048
+# A span takes 20 to 30 us to encode, in which no request is answered: 64 of them are 2 ms.
+TRACE_BATCH_SPANS_MAX = 64
+TRACE_DELAY_S = 1.0
+# Paths, user agents and messages of exceptions are cut to this.
+TRACE_TEXT_CHARS_MAX = 2048
+# How long a worker that ends waits for a collector that did not answer the last time.
+TRACE_FLUSH_DEAD_S = 1.0
+# And how long for any, if the drain took all the time that it had.
+TRACE_FLUSH_LATE_S = 0.5
+# How often lost spans are logged.
+TRACE_LOG_PERIOD_S = 60.0

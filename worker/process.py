@@ -191,7 +191,7 @@ class WorkerProcess:
         ending.cancel()
         if left:
             LOG.warning("drain: cut off %d connections after %g s", left, order.timeout_s)
-        await self._hosting.stop()
+        await self._hosting.stop(started_s + order.timeout_s - time.monotonic())
 
     async def _end_streams(self, started_s: float, until_s: float) -> None:
         after_s = started_s + self._assignment.spec.stream_drain_timeout_s

@@ -116,6 +116,31 @@ class LogSpec(msgspec.Struct, frozen=True, kw_only=True):
     dict_config: dict[str, object] | None = None  # `--log-config`, already parsed
 
 
+class TracingCells(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the numbers of tracing live: word indexes into the cells of any row."""
+
+    exported: int
+    # Two words in a row: by a full queue, and on the way to the collector.
+    dropped: int
+
+
+class TracingSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Where spans go, and of which requests there are any."""
+
+    endpoint: str
+    cells: TracingCells
+    sample: float = 1.0
+    follows_parent: bool = True
+    service_name: str | None = None
+    service_name_default: str = "penstock"  # if the OTEL_ variables name none either
+    headers: dict[str, str] = {}
+    timeout_s: float = 5.0
+    resource: dict[str, str] = {}
+    response_header: bool = False
+    query: Literal["omit", "redact", "keep"] = "omit"
+    app_spans: bool = False
+
+
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the workers of one generation share."""
 
@@ -132,3 +157,4 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     gid: int | None = None
     lifespan: Literal["auto", "on", "off"] = "auto"
     cells: WorkerCells | None = None  # None: not counted
+    tracing: TracingSpec | None = None

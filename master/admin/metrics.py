@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from penstock.master.admin.status import FleetStatus, loop_lag_s
 from penstock.master.fleet import SUSPECT
+from penstock.master.obituary import RESTART_REASONS
 from penstock.shm import names
 from penstock.shm.histogram import CLASSIC_BOUNDS_US, classic_buckets
 from penstock.shm.row import Kind, RowReading, State
@@ -34,6 +35,8 @@ HELP: Final[Mapping[str, str]] = {
     names.SENT_BYTES: "Bytes sent to clients.",
     names.WORKER_CPU_US: "Processor time of all workers, user and system.",
     names.GC_COLLECTIONS: "Garbage collections in all workers, by generation of Python's collector.",
+    names.SPANS_EXPORTED: "Spans that the collector took.",
+    names.SPANS_DROPPED: "Spans that were lost: the queue was full, or the collector did not take them.",
 }
 
 _MICROSECONDS: Final = "_microseconds_total"
@@ -137,7 +140,9 @@ def _fleet_families(totals: Totals, fleet: FleetStatus, now_ns: int) -> Iterable
     )
 
     restarts = Metric("penstock_worker_restarts", "Workers that were replaced, by reason.", "counter")
-    for reason, count in sorted(fleet.worker_restarts.items()):
+    # All reasons from 0 on: the first of a series that began with 1 is no increase to Prometheus.
+    for reason in sorted(RESTART_REASONS | fleet.worker_restarts.keys()):
+        count = fleet.worker_restarts.get(reason, 0)
         restarts.add_sample("penstock_worker_restarts_total", {"reason": reason}, count)
     yield restarts
 

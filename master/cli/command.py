@@ -14,7 +14,6 @@ import click
 
 import penstock as package
 from penstock.master.cli.check import check_invocation
-from penstock.master.cli.foreign import LATER_COMMANDS
 from penstock.master.cli.help import write_help, write_options
 from penstock.master.cli.order import TIMEOUT_S, give_order
 from penstock.master.cli.parameters import Command, first_word, given_invocation, invocation_parameters
@@ -46,8 +45,6 @@ class Penstock(Command):
             word = words.pop(index)
             unblock_signals()  # These have no use for them, and may be ended by any.
             return COMMANDS[word].main(words, prog_name=f"{name} {word}", **extra)
-        if index is not None and words[index] in LATER_COMMANDS:
-            words = [words[index]]  # What else it would take is not known yet.
         return super().main(words, prog_name=name, **extra)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -66,8 +63,6 @@ class Check(Command):
 def _penstock(**_: Any) -> NoReturn:
     context = click.get_current_context()
     app = context.params.get("app")
-    if app in LATER_COMMANDS:
-        raise click.UsageError(f"the command '{app}' is not supported yet", context)
     if app is not None and ":" not in app and (hint := nearest(app, COMMANDS)):
         raise click.UsageError(f"there is no command {app!r}; {hint}", context)
     invocation = given_invocation(context)
@@ -96,6 +91,13 @@ def _schema() -> None:
 
 def _status(control: str | None, as_json: bool, slow: bool) -> NoReturn:
     sys.exit(show_status(control, as_json=as_json, slow=slow))
+
+
+def _top(control: str | None, once: bool, interval: str) -> NoReturn:
+    # Here and not above: no other command draws.
+    from penstock.master.cli.top.show import show_top  # noqa: PLC0415
+
+    sys.exit(show_top(control, is_once=once, interval=interval))
 
 
 def _order_command(verb: str) -> Command:
@@ -142,6 +144,7 @@ HELP = {
     "check": "Validate the configuration, import the apps, bind nothing.",
     "schema": "Print the JSON Schema of the configuration file.",
     "status": "Show the processes and listeners of a running server.",
+    "top": "Watch a running server in the terminal: workers, rates, latency, slow requests.",
 }
 
 VERSION = click.version_option(package.__version__, message="%(prog)s %(version)s")
@@ -156,6 +159,12 @@ COMMANDS: dict[str, Command] = {
         _control_option(),
         click.Option(["--json", "as_json"], is_flag=True, help="Print what the server answered, as JSON."),
         click.Option(["--slow"], is_flag=True, help="Show the requests that were slow or failed lately."),
+    ),
+    "top": _command(
+        _top,
+        _control_option(),
+        click.Option(["--once"], is_flag=True, help="Print one frame and end."),
+        click.Option(["--interval"], default="1s", metavar="DURATION", help="How often to look; default 1s."),
     ),
     **{verb: _order_command(verb) for verb in VERBS},
 }

@@ -25,6 +25,10 @@ class ServerGone(ControlError):
     """No master holds the socket: it keeps it open through everything but its own end."""
 
 
+class UnknownTarget(ControlError):
+    """The server has nothing of that name: it is of an older release."""
+
+
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=TIMEOUT_S)
@@ -39,6 +43,8 @@ class _UnixConnection(http.client.HTTPConnection):
 def ask(path: Path, target: str) -> bytes:
     """GET `target` through a control socket. Raises ControlError."""
     status, reason, body = _exchange(path, "GET", target)
+    if status == http.client.NOT_FOUND:
+        raise UnknownTarget(f"{path}: has no {target}")
     if status != http.client.OK:
         raise ControlError(f"{path}: answered {status} {reason}")
     return body

@@ -21,8 +21,6 @@ _LATER = """
 """
 LATER_OPTIONS = frozenset(_LATER.split())
 
-LATER_COMMANDS = frozenset({"top"})
-
 # Option: what it is that ours do in another way.
 INSTEAD = {
     "--check-config": "write: penstock check",

@@ -11,6 +11,7 @@ COMMANDS = (
     ("check [-c FILE] [APP]", "Validate the configuration, import the apps, bind nothing."),
     ("schema", "Print the JSON Schema of the configuration file."),
     ("status [--json]", "Show the processes and listeners of a running server."),
+    ("top [--once]", "Watch a running server: workers, rates, latency, slow requests."),
     *(
         (f"{verb} {each.argument.upper()}" if each.argument else verb, each.help)
         for verb, each in VERBS.items()

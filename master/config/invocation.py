@@ -14,6 +14,7 @@ from penstock.master.config.env_file import apply_env_file
 from penstock.master.config.given import Given, Levels, gather
 from penstock.master.config.judge import judge
 from penstock.master.config.model import Config
+from penstock.master.config.opentelemetry import laid_under
 from penstock.master.config.overlay import Overlay
 from penstock.master.config.problems import ConfigError, Place, Problem
 from penstock.master.config.tree import Node, read_tree
@@ -87,11 +88,12 @@ class Invocation:
             root = read_tree(self._absolute(config_file.text), config_file.text)
         overlay = Overlay(levels, environ)
         walk = Walk(environ=environ, problems=overlay.problems)
-        config = build_config(overlay.lay(root, app), walk)
+        tree, strange = laid_under(overlay.lay(root, app), environ)
+        config = build_config(tree, walk)
         odd = judge(walk)
         if walk.problems or config is None:
             raise ConfigError(walk.problems)
-        return Reading(config, (*warnings, *odd))
+        return Reading(config, (*warnings, *strange, *odd))
 
     @property
     def config_file(self) -> str | None:

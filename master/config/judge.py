@@ -24,7 +24,9 @@ from penstock.master.config.model import (
     Respond,
     Route,
     Tcp,
+    Tracing,
 )
+from penstock.master.config.opentelemetry import MISSING, is_installed
 from penstock.master.config.problems import Path, path_text, quoted
 from penstock.master.config.typed import Walk
 from penstock.master.config.units import duration_text, size_text
@@ -39,6 +41,8 @@ RSS_BYTES_MIN = 16 * 1024 * 1024
 SILENCE_S_MIN = 0.5
 # What the kernel takes for TCP_KEEPIDLE and TCP_KEEPINTVL.
 KEEPALIVE_S_MAX = 32767
+# A batch that is tried for longer only keeps younger ones waiting.
+TRACING_TIMEOUT_S_MAX = 60.0
 # It waits by doubling, from a second on, and for no SYN longer than this.
 DEFER_ACCEPT_S_MAX = 120
 
@@ -70,6 +74,8 @@ def judge(walk: Walk) -> list[str]:
                 _judge_seconds(record.interval_s, KEEPALIVE_S_MAX, (*path, "interval"), walk)
             case Recycle():
                 _judge_recycle(record, path, walk)
+            case Tracing():
+                _judge_tracing(record, path, walk)
             case Config():
                 _judge_config(record, path, walk)
     _judge_addresses(listeners, walk)
@@ -189,6 +195,16 @@ def _judge_recycle(recycle: Recycle, path: Path, walk: Walk) -> None:
         # granian counts in MiB, so a bare 512 is a likely mistake.
         told = f"found {recycle.max_rss_bytes} bytes, expected at least {size_text(RSS_BYTES_MIN)}"
         walk.fault(walk.place(inner), inner, told)
+
+
+def _judge_tracing(tracing: Tracing, path: Path, walk: Walk) -> None:
+    if not 0 < tracing.timeout_s <= TRACING_TIMEOUT_S_MAX:
+        inner, most = (*path, "timeout"), duration_text(TRACING_TIMEOUT_S_MAX)
+        found = duration_text(tracing.timeout_s)
+        walk.fault(walk.place(inner), inner, f"found {found}, expected a duration above 0, up to {most}")
+    if tracing.endpoint is not None and not is_installed():
+        inner = (*path, "endpoint")
+        walk.fault(walk.place(inner), inner, f"found {quoted(tracing.endpoint)}, and {MISSING}")
 
 
 def _judge_seconds(seconds: float | None, most: int, path: Path, walk: Walk) -> None:

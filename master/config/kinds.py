@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -23,6 +24,7 @@ APP_PATTERN = (
 )
 HEADER_NAME_PATTERN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 ACCOUNT_CHARS_MAX = 256
+OTLP_URL = "http://127.0.0.1:4318/v1/traces"
 REGEX_CHARS_MAX = 4096
 
 # What llhttp, and so httptools, can parse. Another method never gets as far as a route.
@@ -184,6 +186,34 @@ def read_bind(text: str) -> str:
     return str(bind.parse_bind(text))
 
 
+def read_ratio(text: str) -> float:
+    """Read a part of a whole."""
+    try:
+        ratio = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise Mismatch("a ratio from 0 to 1, such as 0.1, or 10%")
+    return ratio
+
+
+def read_otlp_url(text: str) -> str:
+    """Read where a collector listens; without a path it is the usual one."""
+    expected = f"a URL such as {OTLP_URL}"
+    try:
+        parts = urlsplit(text)
+        is_good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or _CONTROL.search(text) or " " in text or not text.isascii():
+        raise Mismatch(expected)
+    if "@" in parts.netloc:
+        raise Mismatch(f"{expected}, without a password: that goes into 'headers'", found="a URL with '@'")
+    if parts.path in {"", "/"}:
+        parts = parts._replace(path="/v1/traces")
+    return urlunsplit(parts)
+
+
 def _read_regex(text: str) -> str:
     if len(text) > REGEX_CHARS_MAX:
         raise Mismatch(f"a regular expression of at most {REGEX_CHARS_MAX} characters")
@@ -227,7 +257,13 @@ KINDS: dict[str, Kind] = {
         {"anyOf": [_text(units.MODE_PATTERN), {"type": "integer", "minimum": 0}]},
     ),
     "name": Kind(read_name, "a name", _text(NAME_PATTERN)),
+    "otlp_url": Kind(read_otlp_url, f"a URL such as {OTLP_URL}", _text("https?://.+")),
     "path": Kind(read_path, "a path", _text("[/~].*")),
+    "ratio": Kind(
+        read_ratio,
+        "a ratio from 0 to 1",
+        {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _text(r"[0-9]+(\.[0-9]+)?%?")]},
+    ),
     "root_path": Kind(read_root_path, "a path that begins with '/'", {"type": "string"}),
     "size": Kind(
         units.parse_size,

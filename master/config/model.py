@@ -335,10 +335,48 @@ class Recycle(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = field(default=None, name="max_rss")
 
 
+class Tracing(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A span for each request, sent to an OpenTelemetry collector."""
+
+    endpoint: Annotated[
+        Annotated[str, kind("otlp_url")] | None,
+        _says("Where spans are sent, as OTLP over HTTP; none: nowhere, and nothing is traced."),
+    ] = None
+    sample: Annotated[
+        float,
+        kind("ratio"),
+        _says("Of how many requests there is a span, if their caller has not decided it: 0 to 1."),
+    ] = 1.0
+    follow_parent: Annotated[
+        bool, _says("Whether a caller's decision to sample counts; false: `sample` decides for all requests.")
+    ] = True
+    service_name: Annotated[Label | None, _says("The service that spans belong to. Default: the name.")] = (
+        None
+    )
+    headers: Annotated[
+        dict[Annotated[str, kind("header_name")], HeaderValue],
+        _says("Headers to send to the collector, such as an authorization."),
+    ] = field(default_factory=dict)
+    timeout_s: Annotated[Duration, _says("How long it is tried to send a batch of spans.")] = field(
+        default=5.0, name="timeout"
+    )
+    resource: Annotated[dict[Label, Label], _says("More attributes of the service.")] = field(
+        default_factory=dict
+    )
+    query: Annotated[
+        Literal["omit", "redact", "keep"],
+        _says("What a span has of the query string; redact: the names of its parameters."),
+    ] = "omit"
+    response_header: Annotated[bool, _says("Put a traceparent header on responses.")] = False
+    app_spans: Annotated[
+        bool, _says("Give an app that has set up no tracer provider one, so that its spans are sent too.")
+    ] = False
+
+
 class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Penstock configuration."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"health", "reload", "tracing", "upstreams"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"health", "reload", "upstreams"})
 
     name: Annotated[
         Annotated[str, kind("name")] | None,
@@ -408,6 +446,7 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "auto"
     log: Annotated[Log, _says("What is logged, and where to.")] = Log()
     metrics: Annotated[Metrics, _says("Room for numbers in the shared segment.")] = Metrics()
+    tracing: Annotated[Tracing | None, _says("A span for each request, sent to a collector.")] = Tracing()
     listeners: Annotated[
         tuple[Listener, ...],
         Meta(min_length=1),

@@ -54,6 +54,7 @@ PROCESSES = "Processes"
 APPS = "Applications"
 LIMITING = "Limits and timeouts"
 LOGGING = "Logging"
+TRACING = "Tracing"
 FILES = "Files and identity"
 
 OPTIONS = (
@@ -266,6 +267,20 @@ OPTIONS = (
         LOGGING,
         ("log", "config"),
         "FILE",
+    ),
+    Option(
+        ("--tracing-endpoint",),
+        "Send OpenTelemetry spans here, such as http://127.0.0.1:4318/v1/traces; none: nowhere.",
+        TRACING,
+        ("tracing", "endpoint"),
+        "URL|none",
+    ),
+    Option(
+        ("--tracing-sample",),
+        "Of how many requests, 0 to 1. Default: 1, or as the caller has decided.",
+        TRACING,
+        ("tracing", "sample"),
+        "RATIO",
     ),
     Option(("--config", "-c"), "A configuration file.", FILES, metavar="FILE"),
     Option(("--env-file",), "Read environment variables from a file first.", FILES, metavar="FILE"),

@@ -50,7 +50,7 @@ class Overlay:
             message = "found APP and a configuration file with listeners, expected one of them"
             self.problems.append(Problem(app.place, (), message))
         else:
-            root = _with(root, ("listeners",), self._listeners(app))
+            root = with_value(root, ("listeners",), self._listeners(app))
         for option in OPTIONS:
             given = self._levels.find(option.name)
             if given is not None and option.path is not None:
@@ -90,8 +90,10 @@ class Overlay:
             if scalars is None:
                 return root
             if len(scalars) == 1:
-                return _with(
-                    root, ("listeners",), Sequence(listeners.place, (_with(only, ("bind",), scalars[0]),))
+                return with_value(
+                    root,
+                    ("listeners",),
+                    Sequence(listeners.place, (with_value(only, ("bind",), scalars[0]),)),
                 )
             self.problems.append(
                 Problem(scalars[1].place, (), "found several addresses for the one listener of the file")
@@ -156,7 +158,7 @@ class Overlay:
 
     def _set(self, root: Mapping, path: Path, given: Given) -> Mapping:
         if path[:2] != ("listeners", EACH):
-            return _with(root, path, given.scalar())
+            return with_value(root, path, given.scalar())
         listeners = root.get("listeners")
         if not isinstance(listeners, Sequence):
             return root
@@ -165,12 +167,12 @@ class Overlay:
         for item in listeners.items:
             if isinstance(item, Mapping) and (path[2] != "uds_permissions" or _is_unix(item)):
                 is_used = True
-                items.append(_with(item, path[2:], given.scalar()))
+                items.append(with_value(item, path[2:], given.scalar()))
             else:
                 items.append(item)
         if not is_used and listeners.items:
             self.problems.append(Problem(given.place, (), "found no listener on a UNIX socket, expected one"))
-        return _with(root, ("listeners",), Sequence(listeners.place, tuple(items)))
+        return with_value(root, ("listeners",), Sequence(listeners.place, tuple(items)))
 
     def _refuse(self, name: str, message: str) -> None:
         given = self._levels.find(name)
@@ -203,7 +205,7 @@ def _key(text: str) -> Scalar:
     return Scalar(BUILT_IN, text, is_literal=True)
 
 
-def _with(node: Mapping, path: Path, value: Node) -> Mapping:
+def with_value(node: Mapping, path: Path, value: Node) -> Mapping:
     """Set a value deep in a mapping, with mappings made on the way where there are none."""
     key, *rest = path
     assert isinstance(key, str)
@@ -213,7 +215,7 @@ def _with(node: Mapping, path: Path, value: Node) -> Mapping:
             inner = Mapping(value.place, ())
         if not isinstance(inner, Mapping):
             return node  # Of another type in the file: the walk will tell of it.
-        value = _with(inner, tuple(rest), value)
+        value = with_value(inner, tuple(rest), value)
     if node.get(key) is None:
         return Mapping(node.place, (*node.items, (Scalar(value.place, key), value)))
     return Mapping(node.place, tuple((name, value if name.text == key else old) for name, old in node.items))

@@ -1,11 +1,13 @@
 """What the end of a worker means."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from penstock.master.fleet import Fleet, State, Worker
-from penstock.master.obituary import Meaning, Obituary, is_roll_hopeless, judge_death
+from penstock.master.obituary import RESTART_REASONS, Meaning, Obituary, is_roll_hopeless, judge_death
 
 READY = Worker(pid=1, slot=0, generation=1, row=1, core=None, state=State.READY, since_s=0.0, spawned_s=0.0)
 FLEET = Fleet(slot_count=1, generation=1, workers=(READY,), has_served=True)
@@ -34,6 +36,16 @@ def test_a_death_is_judged_by_what_the_worker_was_doing(
     worker = replace(READY, state=state)
 
     assert judge_death(FLEET, worker, reason=reason, status=status) == expected
+    assert expected.restart_reason in {*RESTART_REASONS, None}
+
+
+def test_every_reason_is_documented() -> None:
+    """The table says what each means, and names none that there is not."""
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    table = page.partition("| `reason` | the worker |")[2].partition("\n\n")[0]
+    first_columns = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+
+    assert set(re.findall(r"`(\w+)`", "".join(first_columns))) == RESTART_REASONS
 
 
 def test_while_stopping_every_death_is_wanted() -> None:

@@ -223,7 +223,7 @@ def run_penstock(*arguments: str, cwd: Path, **popen: Any) -> subprocess.Complet
 
 def _clean_environment() -> dict[str, str]:
     """Leave out what would configure a server behind the test's back."""
-    ours = ("PENSTOCK_", "WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW_IPS")
+    ours = ("PENSTOCK_", "WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW_IPS", "OTEL_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
         "PYTHONUNBUFFERED": "1"
     }

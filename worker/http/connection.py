@@ -163,13 +163,18 @@ class Connection(Intake):
         scope["raw_path"] = raw_path
         scope["query_string"] = query
         scope["headers"] = headers
+        if framing is not None:
+            scope["http_version"] = framing.http_version
         self.exchange = exchange = Exchange(self, route.meter, scope)
+        context = None if route.app is None else route.context.copy()
+        if site.openings:
+            for opening in site.openings:
+                opening(exchange, context)
         if framing is None:
             self.intake = HELD
             if method == "HEAD" or site.is_draining:
                 exchange.is_plain = False
         else:
-            scope["http_version"] = framing.http_version
             rest = self._expect_body(exchange, framing, rest)
             if rest and self.intake == BODY:
                 rest = self._take_body(rest)
@@ -179,10 +184,6 @@ class Connection(Intake):
         if rest:
             # Before the app runs: a response must know whether it is the last.
             self._hold(rest)
-        context = None if route.app is None else route.context.copy()
-        if site.openings:
-            for opening in site.openings:
-                opening(exchange, context)
         if route.app is None:
             exchange.respond(route.status, route.headers, route.body)
             self.exchange = None

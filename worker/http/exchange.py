@@ -176,6 +176,7 @@ class Exchange:
                 self._app_failed(error)
             else:
                 log.error("The app ended %s with %s", self.describe(), type(error).__name__)
+                self._blame(error)
                 self.cut()
                 raise
         else:
@@ -193,6 +194,8 @@ class Exchange:
                 connection.exchange = None
             else:
                 connection.site.detached_ended(self)
+            if self.notes is not None and self.notes.on_end is not None:
+                self.notes.on_end(self)
 
     # For the connection.
 
@@ -245,6 +248,8 @@ class Exchange:
 
     def disconnected(self) -> None:
         """Say that the client is gone."""
+        if self.notes is not None and self.phase < DONE:
+            self.notes.is_cut = True
         if self.phase == STREAMING:
             self._count(self._sent_bytes)
         self._lose_client()
@@ -270,6 +275,8 @@ class Exchange:
         if self.connection.exchange is self:
             self.connection.exchange = None
         self.connection.site.detached_ended(self)
+        if self.notes is not None and self.notes.on_end is not None:
+            self.notes.on_end(self)
 
     def post_progress(self, board: BoardWriter) -> None:
         """Say on the board how far it is."""
@@ -336,7 +343,7 @@ class Exchange:
         cells[meter.sum] += elapsed_us
         cells[meter.classes + status // 100] += 1
         site.sent_bytes += len(output)
-        if elapsed_us >= site.noted_from_us or status >= 500:
+        if elapsed_us >= site.noted_from_us or status >= 500 or self.notes is not None:
             site.note(self, elapsed_us, len(output))
         connection.transport.write(output)
         # Asked again: the client may not have taken all of it.
@@ -390,7 +397,7 @@ class Exchange:
         elapsed_us = (perf_counter_ns() - self.started_ns) // 1000
         self.meter.count(self.status, elapsed_us)
         site = self.connection.site
-        if elapsed_us >= site.noted_from_us or self.status >= 500:
+        if elapsed_us >= site.noted_from_us or self.status >= 500 or self.notes is not None:
             site.note(self, elapsed_us, sent_bytes)
 
     def _finish(self) -> None:
@@ -405,6 +412,7 @@ class Exchange:
             log.debug("The app gave up %s: the client is gone", self.describe())
         else:
             log.error("The app raised in %s", self.describe(), exc_info=error)
+            self._blame(error)
         if self.phase < DONE:
             self._fail()
 
@@ -416,10 +424,15 @@ class Exchange:
             return
         said = "without a response" if self.phase != STREAMING else "before the response was complete"
         log.error("The app returned %s in %s", said, self.describe())
+        self._blame(RuntimeError(f"the app returned {said}"))
         self._fail()
 
     def _is_called_off(self) -> bool:
         return self.phase == STREAMING and self.inbox is not None and self.inbox.end == CALLED_OFF
+
+    def _blame(self, error: BaseException) -> None:
+        if self.notes is not None:
+            self.notes.failure = error
 
     def _fail(self) -> None:
         """End a response that the app will not end."""

@@ -27,11 +27,17 @@ NEVER_US: Final = 2**62
 class Notes:
     """What openings and observers remember of one request."""
 
-    __slots__ = ("headers", "request_id", "span")
+    __slots__ = ("failure", "headers", "is_cut", "on_end", "request_id", "span")
 
     def __init__(self) -> None:
         self.request_id: str | None = None
         self.span: Any = None
+        # What the app raised before its response was complete, or after it has answered with an error.
+        self.failure: BaseException | None = None
+        # The client was gone, or cut off, before it had the whole response.
+        self.is_cut = False
+        # Called when the app is done with the request, the last thing of all. Must not raise.
+        self.on_end: Callable[[Exchange], None] | None = None
         # Put into the response, unless it has one of that name: lower case, and judged.
         self.headers: tuple[tuple[bytes, bytes], ...] = ()
 

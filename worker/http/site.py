@@ -175,7 +175,7 @@ class Site(Leaving):
 
         self.openings: tuple[Opening, ...] = ()
         self.observers: tuple[Observer, ...] = ()
-        # Responses that took less are not shown to observers, unless they failed (5xx).
+        # Responses that took less are not shown to observers, unless they failed (5xx) or have notes.
         self.noted_from_us = NEVER_US
 
     # For the worker.
@@ -183,7 +183,11 @@ class Site(Leaving):
     def watch_requests(
         self, *, opening: Opening | None = None, observer: Observer | None = None, from_us: int = 0
     ) -> None:
-        """Have requests looked at. An observer sees those that failed, and those that took `from_us`."""
+        """
+        Have requests looked at: all, or only those that took as long as `from_us`.
+
+        An observer is shown in any case those that failed, and those of which there are notes.
+        """
         if opening is not None:
             self.openings = (*self.openings, opening)
         if observer is not None:

@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from penstock.master.admin.metrics import render_metrics
+from penstock.master.obituary import RESTART_REASONS
 from penstock.shm import histogram, layout, names
 from penstock.shm.totals import totals
 
@@ -139,6 +140,17 @@ def test_the_fleet_is_told(site: "Site") -> None:
     (info,) = (labels for name, labels in samples if name == "penstock_build_info")
     assert dict(info)["version"] == "1.2.3"
     assert dict(info)["python"].startswith("3.")
+
+
+def test_every_reason_to_restart_is_told_before_it_happens(site: "Site") -> None:
+    """
+    Prometheus sees an increase only of a series that was there before. A reason
+    that only another release knows is told as well.
+    """
+    site.change(worker_restarts={"crash": 2, "moonshine": 1})
+    samples = read_text(site)
+    told = {labels[0][1]: value for (name, labels), value in samples.items() if "restarts" in name}
+    assert told == dict.fromkeys(RESTART_REASONS, 0) | {"crash": 2, "moonshine": 1}
 
 
 def test_a_slot_with_two_workers_tells_the_worse_lag_once(site: "Site") -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from penstock import __version__
 from penstock.master import cli
 from penstock.master.cli.command import COMMANDS, penstock
-from penstock.master.cli.foreign import IDLE_OPTIONS, INSTEAD, LATER_COMMANDS, LATER_OPTIONS
+from penstock.master.cli.foreign import IDLE_OPTIONS, INSTEAD, LATER_OPTIONS
 from penstock.master.cli.parameters import first_word, given_invocation
 from penstock.master.config import Invocation
 from penstock.master.config.options import BY_NAME, OPTIONS, Option
@@ -189,18 +189,6 @@ def test_an_option_that_is_done_in_another_way_says_how(option: str) -> None:
 
     assert result.exit_code == 2
     assert INSTEAD[option] in result.output
-
-
-@pytest.mark.parametrize("command", sorted(LATER_COMMANDS))
-def test_a_command_that_is_planned_says_so(command: str) -> None:
-    """
-    And does not go looking for a module of that name.
-    """
-    result = run(command)
-
-    assert result.exit_code == 2
-    assert f"the command '{command}' is not supported yet" in result.output
-    assert f"the command '{command}' is not supported yet" in run(command, "5", "--often").output
 
 
 @pytest.mark.parametrize(

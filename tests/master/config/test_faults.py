@@ -19,7 +19,7 @@ ROUTES = LISTENER + "    routes:\n"
 
 FAULTS = [
     # Misspelt, unknown and planned keys.
-    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, slow_request, admin, control, pidfile, user, group, preload, app_dir, root_path, lifespan, log, metrics or listeners; did you mean 'workers'?"),
+    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, slow_request, admin, control, pidfile, user, group, preload, app_dir, root_path, lifespan, log, metrics, tracing or listeners; did you mean 'workers'?"),
     ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path or config; did you mean 'level'?"),
     ("x: 1\n", "1:1: x: found the key 'x', expected name, workers"),
     ("upstreams: {}\n", "1:1: upstreams: found the key 'upstreams', which is not supported yet"),
