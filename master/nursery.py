@@ -13,9 +13,9 @@ from penstock.master.crew import Crew
 from penstock.master.fleet import State, Worker
 from penstock.master.generation import Generation
 from penstock.master.holdings import Holdings
+from penstock.shm.owner import process_started
 from penstock.shm.row import Kind
 from penstock.worker.channel import Channel
-from penstock.worker.child import process_started
 from penstock.worker.identity import Identity
 from penstock.worker.process import Assignment, run_worker
 from penstock.worker.stacks import create_stack_file

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 import uvloop
 
 from penstock.shm.board import BoardWriter
+from penstock.shm.fence import register_writer
+from penstock.shm.private import keep_from_children
 from penstock.shm.row import Row
 from penstock.shm.segment import Segment
 from penstock.worker.access.log import open_access
@@ -104,7 +106,9 @@ def run_worker(assignment: Assignment) -> int:
         )
     except MasterGone:
         return 0
+    register_writer()
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
+    keep_from_children(assignment.segment)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_live(assignment, row, witness))
 
