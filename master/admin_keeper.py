@@ -19,11 +19,11 @@ from penstock.master.backoff import after_death
 from penstock.master.crew import Crew, Exit, kill
 from penstock.master.fleet import Backoff
 from penstock.master.holdings import Holdings
+from penstock.shm.owner import process_started
 from penstock.shm.row import Kind
 from penstock.shm.row import State as RowState
 from penstock.shm.segment import RowsFull
 from penstock.worker.channel import Channel
-from penstock.worker.child import process_started
 from penstock.worker.logs import LOG
 from penstock.worker.messages import Adopt, Drain, Snapshot
 

@@ -18,6 +18,7 @@ from penstock.shm.schema import CELL_COUNT_MAX, Geometry
 from penstock.shm.series import SeriesTable
 from penstock.worker.spec import (
     UNMATCHED,
+    AccessSpec,
     Action,
     AppAction,
     LimitsSpec,
@@ -25,6 +26,7 @@ from penstock.worker.spec import (
     ListenerSpec,
     LogSpec,
     MatchSpec,
+    RequestIdSpec,
     RespondAction,
     RouteCells,
     RouteSpec,
@@ -89,6 +91,8 @@ def build_spec(
         name=name,
         listeners=tuple(_listener_spec(listener, series) for listener in config.listeners),
         log=LogSpec(level=config.log.level, path=config.log.path, dict_config=config.log.config),
+        access=_access_spec(config, series),
+        request_id=_request_id_spec(config),
         drain_timeout_s=config.drain_timeout_s,
         stream_drain_timeout_s=config.stream_drain_timeout_s,
         slow_request_s=config.slow_request_s,
@@ -100,6 +104,22 @@ def build_spec(
         cells=_worker_cells(series),
         tracing=_tracing_spec(config, series),
     )
+
+
+def _access_spec(config: Config, series: SeriesTable) -> AccessSpec | None:
+    # Also when there is no access log, so that an alert on it always has a number to look at.
+    dropped = series.define(names.ACCESS_LOG_DROPPED, "counter")
+    access = config.log.access_log
+    if access is None:
+        return None
+    return AccessSpec(
+        path=access.path, format=access.format, redact=access.redact, exclude=access.exclude, dropped=dropped
+    )
+
+
+def _request_id_spec(config: Config) -> RequestIdSpec | None:
+    wanted = config.request_ids
+    return None if wanted is None else RequestIdSpec(header=wanted.header, trust=wanted.trust)
 
 
 def geometry_of(config: Config, worker_count: int) -> Geometry:

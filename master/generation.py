@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from penstock.master.access_file import AccessFile
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.spec import AppAction, WorkerSpec
 
@@ -30,3 +31,4 @@ class Generation:
     apps: Mapping[AppAction, ASGIApp] = field(default_factory=dict)  # those that are imported already
     groups: tuple[int, ...] = ()
     is_pinned: bool = False
+    access_file: AccessFile | None = None  # the generation's own: whoever forgets it closes it

@@ -64,6 +64,7 @@ class HeldGeneration(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     addresses: tuple[str, ...]
     drain_timeout_s: float
+    access_path: str | None = None  # a release before this knew nothing of it
 
 
 class HeldShard(msgspec.Struct, frozen=True, kw_only=True):

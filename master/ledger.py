@@ -25,9 +25,10 @@ from penstock.master.holdings import Holdings
 from penstock.master.lending import Shard
 from penstock.master.listeners import Listener
 from penstock.master.operations import Operations
+from penstock.shm.fence import register_writer
+from penstock.shm.owner import process_started
 from penstock.shm.row import Kind, Row, State
 from penstock.shm.segment import Segment
-from penstock.worker.child import process_started
 from penstock.worker.shards import queued_connections
 
 # Enough for an exception's own line; the log has the traceback.
@@ -38,6 +39,7 @@ class Ledger:
     """The master's own numbers. The counts never go down, not by a hot restart either."""
 
     def __init__(self, row: Row, *, name: str, started_at_s: float) -> None:
+        register_writer()  # Also after an execve, which forgets it.
         self._row = row
         self._name = name
         self.started_at_s = started_at_s

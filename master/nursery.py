@@ -13,9 +13,9 @@ from penstock.master.crew import Crew
 from penstock.master.fleet import State, Worker
 from penstock.master.generation import Generation
 from penstock.master.holdings import Holdings
+from penstock.shm.owner import process_started
 from penstock.shm.row import Kind
 from penstock.worker.channel import Channel
-from penstock.worker.child import process_started
 from penstock.worker.identity import Identity
 from penstock.worker.process import Assignment, run_worker
 from penstock.worker.stacks import create_stack_file
@@ -49,7 +49,7 @@ class Nursery:
         row = holdings.segment.claim(
             kind=Kind.WORKER, generation=generation.number, slot=slot, core=core, now_ns=time.monotonic_ns()
         )
-        stacks_fd = -1
+        stacks_fd = access_fd = -1
         master_pid = os.getpid()
         identity = Identity(
             slot=slot,
@@ -75,17 +75,24 @@ class Nursery:
                     groups=generation.groups,
                     tls_contexts=generation.tls_contexts,
                     apps=generation.apps,
+                    access_fd=access_fd if access_fd >= 0 else None,
                 )
             )
 
         try:
             stacks_fd = create_stack_file()
+            if generation.access_file is not None:
+                # One of its own, because it lets go of all that the master keeps.
+                access_fd = os.dup(generation.access_file.fd)
             pid = self._crew.fork(let_go, live)
         except OSError:
             if stacks_fd >= 0:
                 os.close(stacks_fd)
             holdings.retire(row.index)
             raise
+        finally:
+            if access_fd >= 0:
+                os.close(access_fd)
         holdings.stack_fds[pid] = stacks_fd
         row.set_process(pid, process_started(pid))
         return Worker(

@@ -10,6 +10,7 @@ import os
 import ssl
 from collections.abc import Iterable, Mapping
 
+from penstock.master.access_file import AccessFile
 from penstock.master.blueprint import NO_ROOM, Account, account_of, build_spec, tls_contexts
 from penstock.master.config.bind import TcpBind
 from penstock.master.config.control_socket import instance_name
@@ -126,9 +127,14 @@ class Planner:
             spec = build_spec(
                 config, holdings.segment.series, name=self.name, generation=number, account=account
             )
-        except SeriesFull as error:
+            access_file = AccessFile.of(spec.access)
+        except (SeriesFull, OSError) as error:
             for key in wanted.keys() - held:
                 wanted[key].close()
+            if isinstance(error, OSError):
+                raise PlanError(
+                    f"log.access.path: {error.filename}: {error.strerror}", is_config=True
+                ) from error
             raise PlanError(NO_ROOM, is_config=True) from error
         holdings.listeners |= wanted
         retune_listeners(holdings.listeners, config)
@@ -141,6 +147,7 @@ class Planner:
             apps=self._apps or {},
             groups=account.groups,
             is_pinned=is_pinned(config, cores),
+            access_file=access_file,
         )
 
 

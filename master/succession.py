@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from penstock.master.access_file import AccessFile
 from penstock.master.config.bind import parse_bind
 from penstock.master.crew import Crew
 from penstock.master.fleet import Fleet, State, Worker
@@ -88,6 +89,7 @@ def describe(
                 number=each.number,
                 addresses=tuple(sorted(each.addresses)),
                 drain_timeout_s=each.drain_timeout_s,
+                access_path=each.access_file.path if each.access_file else None,
             )
             for each in generations.values()
         ),
@@ -202,6 +204,7 @@ def take_generations(handover: Handover) -> dict[int, Generation]:
             number=held.number,
             addresses=frozenset(held.addresses),
             drain_timeout_s=held.drain_timeout_s,
+            access_file=AccessFile(held.access_path) if held.access_path else None,
         )
         for held in handover.generations
     }

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from penstock.master.access_file import reopen_access_files
 from penstock.master.admin.status import FleetStatus
 from penstock.master.config.activation import disclaim_sockets
 from penstock.master.crew import Exit, reap
@@ -317,6 +318,11 @@ class Supervisor:
         self._force.replace(found.pid, RECYCLE)
 
     def _reopen_logs(self) -> None:
+        reopen_access_files(
+            [(number, each.access_file) for number, each in self._force.generations.items()],
+            self._force.fleet.workers,
+            self._parts.crew,
+        )
         path = self._parts.planner.config.log.path
         if path is None:
             return
@@ -337,6 +343,9 @@ class Supervisor:
         self._parts.inbox.close()
         self._parts.notifier.close()
         self._parts.holdings.let_go()
+        for generation in self._force.generations.values():
+            if generation.access_file is not None:
+                generation.access_file.close()
         disclaim_sockets(os.environ)
 
     def _finish(self) -> None:

@@ -294,7 +294,9 @@ class Workforce:
         used = {worker.generation for worker in self.fleet.workers}
         used |= {self.fleet.generation, self.fleet.serving_generation}
         for number in self.generations.keys() - used:
-            del self.generations[number]
+            forgotten = self.generations.pop(number)
+            if forgotten.access_file is not None:
+                forgotten.access_file.close()
         for key in self._holdings.listeners.keys() - _addresses(self.generations.values()):
             LOG.info("closed %s", self._holdings.listeners[key].shown_address)
             self._holdings.listeners.pop(key).close()

@@ -5,7 +5,7 @@ An entry has its state and method in its first word, and a first word of zero
 says that there is none. It is written when a request begins, so it tells as
 well what a blocked loop is blocked by. The path is what `struct.pack_into`
 makes of it, which is not one store: a reader takes an entry twice, and believes
-it if both are the same.
+it if both are the same. One that is just being written may be without its path.
 """
 
 import struct
@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.shm.fence import reader_fence
 from penstock.shm.layout import WORD_SIZE
 from penstock.shm.schema import BOARD_ENTRY_COUNT, BOARD_ENTRY_WORDS
 
@@ -102,13 +103,16 @@ def route_tag(route: int) -> int:
 def read_board(words: memoryview) -> Iterator[Active]:
     """Give what stands on a board, in no order, without what changed while it was read."""
     for at in range(0, len(words) - BOARD_ENTRY_WORDS + 1, BOARD_ENTRY_WORDS):
-        tag = words[at]
-        if not tag or (state := STATES.get(tag & STATE_MASK)) is None:
+        if not words[at]:
             continue
         entry = words[at : at + BOARD_ENTRY_WORDS].tobytes()
+        reader_fence()
         if words[at : at + BOARD_ENTRY_WORDS].tobytes() != entry:
             continue
         tag, started_ns, sent_bytes, path = _ENTRY.unpack(entry)
+        # The state that counts is the copied one. An entry that is only just being written has no start yet.
+        if (state := STATES.get(tag & STATE_MASK)) is None or not started_ns:
+            continue
         code = tag >> _METHOD_SHIFT & 0xFF
         yield Active(
             state=state,

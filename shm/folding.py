@@ -66,7 +66,9 @@ def _folds(segment: "Segment") -> list[int]:
 def counting_rows(segment: "Segment") -> list[Row]:
     """List the rows of this very segment whose counts are not in its base. For use within `steadily`."""
     folded = segment.base.folded
-    return [row for row in segment.own_rows() if folded[row.number] != row.claim_number]
+    counting = [row for row in segment.own_rows() if folded[row.number] != row.claim_number]
+    reader_fence()  # Who sees a claim must see as well that the row was wiped before it.
+    return counting
 
 
 def fold_row(
@@ -170,11 +172,13 @@ def _add_histogram(
     Add one histogram, if there is anything in it.
 
     Durations of 0 µs are all in the first bucket, so where it and the sum are
-    zero the histogram is empty, and its pages need not be touched. What is not
-    touched in the copy that holds is not in the other one either: it is older.
+    zero the histogram is empty, and its pages need not be touched. That goes for
+    all three: a fold that was broken off may have left something in the copy
+    that does not hold, and it stored these two words first.
     """
     is_counted = cells[source] or cells[source + 1]
-    if not is_counted and not (before[target] or before[target + 1]):
+    is_known = before[target] or before[target + 1] or after[target] or after[target + 1]
+    if not is_counted and not is_known:
         return
     counts = before[target : target + HISTOGRAM_WORDS].tolist()
     if is_counted:

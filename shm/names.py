@@ -18,6 +18,7 @@ WORKER_CPU_US: Final = "penstock_worker_cpu_microseconds_total"  # told in secon
 GC_COLLECTIONS: Final = "penstock_gc_collections_total"
 SPANS_EXPORTED: Final = "penstock_spans_exported_total"
 SPANS_DROPPED: Final = "penstock_spans_dropped_total"
+ACCESS_LOG_DROPPED: Final = "penstock_access_log_dropped_total"
 
 # The values of REQUESTS' label `code`, in the order of their four words.
 CODE_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")

@@ -16,9 +16,10 @@ it copied the payload, and the checksum agrees. It looks once and never spins: a
 writer that was killed between two stores leaves an odd sequence for ever.
 
 On x86 stores become visible in the order they were made, and the two looks at
-the sequence are enough. ARM promises no such thing, and Python has no barrier
-to offer; there the checksum is what tells a mixture of two records from a whole
-one, with one chance in 2^32 to be wrong.
+the sequence are enough. ARM promises no such thing; there a fence of the reader
+lies between each look and the copy, and where the kernel offers none, the
+checksum tells a mixture of two records from a whole one, with one chance in
+2^32 to be wrong. docs/decisions/0006-memory-order.md has the argument.
 """
 
 import struct
@@ -89,15 +90,16 @@ def read_records(ring: Ring, since: int = 0) -> Iterator[tuple[int, list[int]]]:
         return
     if since > head:
         since = 0  # The head was damaged, and the count began anew.
+    # Look at all, copy all, look again: a fence is a system call, so there are two and not two a record.
+    begun = []
     for number in range(max(since, head - ring.count, 0), head):
         at = number % ring.count * record_words
+        if words[at] == 2 * number + 2:
+            begun.append((number, at))
+    reader_fence()
+    copies = [(number, at, words[at + 1 : at + record_words].tolist()) for number, at in begun]
+    reader_fence()
+    for number, at, (*payload, checksum) in copies:
         whole = 2 * number + 2
-        if words[at] != whole:
-            continue
-        reader_fence()
-        *payload, checksum = words[at + 1 : at + record_words].tolist()
-        reader_fence()
-        if words[at] != whole:
-            continue
-        if zlib.crc32(ring.checked.pack(whole, *payload)) == checksum:
+        if words[at] == whole and zlib.crc32(ring.checked.pack(whole, *payload)) == checksum:
             yield number, payload

@@ -14,6 +14,7 @@ gone, until the master has folded them into the base (see folding.py), and then
 the row is empty again.
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
@@ -224,3 +225,7 @@ class Row:
     def close(self) -> None:
         """Let go of the memory; the row must not be used again."""
         self._sections.release()
+
+
+# How a reader reads a row: `Row.read`, or as much beyond it as owner.py does.
+ReadRow = Callable[[Row], RowReading | None]

@@ -101,6 +101,10 @@ class Segment:
         """How many segments the service had before this one."""
         return int(self._header[layout.HEADER_SERIAL])
 
+    def mappings(self) -> list[tuple[int, mmap.mmap]]:
+        """Give all that is mapped here, with the files behind: this segment and its ancestors."""
+        return [(each.fd, each._mapping) for each in (self, *self.ancestors)]
+
     @property
     def folds(self) -> int:
         """How often rows were folded. Whoever reads it twice knows whether it happened in between."""

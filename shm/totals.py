@@ -14,10 +14,11 @@ from typing import Final
 
 import msgspec
 
+from penstock.shm.fence import reader_fence
 from penstock.shm.folding import counting_rows, steadily
 from penstock.shm.histogram import BUCKET_COUNT
 from penstock.shm.layout import WORD_SIZE
-from penstock.shm.row import RowReading
+from penstock.shm.row import ReadRow, Row, RowReading
 from penstock.shm.segment import Segment
 from penstock.shm.series import Labels, Series
 
@@ -41,7 +42,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     rows_corrupt: int
 
 
-def totals(segment: Segment) -> Totals:
+def totals(segment: Segment, read: ReadRow = Row.read) -> Totals:
     """
     Read and sum the whole segment, and its ancestors.
 
@@ -49,22 +50,23 @@ def totals(segment: Segment) -> Totals:
     that move together may be one event apart. Raises Unsteady, which takes a
     fold during each of a thousand readings.
     """
-    return steadily(segment, lambda: _read(segment))
+    return steadily(segment, lambda: _read(segment, read))
 
 
-def _read(segment: Segment) -> Totals:
-    found = _read_own(segment)
+def _read(segment: Segment, read: ReadRow) -> Totals:
+    found = _read_own(segment, read)
     for ancestor in segment.living_ancestors():
-        found = _joined(_read_own(ancestor), found)
+        found = _joined(_read_own(ancestor, read), found)
     return found
 
 
-def _read_own(segment: Segment) -> Totals:
+def _read_own(segment: Segment, read: ReadRow) -> Totals:
     # Entries first: a series that is defined a moment later waits for the next reading.
     entries = list(segment.series.entries())
     claimed = segment.own_rows()
     counting = [segment.base.cells, *(row.cells for row in counting_rows(segment))]
-    readings = [(row, row.read()) for row in claimed]
+    readings = [(row, read(row)) for row in claimed]
+    reader_fence()  # A gauge that is read from here on is at least as new as the claim on its row.
     current = [row.cells for row, reading in readings if reading is not None and reading.is_current]
 
     counters = [series for series in entries if series.kind == "counter"]

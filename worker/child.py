@@ -9,7 +9,6 @@ import ctypes
 import os
 import signal
 from collections.abc import Iterable
-from pathlib import Path
 from types import FrameType
 
 import setproctitle
@@ -91,12 +90,3 @@ def die_with_master(master_pid: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != master_pid:
         raise MasterGone
-
-
-def process_started(pid: int) -> int:
-    """Tell when a process started, in clock ticks after boot; 0 if it is gone. With it a pid is unique."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    return int(fields[19])

@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.shm.board import BoardWriter
+from penstock.worker.access.log import AccessLog
 from penstock.worker.apps import AppImportError, load_app
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.http.exchange import Exchange
+from penstock.worker.http.request_ids import RequestIds
 from penstock.worker.http.site import HostedApp, Site
 from penstock.worker.identity import identity
 from penstock.worker.incidents import Incidents
@@ -46,8 +48,11 @@ class Hosting:
         *,
         board: BoardWriter | None = None,
         incidents: Incidents | None = None,
+        access: AccessLog | None = None,
     ) -> None:
         self._spec = spec
+        self._access = access
+        self._request_ids = None if spec.request_id is None else RequestIds(spec.request_id)
         self._cells = cells
         self._board = board
         self._incidents = incidents
@@ -104,6 +109,10 @@ class Hosting:
         if self._incidents is not None:
             site.watch_requests(observer=self._incidents.note, from_us=self._incidents.from_us)
         self._sites[listener.name] = site
+        if self._request_ids is not None:
+            site.watch_requests(opening=self._request_ids.open)
+        if self._access is not None:
+            self._access.watch(site)
         if tls is None:
             site.park_in(self._lot)
             self.givable[listener.address] = site
@@ -125,6 +134,8 @@ class Hosting:
         self._lot.tick(now_s)
         if self._tracing is not None:
             self._tracing.tick(now_s)
+        if self._access is not None:
+            self._access.tick()
 
     def take_over(self, address: str, left_ms: Sequence[int], fds: Sequence[int]) -> None:
         """Park connections that another worker had. Takes the descriptors over; strangers are closed."""

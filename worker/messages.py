@@ -72,6 +72,10 @@ class ReopenLog(msgspec.Struct, frozen=True, tag="reopen_log"):
     """Write the log to the descriptor that comes along."""
 
 
+class ReopenAccess(msgspec.Struct, frozen=True, tag="reopen_access"):
+    """Write the access log to the descriptor that comes along."""
+
+
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     """What the master knows, for the admin process: a FleetStatus in JSON."""
 
@@ -121,7 +125,7 @@ class Ask(msgspec.Struct, frozen=True, tag="ask"):
     ticket: str
 
 
-ToChild = Adopt | Release | Drain | Take | ReopenLog | Snapshot | StandIn
+ToChild = Adopt | Release | Drain | Take | ReopenLog | ReopenAccess | Snapshot | StandIn
 ToMaster = Ready | Failed | Released | Give | Ask
 
 _encoder = msgspec.msgpack.Encoder()

@@ -18,8 +18,11 @@ from dataclasses import dataclass, field
 import uvloop
 
 from penstock.shm.board import BoardWriter
+from penstock.shm.fence import register_writer
+from penstock.shm.private import keep_from_children
 from penstock.shm.row import Row
 from penstock.shm.segment import Segment
+from penstock.worker.access.log import open_access
 from penstock.worker.appmetrics.boot import share_app_metrics, tell_what_is_not_shared
 from penstock.worker.apps import AppImportError
 from penstock.worker.asgi.lifespan import LifespanFailed
@@ -39,6 +42,7 @@ from penstock.worker.messages import (
     Ready,
     Release,
     Released,
+    ReopenAccess,
     ReopenLog,
     Take,
     ToChild,
@@ -84,6 +88,7 @@ class Assignment:
     groups: tuple[int, ...] = ()
     tls_contexts: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
     apps: Mapping[AppAction, ASGIApp] = field(default_factory=dict)  # imported by the master
+    access_fd: int | None = None  # the file of the access log, if it is one
 
 
 def run_worker(assignment: Assignment) -> int:
@@ -102,8 +107,10 @@ def run_worker(assignment: Assignment) -> int:
         )
     except MasterGone:
         return 0
+    register_writer()
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
     share_app_metrics(assignment.segment, row)
+    keep_from_children(assignment.segment)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_live(assignment, row, witness))
 
@@ -123,6 +130,7 @@ class WorkerProcess:
         self._assignment = assignment
         self._row = row
         self._loop = asyncio.get_running_loop()
+        self._access = open_access(assignment.spec, assignment.access_fd, row.cells, assignment.identity.slot)
         self._hosting = Hosting(
             assignment.spec,
             row.cells,
@@ -130,6 +138,7 @@ class WorkerProcess:
             assignment.apps,
             board=BoardWriter(row.board),
             incidents=Incidents(row, slow_s=assignment.spec.slow_request_s),
+            access=self._access,
         )
         self._pulse = Pulse(row, assignment.spec, self._hosting)
         witness.exchanges = self._hosting.exchanges
@@ -163,6 +172,8 @@ class WorkerProcess:
         self._link.send(Ready())
         order = await self._drain_order
         await self._drain(order)
+        if self._access is not None:
+            await self._access.close()
         self._link.close()
         return 0
 
@@ -265,6 +276,11 @@ class WorkerProcess:
                 self._take(message, fds)
             case ReopenLog():
                 swap_log_file(fds[0])
+            case ReopenAccess():
+                if self._access is None:
+                    os.close(fds[0])
+                else:
+                    self._access.reopen(fds[0])
             case _:
                 LOG.warning("ignored a message that is not for a worker: %r", message)
 

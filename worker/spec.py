@@ -141,6 +141,23 @@ class TracingSpec(msgspec.Struct, frozen=True, kw_only=True):
     app_spans: bool = False
 
 
+class AccessSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The access log: "stdout", "stderr" or a file; "text", "json" or atoms; what is hidden and left out."""
+
+    path: str = "stdout"
+    format: str = "text"
+    redact: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    dropped: int = 0  # the word that counts lines which could not be written
+
+
+class RequestIdSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The header that carries request ids, and whether those of clients are kept."""
+
+    header: str
+    trust: bool = True
+
+
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the workers of one generation share."""
 
@@ -148,6 +165,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     listeners: tuple[ListenerSpec, ...]
     log: LogSpec
+    access: AccessSpec | None = None
+    request_id: RequestIdSpec | None = None
     drain_timeout_s: float = 30.0
     stream_drain_timeout_s: float = 5.0  # since the drain began; at most drain_timeout_s
     slow_request_s: float = 1.0  # from then on a request is kept as slow

@@ -26,6 +26,7 @@ from penstock.master.admin.requests import in_flight, incidents
 from penstock.master.admin.status import FleetStatus, read_memory, read_workers, render_status
 from penstock.master.admin.vitals import VitalSigns
 from penstock.master.admin.worker_metrics import worker_families
+from penstock.shm.row import ReadRow, Row
 from penstock.shm.segment import Segment
 from penstock.shm.totals import totals
 from penstock.worker.asgi.types import Receive, Scope, Send
@@ -56,8 +57,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class AdminApp:
     """The endpoint as an ASGI application."""
 
-    def __init__(self, readings: Readings) -> None:
+    def __init__(self, readings: Readings, read: ReadRow = Row.read) -> None:
         self._readings = readings
+        self._read = read
         self._vital_signs = VitalSigns()
         self._monotonic_began_s = time.time() - time.monotonic()
         self._history = SampleHistory(readings.segment)
@@ -107,7 +109,7 @@ class AdminApp:
         fleet = self._readings.fleet()
         vitals = self._vital_signs.of([worker.pid for worker in fleet.workers], time.monotonic())
         body, content_type = render_metrics(
-            totals(self._readings.segment),
+            totals(self._readings.segment, self._read),
             fleet,
             request.accept,
             now_monotonic_ns=time.monotonic_ns(),
@@ -126,7 +128,7 @@ class AdminApp:
         return json_reply(
             render_status(
                 fleet,
-                read_workers(self._readings.segment, time.monotonic_ns()),
+                read_workers(self._readings.segment, time.monotonic_ns(), self._read),
                 self._vital_signs.of(pids, now_s),
                 read_memory(self._readings.segment),
                 admin_pid=admin_pid,
@@ -136,7 +138,9 @@ class AdminApp:
         )
 
     def _show_requests(self, request: Request) -> Reply:
-        found = in_flight(self._readings.segment, time.monotonic_ns(), shows_paths=request.is_owner)
+        found = in_flight(
+            self._readings.segment, time.monotonic_ns(), shows_paths=request.is_owner, read=self._read
+        )
         return json_reply({"requests": found})
 
     def _show_slow(self, request: Request) -> Reply:

@@ -37,6 +37,7 @@ HELP: Final[Mapping[str, str]] = {
     names.GC_COLLECTIONS: "Garbage collections in all workers, by generation of Python's collector.",
     names.SPANS_EXPORTED: "Spans that the collector took.",
     names.SPANS_DROPPED: "Spans that were lost: the queue was full, or the collector did not take them.",
+    names.ACCESS_LOG_DROPPED: "Lines of the access log that could not be written.",
 }
 
 _MICROSECONDS: Final = "_microseconds_total"

@@ -21,7 +21,9 @@ from penstock.master.admin.control import ControlApp
 from penstock.master.admin.latency import WINDOW_S
 from penstock.master.admin.status import Failure, FleetStatus
 from penstock.master.operations import STOOD_IN
+from penstock.shm.fence import register_writer
 from penstock.shm.histogram import WORD_COUNT
+from penstock.shm.owner import read_believed
 from penstock.shm.row import Row
 from penstock.shm.segment import Segment
 from penstock.worker.asgi.lifespan import Lifespan
@@ -86,6 +88,7 @@ def run_admin(assignment: AdminAssignment) -> int:
         )
     except MasterGone:
         return 0
+    register_writer()
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_live(assignment, row))
@@ -105,7 +108,7 @@ class AdminProcess:
         self._row = row
         self._loop = asyncio.get_running_loop()
         self._cells = memoryview(bytearray(_CELL_COUNT * 8)).cast("Q")
-        self._app = AdminApp(self)
+        self._app = AdminApp(self, read_believed)
         self._sites: list[Site] = []
         self._shards: dict[str, LentShards] = {}
         self._drain_order: asyncio.Future[Drain] = self._loop.create_future()

@@ -11,7 +11,7 @@ from typing import Any, Final
 from penstock.shm import names
 from penstock.shm.board import read_board
 from penstock.shm.events import Event, read_events
-from penstock.shm.row import Kind, Row, RowReading
+from penstock.shm.row import Kind, ReadRow, Row, RowReading
 from penstock.shm.segment import Segment
 
 # A page of them is more than anybody reads, and 1,024 workers could have a quarter of a million.
@@ -19,7 +19,9 @@ REQUESTS_MAX: Final = 1000
 INCIDENTS_MAX: Final = 1000
 
 
-def in_flight(segment: Segment, now_ns: int, *, shows_paths: bool) -> list[dict[str, Any]]:
+def in_flight(
+    segment: Segment, now_ns: int, *, shows_paths: bool, read: ReadRow = Row.read
+) -> list[dict[str, Any]]:
     """List the requests that apps are at work on, oldest first. The time is `monotonic_ns`."""
     found: list[dict[str, Any]] = [
         {
@@ -33,7 +35,7 @@ def in_flight(segment: Segment, now_ns: int, *, shows_paths: bool) -> list[dict[
             "age_s": round(max(0, now_ns - active.started_ns) / 1e9, 6),
             "sent_bytes": active.sent_bytes,
         }
-        for row, reading in _workers(segment)
+        for row, reading in _workers(segment, read)
         for active in read_board(row.board)
     ]
     return sorted(found, key=lambda each: -each["age_s"])[:REQUESTS_MAX]
@@ -62,9 +64,9 @@ def incidents(segment: Segment, *, shows_paths: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _workers(segment: Segment) -> Iterator[tuple[Row, RowReading]]:
+def _workers(segment: Segment, read: ReadRow) -> Iterator[tuple[Row, RowReading]]:
     for row in segment.claimed_rows():
-        reading = row.read()
+        reading = read(row)
         if reading is not None and reading.kind is Kind.WORKER and reading.is_current:
             yield row, reading
 

@@ -17,7 +17,7 @@ from penstock.master.fleet import SUSPECT
 from penstock.master.operations import Operation
 from penstock.shm import names
 from penstock.shm.layout import LAYOUT_MAJOR, WORD_SIZE
-from penstock.shm.row import Kind, Row, RowReading, State
+from penstock.shm.row import Kind, ReadRow, Row, RowReading, State
 from penstock.shm.segment import Segment
 
 # Owners stamp their rows several times in this time. Beyond it, the loop is late.
@@ -116,12 +116,12 @@ class WorkerReading(msgspec.Struct, frozen=True, kw_only=True):
     loop_lag_s: float
 
 
-def read_workers(segment: Segment, now_ns: int) -> dict[int, WorkerReading]:
+def read_workers(segment: Segment, now_ns: int, read: ReadRow = Row.read) -> dict[int, WorkerReading]:
     """Read the rows of all current workers, by row index. Rows that make no sense are left out."""
     active, idle = names.CONNECTION_STATES
     found = {}
     for row in segment.claimed_rows():
-        reading = row.read()
+        reading = read(row)
         if reading is None or reading.kind is not Kind.WORKER or not reading.is_current:
             continue
         found[row.index] = WorkerReading(

@@ -6,7 +6,7 @@ Nothing that an operator asks for is dropped in silence. What is planned says
 """
 
 _LATER = """
---access-log --access-log-format --access-logfile --access-logformat --certfile --capture-output
+--certfile --capture-output
 --date-header --no-date-header --ech-key --env -e --forwarded-allow-ips
 --h11-max-incomplete-event-size --header --http1-keep-alive --initgroups --interface --keyfile
 --limit-concurrency --limit-request-field_size --limit-request-line --no-proxy-headers
@@ -35,5 +35,3 @@ IDLE_OPTIONS: tuple[tuple[tuple[str, ...], frozenset[str]], ...] = (
     (("--http",), frozenset({"auto", "httptools"})),
     (("--worker-class", "-k"), frozenset()),
 )
-# The access log is off anyway.
-IDLE_FLAGS = ("--no-access-log",)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 from click.core import ParameterSource
 
-from penstock.master.cli.foreign import IDLE_FLAGS, IDLE_OPTIONS, INSTEAD, LATER_OPTIONS
+from penstock.master.cli.foreign import IDLE_OPTIONS, INSTEAD, LATER_OPTIONS
 from penstock.master.config import Invocation
 from penstock.master.config.options import BY_NAME, OPTIONS, Option
 from penstock.master.config.problems import nearest
@@ -23,8 +23,6 @@ def invocation_parameters() -> list[click.Parameter]:
         parameters.append(
             click.Option([*flags, _idle(flags[0])], hidden=True, expose_value=False, callback=_warn_idle)
         )
-    for flag in IDLE_FLAGS:
-        parameters.append(click.Option([flag, _idle(flag)], is_flag=True, hidden=True, expose_value=False))
     parameters.append(click.Argument(["app"], required=False, metavar="[APP]"))
     return parameters
 

@@ -17,6 +17,7 @@ import msgspec
 
 from penstock.master.config import bind, units
 from penstock.master.config.problems import Mismatch, nearest
+from penstock.worker.access.atoms import FormatError, judge_format
 
 NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 APP_PATTERN = (
@@ -214,6 +215,33 @@ def read_otlp_url(text: str) -> str:
     return urlunsplit(parts)
 
 
+def read_access_path(text: str) -> str:
+    """Read where the access log goes; "-" is standard output, as other servers have it."""
+    return "stdout" if text == "-" else read_file_path(text)
+
+
+def read_access_format(text: str) -> str:
+    """Read how lines of the access log look: a word, or a format of atoms."""
+    words = ("text", "json")
+    if text in words:
+        return text
+    expected = "'text', 'json' or a format of atoms such as '%(h)s \"%(r)s\" %(s)s'"
+    if "%" not in text:
+        raise Mismatch(expected, hint=nearest(text, words))
+    try:
+        judge_format(text)
+    except FormatError as error:
+        raise Mismatch(expected, hint=str(error)) from None
+    return text
+
+
+def read_secret(text: str) -> str:
+    """Read what the access log does not show: "query", or the name of a header."""
+    if not re.fullmatch(HEADER_NAME_PATTERN, text):
+        raise Mismatch("'query' or a header name such as x-api-key")
+    return text.lower()
+
+
 def _read_regex(text: str) -> str:
     if len(text) > REGEX_CHARS_MAX:
         raise Mismatch(f"a regular expression of at most {REGEX_CHARS_MAX} characters")
@@ -233,6 +261,12 @@ def _text(pattern: str) -> dict[str, Any]:
 
 
 KINDS: dict[str, Kind] = {
+    "access_format": Kind(
+        read_access_format,
+        "'text', 'json' or a format of atoms",
+        {"anyOf": [{"enum": ["text", "json"]}, {"type": "string", "pattern": "%"}]},
+    ),
+    "access_path": Kind(read_access_path, "'stdout', 'stderr' or a path", {"type": "string", "minLength": 1}),
     "account": Kind(read_account, "a name or a number", {"type": ["string", "integer"]}),
     "app": Kind(read_app, "module:attribute, such as main:app", _text(APP_PATTERN)),
     "bind": Kind(
@@ -265,6 +299,7 @@ KINDS: dict[str, Kind] = {
         {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _text(r"[0-9]+(\.[0-9]+)?%?")]},
     ),
     "root_path": Kind(read_root_path, "a path that begins with '/'", {"type": "string"}),
+    "secret": Kind(read_secret, "'query' or a header name", _text(HEADER_NAME_PATTERN)),
     "size": Kind(
         units.parse_size,
         "a size such as 4096, 64KiB or 1MiB",

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from penstock.master.config.bind import Bind, TcpBind, parse_bind
 from penstock.master.config.kinds import kind
 from penstock.shm.schema import VALUE_COUNT, VALUE_COUNT_MAX
+from penstock.worker.access.redaction import USUALLY_HIDDEN
 
 DEFAULT_BIND = "127.0.0.1:8000"
 DEFAULT_ADMIN_BIND = "127.0.0.1:9180"
@@ -281,10 +282,41 @@ class Admin(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = UNSET
 
 
+class Access(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The access log."""
+
+    path: Annotated[
+        Annotated[str, kind("access_path")],
+        _says("stdout, stderr or a file, opened again on USR1."),
+    ] = "stdout"
+    format: Annotated[
+        Annotated[str, kind("access_format")],
+        _says("text: the combined format; json: an object a line; else atoms as gunicorn has them."),
+    ] = "text"
+    redact: Annotated[
+        tuple[Annotated[str, kind("secret")], ...],
+        _says("Headers that are not shown, and query: the values in query strings. In place of the default."),
+    ] = USUALLY_HIDDEN
+    exclude: Annotated[
+        tuple[Annotated[str, kind("path")], ...],
+        _says("Paths whose requests are left out, written like a route's."),
+    ] = ()
+
+
+class RequestId(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An id for each request, for the app, the client and the logs."""
+
+    header: Annotated[
+        Annotated[str, kind("header_name")],
+        _says("The header that carries it, of request and response."),
+    ] = "X-Request-ID"
+    trust: Annotated[bool, _says("Keep an id that comes with a request; false: always make one.")] = True
+
+
 class Log(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is logged, and where to."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"access", "format"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"format"})
 
     level: Annotated[
         Literal["critical", "error", "warning", "info", "debug"],
@@ -302,6 +334,14 @@ class Log(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
         _says("A dictionary for logging.config.dictConfig, or the path of a JSON or YAML file with one."),
     ] = None
+    access: Annotated[
+        Access | bool | None, _says("A line for each request; true: with the defaults. Default: none.")
+    ] = None
+
+    @property
+    def access_log(self) -> Access | None:
+        """The access log, if there is to be one."""
+        return Access() if self.access is True else self.access or None
 
 
 class Metrics(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -447,6 +487,10 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: Annotated[Log, _says("What is logged, and where to.")] = Log()
     metrics: Annotated[Metrics, _says("Room for numbers in the shared segment.")] = Metrics()
     tracing: Annotated[Tracing | None, _says("A span for each request, sent to a collector.")] = Tracing()
+    request_id: Annotated[
+        RequestId | bool | None,
+        _says("Give each request an id; true: with the defaults. Default: none."),
+    ] = None
     listeners: Annotated[
         tuple[Listener, ...],
         Meta(min_length=1),
@@ -458,6 +502,11 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Call streams off before a short drain is over, unless the operator said when."""
         drain_timeout_s = fields.get("drain_timeout_s", STREAM_DRAIN_TIMEOUT_S)
         return {"stream_drain_timeout_s": min(STREAM_DRAIN_TIMEOUT_S, drain_timeout_s)} | fields
+
+    @property
+    def request_ids(self) -> RequestId | None:
+        """How requests get ids, if they are to."""
+        return RequestId() if self.request_id is True else self.request_id or None
 
     @property
     def admin_address(self) -> Bind | None:

@@ -12,6 +12,7 @@ from penstock.master.config.given import Given, Level, Levels
 from penstock.master.config.options import BY_NAME, EACH, OPTIONS
 from penstock.master.config.problems import Mismatch, Path, Place, Problem
 from penstock.master.config.tree import Mapping, Node, Scalar, Sequence
+from penstock.master.config.typed import BOOLEANS
 from penstock.master.config.variables import substituted
 
 WELCOME = "penstock.worker.welcome:app"
@@ -24,6 +25,9 @@ LISTENER_NAME = "web"
 BUILT_IN = Place("default")
 
 _WHOLE = ("bind", "uds", "fd")
+
+# What may stand where a record can; whoever names a key of the record wants one.
+_NO_RECORD = {"none", "null", "~", "", *BOOLEANS}
 
 
 class Overlay:
@@ -51,7 +55,8 @@ class Overlay:
             self.problems.append(Problem(app.place, (), message))
         else:
             root = with_value(root, ("listeners",), self._listeners(app))
-        for option in OPTIONS:
+        # Switches last: one that is on leaves a record that is there, one that is off puts an end to it.
+        for option in sorted(OPTIONS, key=lambda each: each.is_switch):
             given = self._levels.find(option.name)
             if given is not None and option.path is not None:
                 root = self._set(root, option.path, given)
@@ -211,11 +216,13 @@ def with_value(node: Mapping, path: Path, value: Node) -> Mapping:
     assert isinstance(key, str)
     if rest:
         inner = node.get(key)
-        if inner is None or (isinstance(inner, Scalar) and inner.text in {"none", "null", "~", ""}):
+        if inner is None or (isinstance(inner, Scalar) and inner.text.lower() in _NO_RECORD):
             inner = Mapping(value.place, ())
         if not isinstance(inner, Mapping):
             return node  # Of another type in the file: the walk will tell of it.
         value = with_value(inner, tuple(rest), value)
+    elif isinstance(node.get(key), Mapping) and isinstance(value, Scalar) and BOOLEANS.get(value.text):
+        return node
     if node.get(key) is None:
         return Mapping(node.place, (*node.items, (Scalar(value.place, key), value)))
     return Mapping(node.place, tuple((name, value if name.text == key else old) for name, old in node.items))

@@ -14,6 +14,9 @@ from bench.figures import ABSENT
 from hypothesis import given
 from hypothesis import strategies as st
 
+# One at a time: it takes a core for some seconds.
+pytestmark = pytest.mark.xdist_group("load")
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "metrics-cost.md").read_text(encoding="utf-8")
 SCRIPT = "loadtest/metrics.py"

@@ -71,7 +71,7 @@ def test_all_scripts_run_under_wrk_and_count_what_the_server_counts(start: Start
         printed = threads.map(by_hand, names)
         results = list(threads.map(lambda name: run(script_named(name), url), ["get", "post", "pipeline"]))
 
-    assert names == ["connect", "get", "mix", "pipeline", "post"]
+    assert names == ["browser", "connect", "get", "mix", "pipeline", "post"]
     for name, text in zip(names, printed, strict=True):
         assert "Socket errors" not in text
         # Of the welcome service, only POST and the mix ask for what is not there.

@@ -13,12 +13,14 @@ import pytest
 
 from penstock.master.blueprint import Account, account_of, build_spec, tls_contexts
 from penstock.master.config.model import (
+    Access,
     Certificate,
     Config,
     Limits,
     Listener,
     Log,
     Match,
+    RequestId,
     Respond,
     Route,
     Tls,
@@ -31,6 +33,7 @@ from penstock.worker.spec import (
     AppAction,
     ListenerSpec,
     MatchSpec,
+    RequestIdSpec,
     RespondAction,
     RouteCells,
     WorkerSpec,
@@ -265,3 +268,23 @@ def test_a_key_that_does_not_fit_is_refused() -> None:
 def test_a_certificate_that_has_gone_is_an_error_of_the_system() -> None:
     with pytest.raises(FileNotFoundError):
         tls_contexts(secure("gone.pem", "key.pem"))
+
+
+def test_access_log_and_request_ids_are_passed_on(series: SeriesTable) -> None:
+    """
+    With a word that counts what was dropped, the same one in every generation.
+    """
+    config = msgspec.structs.replace(
+        CONFIG,
+        log=Log(access=Access(path="/a", format="json", redact=("query",), exclude=("/x/",))),
+        request_id=RequestId(header="X-Trace", trust=False),
+    )
+
+    spec, later = spec_of(config, series), spec_of(config, series, generation=2)
+
+    assert spec.access is not None
+    assert later.access == spec.access
+    assert msgspec.structs.astuple(spec.access)[:4] == ("/a", "json", ("query",), ("/x/",))
+    assert spec.access.dropped not in words(spec.listeners[0])
+    assert spec.request_id == RequestIdSpec(header="X-Trace", trust=False)
+    assert (spec_of(CONFIG, series).access, spec_of(CONFIG, series).request_id) == (None, None)

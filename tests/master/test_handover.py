@@ -64,7 +64,9 @@ FULL = Handover(
         ),
     ),
     admins=(HeldAdmin(pid=200, row=9, channel_fd=22),),
-    generations=(HeldGeneration(number=3, addresses=("[::]:8080",), drain_timeout_s=30.0),),
+    generations=(
+        HeldGeneration(number=3, addresses=("[::]:8080",), drain_timeout_s=30.0, access_path="/var/log/a"),
+    ),
     shards=(HeldShard(address="[::]:8080", index=0, pids=(100, 101)),),
     worker_restarts={"crash": 2},
     admin_account=(None, None),

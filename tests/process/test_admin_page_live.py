@@ -96,7 +96,7 @@ def test_numbers_move_without_a_reload(browser: Browser, server: Server) -> None
     status = server.status()
     wait_pids(tab, server)
     assert tab.text("#pid") == str(server.pid)
-    assert tab.text("#state") == "running"
+    tab.wait("document.getElementById('state').textContent === 'running'")
     shard_count = sum(len(listener["shards"]) for listener in status["listeners"])
     assert tab.value("document.querySelectorAll('.shards li').length") == shard_count
     assert tab.value("window.isSame")
@@ -194,7 +194,7 @@ def test_it_outlives_the_server_and_finds_the_next(browser: Browser, tmp_path: P
         tab.wait(f"document.getElementById('pid').textContent === '{second.pid}'")
         wait_pids(tab, second)
         tab.wait("document.querySelector('#lag-plot .line') !== null")
-        assert tab.text("#state") == "running"
+        tab.wait("document.getElementById('state').textContent === 'running'")
         assert tab.value("window.isSame")
     finally:
         first.clean_up()

@@ -12,6 +12,9 @@ from tests.process.conftest import Watched
 from tests.process.prometheus import ETC
 from tests.promql import Exported, faults, names
 
+# One server and one Prometheus for all of them.
+pytestmark = pytest.mark.xdist_group("watched")
+
 DASHBOARD = json.loads((ETC / "grafana-dashboard.json").read_text(encoding="utf-8"))
 ALERTS = yaml.safe_load((ETC / "prometheus-alerts.yml").read_text(encoding="utf-8"))
 
@@ -32,6 +35,11 @@ SHOWN = {
     "penstock_worker_loop_lag_seconds",
     "penstock_corrupt_rows",
     "penstock_build_info",
+    "penstock_worker_cpu_seconds_total",
+    "penstock_worker_resident_memory_bytes",
+    "penstock_worker_open_fds",
+    "penstock_gc_collections_total",
+    "penstock_access_log_dropped_total",
 }
 
 

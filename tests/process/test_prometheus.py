@@ -10,6 +10,9 @@ from tests.process.harness import wait_for
 from tests.process.prometheus import promtool
 from tests.promql import Exported
 
+# One server and one Prometheus for all of them.
+pytestmark = pytest.mark.xdist_group("watched")
+
 COUNTER = re.compile("^penstock_.*(_total|_bucket|_count|_sum)$")
 JOBS = ("penstock", "penstock-text")
 

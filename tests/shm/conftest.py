@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,14 +45,22 @@ def start_child(segment: Segment) -> Iterator[StartChild]:
     """Run a script of `children/` with the segment's descriptor as its first argument."""
     children: list[subprocess.Popen[bytes]] = []
 
-    def start(script: str, *arguments: object) -> "subprocess.Popen[bytes]":
+    def start(script: str, *arguments: object, **popen: Any) -> "subprocess.Popen[bytes]":
         command = [sys.executable, str(CHILDREN / script), str(segment.fd), *map(str, arguments)]
-        child = subprocess.Popen(command, pass_fds=[segment.fd])
+        child = subprocess.Popen(command, pass_fds=[segment.fd], **popen)
         children.append(child)
         return child
 
     yield start
     for child in children:
+        if child.stdin is not None:
+            child.stdin.close()  # It may have children of its own to end.
+            try:
+                child.wait(timeout=10.0)
+            except subprocess.TimeoutExpired:
+                pass
+        if child.stdout is not None:
+            child.stdout.close()
         child.kill()
         child.wait()
 

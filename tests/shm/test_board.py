@@ -48,13 +48,13 @@ def test_any_path_and_method_fit(path: bytes, method: str, route: int) -> None:
 def test_full_board_takes_no_more_and_frees_again(words: memoryview) -> None:
     """The request is served all the same; it is just not shown."""
     writer = BoardWriter(words)
-    entries = [writer.begin(method_tag("GET"), number, b"/") for number in range(BOARD_ENTRY_COUNT)]
+    entries = [writer.begin(method_tag("GET"), 1 + number, b"/") for number in range(BOARD_ENTRY_COUNT)]
     assert len(set(entries)) == BOARD_ENTRY_COUNT
-    assert writer.begin(method_tag("GET"), 0, b"/") is None
+    assert writer.begin(method_tag("GET"), 1, b"/") is None
     first = entries[0]
     assert first is not None
     writer.end(first)
-    assert writer.begin(method_tag("GET"), 0, b"/") == first
+    assert writer.begin(method_tag("GET"), 1, b"/") == first
     assert len(list(read_board(words))) == BOARD_ENTRY_COUNT
 
 

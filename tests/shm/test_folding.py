@@ -177,6 +177,23 @@ def test_master_may_die_at_any_store_of_a_retirement(part: int) -> None:
         segment.close()
 
 
+@pytest.mark.parametrize("stores", range(20, STORES, 40))
+def test_what_a_dying_master_left_in_the_other_copy_is_not_kept(stores: int) -> None:
+    """
+    The next fold may be of another row, one that has nothing to add where the broken one stopped.
+    """
+    segment = Segment.create(SMALL)
+    define(segment)
+    count(worker(segment, 100), 3)
+    worker(segment, 101)
+    doomed = mortal(Segment.attach(os.dup(segment.fd)), Stores(stores))
+    with pytest.raises(Killed):
+        doomed.retire(0)
+    segment.retire(1)
+    assert told(segment) == (3, 6, 900, 3)
+    segment.close()
+
+
 def test_reader_that_a_fold_overtakes_looks_again(segment: Segment) -> None:
     """It has seen the row neither in the base nor in itself, or in both."""
     looks: list[tuple[int, list[int]]] = []

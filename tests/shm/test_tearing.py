@@ -2,7 +2,7 @@
 Another process never sees an aligned word half stored.
 
 Everything that is summed without a lock rests on this, so it is shown on the
-machine at hand, against a writer that is known to tear.
+machine at hand, against two writers that are known to tear.
 """
 
 import time
@@ -63,3 +63,18 @@ def test_words_stored_in_halves_are_seen_torn(
     """The control: the same reader catches a writer that takes two stores a word."""
     start_child("flip.py", "halves")
     wait_until(lambda: torn_words(copy_words(flipped_row)) > 0)
+
+
+def test_words_stored_with_pack_into_are_seen_torn(
+    flipped_row: Row, start_child: StartChild, wait_until: WaitUntil
+) -> None:
+    """
+    The other control, and why it is banned for words that are counted in.
+
+    The writer only ever stores ones, and yet they are seen as zeros: it empties
+    its target before it fills it.
+    """
+    start_child("flip.py", "packed")
+    cells = flipped_row.cells
+    wait_until(lambda: cells[15] != 0)
+    wait_until(lambda: ZEROS in copy_words(flipped_row))

@@ -18,6 +18,7 @@ from penstock.worker.messages import (
     Ready,
     Release,
     Released,
+    ReopenAccess,
     ReopenLog,
     Snapshot,
     StandIn,
@@ -39,6 +40,7 @@ TO_CHILD: list[ToChild] = [
     Take("[::]:8080", (75000, 0)),
     Take("fd:3", (12,), is_returned=True),
     ReopenLog(),
+    ReopenAccess(),
     Snapshot(b'{"workers": []}'),
     StandIn("no module named shop"),
 ]

@@ -146,7 +146,9 @@ class Connection(Intake):
             try:
                 path, raw_path, query = split_target(target, method, host)
             except RequestError as error:
-                self._refuse(error, is_head=method == "HEAD")
+                self._refuse(
+                    error, is_head=method == "HEAD", head=b"%b %b HTTP/1.1" % (method.encode(), target)
+                )
                 return rest
         route = site.only_route
         if route is None:
@@ -342,11 +344,12 @@ class Connection(Intake):
         else:
             self.close()
 
-    def _refuse(self, error: RequestError, *, is_head: bool = False) -> None:
-        """Answer what the client did wrong, and end the connection."""
+    def _refuse(self, error: RequestError, *, is_head: bool = False, head: bytes = b"") -> None:
+        """Answer what the client did wrong, and end the connection. `head` is what came of its request."""
         site = self.site
         exchange = self.exchange
-        if self.intake != BODY:
+        is_early = self.intake != BODY
+        if is_early:
             site.unmatched.count(error.status, 0)
         elif exchange is None or exchange.phase >= DONE:
             self.linger()  # It has its answer, and did not keep to the rest of the body.
@@ -356,9 +359,15 @@ class Connection(Intake):
             return
         else:
             is_head = exchange.scope["method"] == "HEAD"
-            exchange.refused(error.status)
         output = refusal(site.head_starts[error.status], error.status, error.reason, is_head=is_head)
         site.sent_bytes += len(output)
+        if not is_early:
+            assert exchange is not None
+            exchange.refused(error.status, len(output))
+        elif site.refusals:
+            if self._partial is not None:
+                head = self._partial.start
+            site.note_refusal(self.transport, head, error.status, len(output))
         self.transport.write(output)
         self.linger()
 

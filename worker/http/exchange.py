@@ -29,7 +29,7 @@ from penstock.worker.http.fields import (
 )
 from penstock.worker.http.inbox import CALLED_OFF, HALF_CLOSED, Inbox
 from penstock.worker.http.meter import BUCKETS, BUCKETS_COUNT
-from penstock.worker.http.notes import Notes
+from penstock.worker.http.notes import CLIENT_CLOSED, Notes
 from penstock.worker.http.phases import DONE, IDLE, LOST, STARTED, STREAMING, WAITING
 from penstock.worker.http.reply import BodyFraming, Reply
 from penstock.worker.http.responses import TEXT_HEADERS, error_text
@@ -216,10 +216,10 @@ class Exchange:
         else:
             self._begin(body, False)
 
-    def refused(self, status: int) -> None:
+    def refused(self, status: int, sent_bytes: int) -> None:
         """Say that the connection answered instead, and ends with that answer."""
         self.status = status
-        self._count(0)
+        self._count(sent_bytes)
         self._lose_client()
 
     def half_closed(self) -> None:
@@ -248,10 +248,17 @@ class Exchange:
 
     def disconnected(self) -> None:
         """Say that the client is gone."""
+        self._end_early(CLIENT_CLOSED)
+
+    def _end_early(self, status: int) -> None:
+        """End without the rest of the response. One that had not begun is not counted, but it is shown."""
         if self.notes is not None and self.phase < DONE:
             self.notes.is_cut = True
         if self.phase == STREAMING:
             self._count(self._sent_bytes)
+        elif self.phase < STREAMING:
+            self.status = status
+            self._note((perf_counter_ns() - self.started_ns) // 1000, 0)
         self._lose_client()
 
     def cut(self) -> None:
@@ -259,7 +266,7 @@ class Exchange:
         if self.phase < DONE:
             # A body that only ends with the connection ends as well with a FIN.
             needs_reset = self.phase == STREAMING and self._framing.ends_with_connection
-            self.disconnected()
+            self._end_early(500)
             self.connection.abort(with_reset=needs_reset)
 
     def cancel(self) -> None:
@@ -289,7 +296,13 @@ class Exchange:
         """Return the request line and its age, for a log."""
         scope = self.scope
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-        return f"{scope['method']} {target.decode('latin-1')} ({self.age_s:.3f} s)"
+        named = "" if self.notes is None or self.notes.request_id is None else f", id {self.notes.request_id}"
+        return f"{scope['method']} {target.decode('latin-1')} ({self.age_s:.3f} s{named})"
+
+    @property
+    def response_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers of the response, as far as the app and who opened the exchange gave them."""
+        return getattr(self, "_headers", [])
 
     @property
     def age_s(self) -> float:
@@ -396,6 +409,9 @@ class Exchange:
         self.phase = DONE
         elapsed_us = (perf_counter_ns() - self.started_ns) // 1000
         self.meter.count(self.status, elapsed_us)
+        self._note(elapsed_us, sent_bytes)
+
+    def _note(self, elapsed_us: int, sent_bytes: int) -> None:
         site = self.connection.site
         if elapsed_us >= site.noted_from_us or self.status >= 500 or self.notes is not None:
             site.note(self, elapsed_us, sent_bytes)

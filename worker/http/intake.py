@@ -14,6 +14,7 @@ from penstock.worker.http.blocks import Framing
 from penstock.worker.http.body import IncomingBody
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import Headers, RequestError
+from penstock.worker.http.notes import HEAD_START_BYTES
 from penstock.worker.http.outlet import Outlet
 from penstock.worker.http.partial import END_OF_HEAD, PartialHead, judge_oversize
 from penstock.worker.http.phases import BODY, DONE, HEAD, HELD, IDLE
@@ -58,7 +59,7 @@ class Intake(Outlet):
         """After a response in a drain, when `rest` has come since: go elsewhere, or wait a little."""
 
     @abstractmethod
-    def _refuse(self, error: RequestError, *, is_head: bool = False) -> None:
+    def _refuse(self, error: RequestError, *, is_head: bool = False, head: bytes = b"") -> None:
         """Answer what the client did wrong, and end the connection."""
 
     # Heads.
@@ -96,7 +97,7 @@ class Intake(Outlet):
                 judge_oversize(data, site.header_bytes_max)
             method, target, headers, host, framing = site.head_parser.parse(data[:size])
         except RequestError as error:
-            self._refuse(error, is_head=data.startswith(b"HEAD "))
+            self._refuse(error, is_head=data.startswith(b"HEAD "), head=data[:HEAD_START_BYTES])
             return data[size:]
         return self._begin(method, target, headers, host, framing, data[size:])
 

@@ -16,9 +16,21 @@ if TYPE_CHECKING:
 # Gets the exchange, and the context in which its app is to run; None if there is no app.
 Opening = Callable[["Exchange", Context | None], None]
 
-# Gets the exchange, the µs from its complete head to its last byte, and the bytes of the response.
+# Gets the exchange, the µs from its complete head to its last byte, and the bytes of the response. Of a
+# client that left before its response began, the status is 499, as nginx has it; of an app that was cut
+# off before, 500; and there are no bytes of either.
 # What is worth less than a response must not raise: the site logs it, and goes on.
 Observer = Callable[["Exchange", int, int], None]
+
+# Gets what never became an exchange: the client's address, what had come of the head, the status
+# that it was refused with, and the bytes of that.
+Refusal = Callable[[tuple[str, int] | None, bytes, int, int], None]
+
+# The client closed the connection: said of a request, and never sent.
+CLIENT_CLOSED: Final = 499
+
+# How much of a head that is refused is shown.
+HEAD_START_BYTES: Final = 2048
 
 # No response takes so long: nobody observes but those that failed.
 NEVER_US: Final = 2**62

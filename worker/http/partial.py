@@ -7,6 +7,7 @@ import re
 from http import HTTPStatus
 
 from penstock.worker.http.head import RequestError, judge_request_line
+from penstock.worker.http.notes import HEAD_START_BYTES
 
 END_OF_HEAD = b"\r\n\r\n"
 
@@ -33,6 +34,11 @@ class PartialHead:
     def is_head_request(self) -> bool:
         """Tell whether the method is HEAD, whose responses have no body."""
         return self._buffer.startswith(b"HEAD ")
+
+    @property
+    def start(self) -> bytes:
+        """The first bytes that came, to be shown."""
+        return bytes(self._buffer[:HEAD_START_BYTES])
 
     def add(self, data: bytes) -> bytes | None:
         """

@@ -20,7 +20,7 @@ from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import HeadParser
 from penstock.worker.http.leaving import Leaving
 from penstock.worker.http.meter import RouteMeter
-from penstock.worker.http.notes import NEVER_US, Observer, Opening
+from penstock.worker.http.notes import NEVER_US, Observer, Opening, Refusal
 from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.routing import Miss, Router
@@ -102,6 +102,7 @@ class Site(Leaving):
         "openings",
         "plain_starts",
         "received_bytes",
+        "refusals",
         "root_path",
         "router",
         "scope",
@@ -175,19 +176,27 @@ class Site(Leaving):
 
         self.openings: tuple[Opening, ...] = ()
         self.observers: tuple[Observer, ...] = ()
+        self.refusals: tuple[Refusal, ...] = ()
         # Responses that took less are not shown to observers, unless they failed (5xx) or have notes.
         self.noted_from_us = NEVER_US
 
     # For the worker.
 
     def watch_requests(
-        self, *, opening: Opening | None = None, observer: Observer | None = None, from_us: int = 0
+        self,
+        *,
+        opening: Opening | None = None,
+        observer: Observer | None = None,
+        from_us: int = 0,
+        refusal: Refusal | None = None,
     ) -> None:
         """
         Have requests looked at: all, or only those that took as long as `from_us`.
 
         An observer is shown in any case those that failed, and those of which there are notes.
         """
+        if refusal is not None:
+            self.refusals = (*self.refusals, refusal)
         if opening is not None:
             self.openings = (*self.openings, opening)
         if observer is not None:
@@ -275,6 +284,15 @@ class Site(Leaving):
                 observer(exchange, elapsed_us, sent_bytes)
             except Exception:
                 LOG.exception("cannot take note of %s", exchange.describe())
+
+    def note_refusal(self, transport: asyncio.Transport, head: bytes, status: int, sent_bytes: int) -> None:
+        """Show what was refused before it was an exchange."""
+        client, _ = self.names_of(transport)
+        for refusal in self.refusals:
+            try:
+                refusal(client, head, status, sent_bytes)
+            except Exception:
+                LOG.exception("cannot take note of a refused request")
 
     def watch(self, connection: Watched, after_s: float) -> None:
         """Have the connection's `expire` called after a time, unless it is put off."""

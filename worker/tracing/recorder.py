@@ -30,6 +30,7 @@ from opentelemetry.trace import (
 
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.notes import NEVER_US, Notes
+from penstock.worker.http.phases import STREAMING
 from penstock.worker.http.site import Site
 from penstock.worker.logs import LOG
 from penstock.worker.spec import UNMATCHED, TracingSpec
@@ -194,6 +195,8 @@ class Recorder:
         notes = exchange.notes
         if notes is None or notes.span is None:
             return
+        if notes.is_cut and exchange.phase < STREAMING:
+            return  # Its client left before there was a response: the app is told, and ends it.
         if exchange.status >= 500 and notes.failure is None and notes.on_end is not None:
             # A framework answers first and raises then: the app is yet to say what went wrong.
             notes.on_end = partial(self._app_ended, elapsed_us=elapsed_us)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.master.config import Config, ConfigError, Invocation, Reading
+from penstock.master.config.model import Access, RequestId
 from penstock.master.config.overlay import WELCOME
 
 
@@ -209,6 +210,64 @@ def test_options_beside_a_file_change_only_what_they_name(file: str) -> None:
     assert (listener.limits.header_count, listener.limits.keep_alive_timeout_s) == (7, 5.0)
     assert (config.log.level, config.log.path) == ("error", "/l")
     assert str(config.admin_address) == "0.0.0.0:9"
+
+
+@pytest.mark.parametrize(
+    ("written", "options", "expected"),
+    [
+        (None, {}, None),
+        (None, {"access_log": "true"}, Access()),
+        (None, {"access_log": "false"}, None),
+        (None, {"access_log_file": "-"}, Access()),
+        (None, {"access_log_file": "/a", "access_log": "true"}, Access(path="/a")),
+        (None, {"access_log_file": "/a", "access_log": "false"}, None),
+        (None, {"access_log_format": "json"}, Access(format="json")),
+        ("true", {}, Access()),
+        ("false", {}, None),
+        ("none", {"access_log": "true"}, Access()),
+        ("true", {"access_log_file": "/a"}, Access(path="/a")),
+        ("false", {"access_log_file": "/a"}, Access(path="/a")),
+        ("{path: /f, exclude: [/x]}", {}, Access(path="/f", exclude=("/x",))),
+        ("{path: /f, format: json}", {"access_log": "true"}, Access(path="/f", format="json")),
+        ("{path: /f, format: json}", {"access_log_file": "-"}, Access(format="json")),
+        ("{path: /f}", {"access_log": "false"}, None),
+        ("{redact: [X-Api-Key, query]}", {}, Access(redact=("x-api-key", "query"))),
+    ],
+)
+def test_access_log_is_a_switch_and_a_record(
+    tmp_path: Path, written: str | None, options: dict[str, str], expected: Access | None
+) -> None:
+    """
+    A switch leaves what the file says of it; whoever names a part of it wants it; and `off` is the last word.
+    """
+    path = tmp_path / "p.yaml"
+    log = "" if written is None else f"log: {{access: {written}}}\n"
+    path.write_text(f"{log}listeners: [{{bind: ':1', routes: [{{app: 'a:b'}}]}}]")
+
+    assert load(config=str(path), **options).log.access_log == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "options", "expected"),
+    [
+        ("none", {}, None),
+        ("none", {"request_id": "true"}, RequestId()),
+        ("true", {}, RequestId()),
+        ("true", {"request_id": "false"}, None),
+        ("{trust: false}", {"request_id": "true"}, RequestId(trust=False)),
+        ("{header: X-Trace}", {}, RequestId(header="X-Trace")),
+    ],
+)
+def test_request_ids_are_a_switch_and_a_record(
+    tmp_path: Path, written: str, options: dict[str, str], expected: RequestId | None
+) -> None:
+    """
+    In the same way.
+    """
+    path = tmp_path / "p.yaml"
+    path.write_text(f"request_id: {written}\nlisteners: [{{bind: ':1', routes: [{{app: 'a:b'}}]}}]")
+
+    assert load(config=str(path), **options).request_ids == expected
 
 
 def test_limits_beside_a_file_go_to_every_listener(two: str) -> None:

@@ -1,5 +1,6 @@
-"""Flip the first sixteen cells of row 0 between all zeros and all ones, until killed."""
+"""Flip the first sixteen cells of row 0 between zeros and ones, or keep storing ones, until killed."""
 
+import struct
 import sys
 
 from penstock.shm.segment import Segment
@@ -18,3 +19,9 @@ elif store == "halves":
         for value in (0, 2**32 - 1):
             for index in range(32):
                 halves[index] = value
+elif store == "packed":
+    ones = (2**64 - 1,) * 16
+    pack = struct.Struct("16Q")
+    target = cells.cast("B")
+    while True:
+        pack.pack_into(target, 0, *ones)

@@ -111,3 +111,49 @@ async def test_opening_adds_headers_and_context(serve: Any, is_app: bool) -> Non
     assert headers["x-own"] == ("app" if is_app else "opening")
     assert heard == (["set"] if is_app else [])
     assert variable.get() == "unset"
+
+
+async def test_refusals_are_shown_to_those_who_watch_them(serve: Any) -> None:
+    """
+    What never became a request: with what there is of it, the status and the bytes of the answer.
+    """
+    seen: list[tuple[bytes, int, int]] = []
+
+    async with serve(_hello) as serving:
+        observed = _watch(serving)
+        serving.site.watch_requests(
+            refusal=lambda client, head, status, size: seen.append((head.split(b"\r\n")[0], status, size))
+        )
+        before = serving.site.sent_bytes
+        [response] = await serving.ask(b"GET /a HTTP/1.1\r\n\r\n")
+        assert seen == [(b"GET /a HTTP/1.1", 400, serving.site.sent_bytes - before)]
+    assert response.status == 400
+    assert observed == []
+
+
+async def test_refusal_whose_watcher_raises_is_answered(serve: Any, caplog: Any) -> None:
+    """
+    Taking note is worth less than the answer.
+    """
+
+    def refusal(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    async with serve(_hello) as serving:
+        serving.site.watch_requests(refusal=refusal)
+        [response] = await serving.ask(b"GET /a HTTP/1.1\r\n\r\n")
+    assert response.status == 400
+    assert "cannot take note of a refused request" in caplog.text
+
+
+async def test_body_that_is_refused_is_shown_with_the_answer(serve: Any) -> None:
+    """
+    It was a request, so it is its observers' affair.
+    """
+    async with serve(_hello, body_bytes=10) as serving:
+        seen = _watch(serving)
+        before = serving.site.sent_bytes
+        await serving.ask(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
+        assert [(line, status, size) for line, status, _, size in seen] == [
+            ("POST /a", 413, serving.site.sent_bytes - before)
+        ]
