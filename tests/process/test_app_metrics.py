@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.process.harness import Server, get, wait_for, write_app
+from tests.process.harness import Server, get, run_penstock, wait_for, write_app
 
 Start = Callable[..., Server]
 
@@ -331,9 +331,10 @@ def test_a_preloaded_app_counts_in_every_worker(start: Start, tmp_path: Path) ->
 
 OLD = """
 import os
-from prometheus_client import CollectorRegistry, Counter, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest, multiprocess
 
 hits = Counter("hits", "Hits.")
+Gauge("pots", "Pots.", multiprocess_mode="livesum").set(1)
 Counter("penstock_requests", "An app should not.").inc()
 Counter("fish.caught", "UTF-8.").inc()
 
@@ -353,14 +354,10 @@ def test_an_old_deployment_works_and_is_told_what_it_can_do_without(start: Start
     The variable of the other multi-process mode, its collector, and names that are not the app's to give.
     """
     write_app(tmp_path, OLD)
-    server = start(
-        "main:app",
-        "--port",
-        "0",
-        "--workers",
-        "2",
-        env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "no-such-directory")},
-    ).wait_serving()
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "no-such-directory")}
+    checked = run_penstock("check", "main:app", cwd=tmp_path, env=environment)
+    assert checked.returncode == 0, checked.stderr
+    server = start("main:app", "--port", "0", "--workers", "2", env=environment).wait_serving()
     for number in range(1, 9):
         assert samples(server.get("/")[1].decode())["hits_total"] == number
     assert server.output().count("PROMETHEUS_MULTIPROC_DIR is set and has no effect") == 1
@@ -368,3 +365,7 @@ def test_an_old_deployment_works_and_is_told_what_it_can_do_without(start: Start
     assert seen["hits_total"] == 8
     assert seen["penstock_app_families_left_out"] == 1
     assert "penstock_requests_total" not in seen
+    assert seen["pots"] == 2
+    server.signal(signal.SIGUSR2)
+    server.wait_generation(2, workers=2)
+    assert admin_samples(server)["hits_total"] == 8
