@@ -11,7 +11,7 @@ from typing import TypeVar
 from penstock.shm import layout
 from penstock.shm.base import Base
 from penstock.shm.folding import counting_rows, steadily
-from penstock.shm.merged import Source
+from penstock.shm.readings import Source
 from penstock.shm.row import Row, State
 from penstock.shm.segment import Segment
 from penstock.shm.values import ValueArea

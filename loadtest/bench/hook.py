@@ -27,9 +27,9 @@ def install(row_count: int = 1) -> Callable[[], None]:
     was counted so far in the other rows, too, as other workers would have.
     """
     values = importlib.import_module("penstock.shm.values")
-    merged = importlib.import_module("penstock.shm.merged")
+    readings = importlib.import_module("penstock.shm.readings")
     own, *others = (values.ValueArea.scratch() for _ in range(row_count))
-    sources = tuple(merged.Source(slot, area, str(slot)) for slot, area in enumerate((own, *others)))
+    sources = tuple(readings.Source(slot, area, str(slot)) for slot, area in enumerate((own, *others)))
     view = importlib.import_module(f"{MODULE}.keeper").OneArea(*sources)
     importlib.import_module(MODULE).install(own, view=view)
     kept = importlib.import_module("prometheus_client.values").ValueClass

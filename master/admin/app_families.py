@@ -12,7 +12,8 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from penstock.shm.app_values import AppValues
-from penstock.shm.merged import FamilyReading, Merger
+from penstock.shm.merged import Merger
+from penstock.shm.readings import FamilyReading
 from penstock.shm.segment import Segment
 from penstock.shm.values import CONFLICTS, DROPPED
 from penstock.worker.appmetrics.collection import to_metric

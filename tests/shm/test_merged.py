@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from penstock.shm.exemplars import ExemplarReading, ExemplarWriter
 from penstock.shm.keylog import Family, Key
-from penstock.shm.merged import Merger, SampleReading, Source
+from penstock.shm.merged import Merger
+from penstock.shm.readings import SampleReading, Source
 from penstock.shm.values import REMOVED, CellTable, ValueArea
 
 COUNTER = Family("counter", "", "tea", ("kind",), "Cups of tea.")

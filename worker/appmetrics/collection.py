@@ -15,7 +15,7 @@ from prometheus_client.core import Metric
 from prometheus_client.samples import Exemplar, Sample
 
 from penstock.shm.keylog import Family, Key
-from penstock.shm.merged import FamilyReading
+from penstock.shm.readings import FamilyReading
 from penstock.worker.appmetrics.cells import Value
 from penstock.worker.appmetrics.keeper import Keeper, info_key
 

@@ -25,7 +25,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import generate_latest
 
-from penstock.shm.merged import Source
+from penstock.shm.readings import Source
 from penstock.shm.values import ValueArea
 from penstock.worker.appmetrics import multiproc
 from penstock.worker.appmetrics.collection import Collection, is_kept

@@ -15,8 +15,10 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from penstock.shm.exemplars import ExemplarReading, ExemplarWriter
+from penstock.shm.gauges import WORKER_MODES
 from penstock.shm.keylog import Family, Key
-from penstock.shm.merged import WORKER_MODES, FamilyReading, Merger, Source
+from penstock.shm.merged import Merger
+from penstock.shm.readings import FamilyReading, Source
 from penstock.shm.values import REMOVED, CellTable, ValueArea
 from penstock.worker.appmetrics.cells import VALUES, GaugeValue, Value
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from penstock.master.admin.app_families import LEFT_OUT, choose, expose
 from penstock.shm.exemplars import ExemplarReading
 from penstock.shm.keylog import Family
-from penstock.shm.merged import FamilyReading, SampleReading
+from penstock.shm.readings import FamilyReading, SampleReading
 
 BUILT_IN = [
     Metric("penstock_requests", "Requests.", "counter"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from penstock.shm.merged import Source
+from penstock.shm.readings import Source
 from penstock.shm.values import ValueArea
 from penstock.worker.appmetrics.hook import Hook, install
 from penstock.worker.appmetrics.keeper import OneArea

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from penstock.shm.merged import Source
+from penstock.shm.readings import Source
 from penstock.shm.values import ValueArea
 from penstock.worker.appmetrics import install
 from penstock.worker.appmetrics.keeper import OneArea
