@@ -68,7 +68,7 @@ class EventWriter:
         text = "\n".join((method, request_id, path)).encode("utf-8", "replace")[:TEXT_BYTES_MAX]
         words = memoryview(text.ljust(TEXT_BYTES_MAX, b"\0")).cast("Q").tolist()
         head = (time_ns, elapsed_us, sent_bytes, self._identity, status << 32 | route, len(text))
-        self._ring.push((*head, *words))
+        self._ring.push_long((*head, *words))
 
 
 def read_events(row: Row, since: int = 0) -> list[Event]:

@@ -231,14 +231,14 @@ def shipped_ring(guard: Guard) -> Iterator[Protocol]:
     fencing = _Fencing(guard)
     record_words = ring.FRAME_WORDS + len(record(0))
 
-    def checksum(data: bytes) -> int:
-        return zlib.crc32(data) if guard is Guard.CHECKSUM else 0
+    def checksum(data: bytes, number: int) -> int:
+        return zlib.crc32(data, number) if guard is Guard.CHECKSUM else 0
 
     def ring_of(port: Port) -> Ring:
         return Ring(port.view("ring", record_words), record_words, port.view("line", 1), head=0)
 
     def push(port: Port, value: int) -> None:
-        RingWriter(ring_of(port)).push(record(value))
+        RingWriter(ring_of(port)).push_long(record(value))
 
     def read(port: Port) -> tuple[tuple[int, tuple[int, ...]], ...]:
         fencing.port = port
@@ -248,10 +248,10 @@ def shipped_ring(guard: Guard) -> Iterator[Protocol]:
         pushed = [(0, record(0)), (1, record(1)), (1, record(2)), (2, record(2))]
         return all(each in pushed for each in end[1])
 
-    first = checksum(struct.pack("3Q", 2, *record(0)))
+    first = checksum(struct.pack("2Q", *record(0)), 0 * ring.SPREAD)
     words: dict[Word, int] = {("line", 0): 1, ("ring", 0): 2, ("ring", record_words - 1): first}
     with (
-        patch.object(ring, "zlib", SimpleNamespace(crc32=checksum)),
+        patch.object(ring, "crc32", checksum),
         patch.object(ring, "reader_fence", fencing),
     ):
         writer = Thread([lambda port: push(port, 1), lambda port: push(port, 2)])
