@@ -13,7 +13,7 @@ from penstock.master.config.problems import ConfigError
 from penstock.master.handover import HANDOVER_VERSION
 from penstock.shm.memfd import LayoutMismatch
 from penstock.shm.segment import Segment
-from penstock.worker.appmetrics import prepare
+from penstock.worker.appmetrics.boot import prepare
 from penstock.worker.apps import AppImportError, load_app
 
 

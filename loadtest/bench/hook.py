@@ -31,7 +31,7 @@ def install(row_count: int = 1) -> Callable[[], None]:
     own, *others = (values.ValueArea.scratch() for _ in range(row_count))
     sources = tuple(readings.Source(slot, area, str(slot)) for slot, area in enumerate((own, *others)))
     view = importlib.import_module(f"{MODULE}.keeper").OneArea(*sources)
-    importlib.import_module(MODULE).install(own, view=view)
+    importlib.import_module(f"{MODULE}.hook").install(own, view=view)
     kept = importlib.import_module("prometheus_client.values").ValueClass
     if getattr(kept, "__name__", "") in STOCK:
         raise SystemExit(f"{MODULE} is there, and prometheus_client is still as it was: see {__file__}")

@@ -16,7 +16,7 @@ from penstock.shm.merged import Merger
 from penstock.shm.readings import FamilyReading
 from penstock.shm.segment import Segment
 from penstock.shm.values import CONFLICTS, DROPPED
-from penstock.worker.appmetrics.collection import to_metric
+from penstock.worker.appmetrics.families import to_metric
 
 # What the shared memory says of itself by way of the app's metrics.
 _OURS: Final = frozenset({DROPPED.family.name, CONFLICTS.family.name})

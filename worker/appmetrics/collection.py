@@ -11,34 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from prometheus_client import metrics
-from prometheus_client.core import Metric
-from prometheus_client.samples import Exemplar, Sample
+from prometheus_client.samples import Sample
 
 from penstock.shm.keylog import Family, Key
 from penstock.shm.readings import FamilyReading
 from penstock.worker.appmetrics.cells import Value
+from penstock.worker.appmetrics.families import to_metric
 from penstock.worker.appmetrics.keeper import Keeper, info_key
 
 KINDS = ("counter", "gauge", "summary", "histogram", "info", "stateset")
-
-
-def to_metric(reading: FamilyReading, into: Any = None) -> Any:
-    """Make a family as prometheus_client exposes it."""
-    family = reading.family
-    metric = into if into is not None else Metric(family.name, family.help, family.kind)
-    metric.samples.extend(
-        Sample(
-            sample.name,
-            sample.labels.copy(),
-            sample.value,
-            None,
-            Exemplar(sample.exemplar.labels, sample.exemplar.value, sample.exemplar.timestamp or None)
-            if sample.exemplar
-            else None,
-        )
-        for sample in reading.samples
-    )
-    return metric
 
 
 class Collection:

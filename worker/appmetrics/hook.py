@@ -77,11 +77,6 @@ def prepare() -> str | None:
     return None
 
 
-def is_prepared() -> bool:
-    """Say whether prometheus_client is hooked into."""
-    return _hook is not None
-
-
 def install(
     area: ValueArea,
     *,
@@ -110,13 +105,15 @@ def test_on_the_side() -> str | None:
     area = ValueArea.scratch(256, 1024)
     keeper = Keeper()
     keeper.bind(area, OneArea(Source("test", area, "7")), lambda _: None)
-    hook = _replace(keeper)
+    hook: Hook | None = None
     try:
+        hook = _replace(keeper)
         return _count_and_read()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     finally:
-        hook.uninstall()
+        if hook is not None:
+            hook.uninstall()
 
 
 def _count_and_read() -> str | None:
@@ -146,7 +143,7 @@ def _count_and_read() -> str | None:
 
 def _replace(keeper: Keeper) -> Hook:
     replaced = []
-    for owner, name, replacement in _replacements(keeper):
+    for owner, name, replacement in list(_replacements(keeper)):  # All are found before the first is put.
         replaced.append((owner, name, vars(owner).get(name, _MISSING)))
         setattr(owner, name, replacement)
     return Hook(keeper, replaced)

@@ -61,6 +61,7 @@ class Keeper:
         self._waiting: list[Value] = []  # for a row
         self._states: dict[Key, tuple[float, ...]] = {}  # likewise, of Enum and Info
         self._families: dict[str, Family] = {}
+        self._conflicting: set[tuple[object, ...]] = set()
         self._has_removed = False
         self._on_trouble: Callable[[str], None] = lambda _: None
         self._told: set[str] = set()
@@ -119,7 +120,8 @@ class Keeper:
         known = self._families.setdefault(family.name, family)
         if _shape(known) == _shape(family):
             return True
-        if self._table is not None:
+        if self._table is not None and (family.name, *_shape(family)) not in self._conflicting:
+            self._conflicting.add((family.name, *_shape(family)))
             self._table.count_conflict()
         self._trouble(
             family.name,

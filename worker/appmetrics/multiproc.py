@@ -6,18 +6,16 @@ directory is not needed any more and nothing is written there; the collector
 gives what the shared memory has.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from prometheus_client import multiprocess
 
-from penstock.worker.appmetrics.collection import to_metric
+from penstock.worker.appmetrics.families import to_metric
 from penstock.worker.appmetrics.keeper import Keeper
 
 # What the area says of itself is for the admin endpoint.
 _OURS: Final = "penstock_app_"
-
-VARIABLES: Final = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 
 
 def replacements(keeper: Keeper) -> Iterator[tuple[Any, str, Callable[..., Any]]]:
@@ -37,14 +35,3 @@ def replacements(keeper: Keeper) -> Iterator[tuple[Any, str, Callable[..., Any]]
     yield multiprocess.MultiProcessCollector, "__init__", init
     yield multiprocess.MultiProcessCollector, "collect", collect
     yield multiprocess, "mark_process_dead", mark_process_dead
-
-
-def warning(environ: Mapping[str, str]) -> str | None:
-    """Explain the variable of an old deployment."""
-    found = next((name for name in VARIABLES if name in environ), None)
-    if found is None:
-        return None
-    return (
-        f"{found} is set and has no effect: the app's metrics are kept in shared memory, and "
-        "MultiProcessCollector reads them from there; remove the variable and the directory"
-    )

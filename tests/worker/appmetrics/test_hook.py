@@ -26,7 +26,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from penstock.shm.values import ValueArea
-from penstock.worker.appmetrics import cells, hook, multiproc
+from penstock.worker.appmetrics import boot, cells, hook
 from penstock.worker.appmetrics.hook import install, notices, prepare
 from penstock.worker.appmetrics.keeper import Keeper
 
@@ -380,8 +380,8 @@ def test_collectors_of_the_other_multi_process_mode_read_the_same(fleet: "Fleet"
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     assert lines(registry) == ['build_info{v="1"} 1.0', "tea_total 2.0"]
     multiprocess.mark_process_dead(1)  # type: ignore[no-untyped-call]
-    assert "PROMETHEUS_MULTIPROC_DIR" in str(multiproc.warning({"PROMETHEUS_MULTIPROC_DIR": "x"}))
-    assert multiproc.warning({}) is None
+    assert "PROMETHEUS_MULTIPROC_DIR" in str(boot.multiprocess_warning({"PROMETHEUS_MULTIPROC_DIR": "x"}))
+    assert boot.multiprocess_warning({}) is None
 
 
 def test_the_default_collectors_say_nothing_and_can_be_taken_out(fleet: "Fleet") -> None:
@@ -471,3 +471,18 @@ def test_a_prometheus_client_that_works_otherwise_is_left_alone(monkeypatch: pyt
     registry = CollectorRegistry()
     Counter("tea", "Cups.", registry=registry).inc()
     assert "tea_total 1.0" in lines(registry)
+
+
+def test_a_prometheus_client_without_what_we_replace_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Nothing is replaced in part, and the server starts.
+    """
+    stock = (values.ValueClass, metrics.MetricWrapperBase.collect)
+    monkeypatch.delattr(metrics.Enum, "state")
+    assert "not shared" in str(boot.prepare())
+    assert (values.ValueClass, metrics.MetricWrapperBase.collect) == stock
+    monkeypatch.delattr(prometheus_client, "values")
+    monkeypatch.setitem(sys.modules, "prometheus_client.values", None)
+    monkeypatch.delitem(sys.modules, "penstock.worker.appmetrics.hook")
+    monkeypatch.delattr("penstock.worker.appmetrics.hook")
+    assert "not shared" in str(boot.prepare())

@@ -9,7 +9,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from penstock.shm.readings import Source
 from penstock.shm.values import ValueArea
-from penstock.worker.appmetrics import install
+from penstock.worker.appmetrics.hook import install
 from penstock.worker.appmetrics.keeper import OneArea
 
 areas = [ValueArea.scratch(), ValueArea.scratch()]
