@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Tests wait more than they compute. PROCESSES=0 has one after the other, in a single process.
 PROCESSES ?= 4
 
-.PHONY: run test check format lint types layers guard guard-baseline peers soak smoke clean
+.PHONY: run test check format lint types layers guard guard-baseline peers prometheus-matrix soak smoke clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/penstock
@@ -43,6 +43,10 @@ guard-baseline: $(VENV)/.installed-dev
 # What `loadtest/compare` compares with. nginx and HAProxy come from the distribution.
 peers: $(VENV)/.installed
 	$(PIP) install --editable '.[bench]'
+
+# The app's metrics with many versions of prometheus_client, which pip fetches.
+prometheus-matrix: $(VENV)/.installed-dev
+	$(BIN)/python tests/worker/appmetrics/versions.py
 
 # Volumes and long runs: minutes, not for every change.
 soak: $(VENV)/.installed-dev

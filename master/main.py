@@ -66,6 +66,7 @@ from penstock.master.threads import leave_if_held
 from penstock.master.upgrade import PREFLIGHT_VARIABLE, Upgrade
 from penstock.shm.row import State as RowState
 from penstock.shm.segment import Segment
+from penstock.worker.appmetrics.boot import prepare_app_metrics
 from penstock.worker.apps import AppImportError
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.logs import LOG
@@ -132,6 +133,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
     except (OSError, ValueError) as error:
         raise StartError(f"log: {error}", EXIT_CONFIG) from error
     notifier = Notifier.from_environ(os.environ, resumes=False)  # before an app could find its variables
+    prepare_app_metrics()
     apps = _preload_at_start(config)
     worker_count = worker_count_of(config, usable_cores())
     holdings = Holdings(
@@ -219,6 +221,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
     try:
         config = load_config(invocation)
         start_logging(config)
+        prepare_app_metrics()
         if config.preload:
             apps = {}  # Also where an import fails: by then some modules are there.
             with beating(lambda: _show_alive(ledger, notifier)):

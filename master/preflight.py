@@ -13,6 +13,7 @@ from penstock.master.config.problems import ConfigError
 from penstock.master.handover import HANDOVER_VERSION
 from penstock.shm.memfd import LayoutMismatch
 from penstock.shm.segment import Segment
+from penstock.worker.appmetrics import prepare
 from penstock.worker.apps import AppImportError, load_app
 
 
@@ -21,6 +22,7 @@ def preflight(invocation: Invocation, request: str) -> int:
     try:
         _accept(request)
         config = invocation.load()
+        prepare()  # An app that is imported finds prometheus_client as it will in a worker.
         for listener in config.listeners:
             for route in listener.routes:
                 if route.app is not None:

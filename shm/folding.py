@@ -26,8 +26,10 @@ from penstock.shm import layout
 from penstock.shm.base import Base
 from penstock.shm.fence import reader_fence
 from penstock.shm.histogram import WORD_COUNT as HISTOGRAM_WORDS
+from penstock.shm.legacies import fold_values
 from penstock.shm.row import Row
 from penstock.shm.series import Series, SeriesFull, SeriesTable
+from penstock.shm.values import ValueArea
 
 if TYPE_CHECKING:
     from penstock.shm.segment import Segment
@@ -69,11 +71,17 @@ def counting_rows(segment: "Segment") -> list[Row]:
     return counting
 
 
-def fold_row(bases: tuple[Base, Base], header: memoryview, series: Sequence[Series], row: Row) -> None:
-    """Do 1 and 2 for a row that is free."""
+def fold_row(
+    bases: tuple[Base, Base],
+    header: memoryview,
+    series: Sequence[Series],
+    row: Row,
+    others: Sequence[Row] | None = None,
+) -> None:
+    """Do 1 and 2 for a row that is free. `others` are all rows that may count, unless some are not known."""
     with _Fold(bases, header) as fold:
         fold.add_cells([(each, each) for each in series], row.cells)
-        fold.add_values(row.values, row.keys, row.exemplars, slot=row.slot)
+        fold.add_values(row.values, row.keys, row.exemplars, slot=row.slot, others=others)
         fold.after.folded[row.number] = row.claim_number
 
 
@@ -129,9 +137,27 @@ class _Fold:
                 _add_histogram(before, after, target.first, cells, source.first)
 
     def add_values(
-        self, values: "memoryview[float]", keys: memoryview, exemplars: memoryview, *, slot: int | None
+        self,
+        values: "memoryview[float]",
+        keys: memoryview,
+        exemplars: memoryview,
+        *,
+        slot: int | None,
+        others: Sequence[Row] | None = None,
     ) -> None:
         """Add the app's own numbers."""
+        source = ValueArea(values, keys, exemplars)
+        fold_values(
+            source,
+            _area(self.before),
+            _area(self.after),
+            slot=slot,
+            others=None if others is None else lambda: map(_area, others),
+        )
+
+
+def _area(holder: Base | Row) -> ValueArea:
+    return ValueArea(holder.values, holder.keys, holder.exemplars)
 
 
 def _count(value: int) -> int:

@@ -206,7 +206,8 @@ class Segment:
         if row.master[layout.MASTER_EMPTIED] == claim:
             return
         if self.base.folded[row.number] != claim:
-            folding.fold_row(self.bases, self._header, self.series.entries(), row)
+            others = [each for each in self.own_rows() if each is not row] if not self.ancestors else None
+            folding.fold_row(self.bases, self._header, self.series.entries(), row, others)
         self._wipe(row)
         row.master[layout.MASTER_EMPTIED] = claim
 

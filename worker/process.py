@@ -23,6 +23,7 @@ from penstock.shm.private import keep_from_children
 from penstock.shm.row import Row
 from penstock.shm.segment import Segment
 from penstock.worker.access.log import open_access
+from penstock.worker.appmetrics.boot import share_app_metrics, tell_what_is_not_shared
 from penstock.worker.apps import AppImportError
 from penstock.worker.asgi.lifespan import LifespanFailed
 from penstock.worker.asgi.types import ASGIApp
@@ -108,6 +109,7 @@ def run_worker(assignment: Assignment) -> int:
         return 0
     register_writer()
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
+    share_app_metrics(assignment.segment, row)
     keep_from_children(assignment.segment)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_live(assignment, row, witness))
@@ -157,6 +159,7 @@ class WorkerProcess:
         except (AppImportError, LifespanFailed) as error:
             self._report_failure(error)
             return EXIT_NOT_STARTED
+        tell_what_is_not_shared(self._assignment.identity.slot)
         # What an app has made by now stays: a full collection that need not look at it takes 1 ms with
         # FastAPI instead of 10 to 25, in which no request is answered. It changes nothing for a hello.
         gc.collect()

@@ -27,10 +27,11 @@ def install(row_count: int = 1) -> Callable[[], None]:
     was counted so far in the other rows, too, as other workers would have.
     """
     values = importlib.import_module("penstock.shm.values")
-    merged = importlib.import_module("penstock.shm.merged")
+    readings = importlib.import_module("penstock.shm.readings")
     own, *others = (values.ValueArea.scratch() for _ in range(row_count))
-    sources = tuple(merged.Source(slot, area, str(slot)) for slot, area in enumerate((own, *others)))
-    importlib.import_module(MODULE).install(own, sources=lambda: sources)
+    sources = tuple(readings.Source(slot, area, str(slot)) for slot, area in enumerate((own, *others)))
+    view = importlib.import_module(f"{MODULE}.keeper").OneArea(*sources)
+    importlib.import_module(MODULE).install(own, view=view)
     kept = importlib.import_module("prometheus_client.values").ValueClass
     if getattr(kept, "__name__", "") in STOCK:
         raise SystemExit(f"{MODULE} is there, and prometheus_client is still as it was: see {__file__}")

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from penstock.master.admin.app_families import AppFamilies
 from penstock.master.admin.history import SampleHistory
 from penstock.master.admin.latency import LatencyHistory, read_durations
 from penstock.master.admin.metrics import render_metrics
@@ -62,6 +63,7 @@ class AdminApp:
         self._vital_signs = VitalSigns()
         self._monotonic_began_s = time.time() - time.monotonic()
         self._history = SampleHistory(readings.segment)
+        self._app_families = AppFamilies(readings.segment)
         self._latency = LatencyHistory()
         self._routes: dict[str, Callable[[Request], Reply]] = {
             "/": self._show_page,
@@ -111,6 +113,7 @@ class AdminApp:
             fleet,
             request.accept,
             now_monotonic_ns=time.monotonic_ns(),
+            app_families=self._app_families,
             more=worker_families(fleet.workers, vitals, monotonic_began_s=self._monotonic_began_s),
         )
         return Reply(content_type=content_type, body=body, headers=((b"vary", b"accept"),))

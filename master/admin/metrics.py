@@ -12,11 +12,11 @@ import platform
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from penstock.master.admin.app_families import AppFamilies, Families, choose, expose
 from penstock.master.admin.status import FleetStatus, loop_lag_s
 from penstock.master.fleet import SUSPECT
 from penstock.master.obituary import RESTART_REASONS
@@ -57,15 +57,18 @@ def render_metrics(
     *,
     now_monotonic_ns: int,
     more: Iterable[Metric] = (),
+    app_families: AppFamilies | None = None,
 ) -> tuple[bytes, str]:
     """Give the exposition in the format that the client accepts, and its content type."""
     encode, content_type = _choose_format(accept or "")
     families = [*_series_families(totals), *_fleet_families(totals, fleet, now_monotonic_ns), *more]
-    if content_type.startswith("application/openmetrics-text"):
+    is_open = content_type.startswith("application/openmetrics-text")
+    if is_open:
         families = _without_clashes(families)
-    registry = CollectorRegistry()
-    registry.register(_Families(families))
-    return encode(registry), content_type
+    if app_families is None:
+        return encode(Families(families)), content_type
+    chosen, left_out = choose(app_families.read(with_exemplars=is_open), families)
+    return expose(encode, families, chosen, left_out), content_type
 
 
 def _choose_format(accept: str) -> tuple[Callable[[Collector], bytes], str]:
@@ -80,16 +83,6 @@ def _choose_format(accept: str) -> tuple[Callable[[Collector], bytes], str]:
     except (TypeError, ValueError):
         return choose_encoder("")
     return encode, content_type
-
-
-class _Families(Collector):
-    """Families that are already made, in the shape in which the exposition wants them."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families
 
 
 def _series_families(totals: Totals) -> Iterable[Metric]:

@@ -34,7 +34,10 @@ def check_invocation(invocation: Invocation) -> int:
 
 def _import_apps(config: Config) -> list[str]:
     # Here and not above: the other commands do without the data plane.
+    from penstock.worker.appmetrics import prepare  # noqa: PLC0415
     from penstock.worker.apps import AppImportError, load_app  # noqa: PLC0415
+
+    prepare()  # An app that is imported finds prometheus_client as it will in a worker.
 
     targets = {
         (route.app, route.factory): None
