@@ -63,15 +63,16 @@ def test_a_server_that_answers_errors_is_not_counted(tmp_path: Path, monkeypatch
         count(path, 0)
 
 
-def test_a_server_that_ends_tells_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("has_master", [True, False])
+def test_a_server_that_ends_tells_its_last_words(has_master: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     And nobody waits for it.
     """
-    monkeypatch.setattr(callgrind, "START_S", 10.0)
+    monkeypatch.setattr(callgrind, "START_S", 1000.0)
     words = [sys.executable, "-I", "-S", "-c", "raise SystemExit('no such app')"]
 
     with pytest.raises(callgrind.CountFailed, match="no such app"):
-        callgrind.instructions_per_request(words, GET, has_master=True)
+        callgrind.instructions_per_request(words, GET, has_master=has_master)
 
 
 def test_a_file_without_a_total_is_no_count() -> None:

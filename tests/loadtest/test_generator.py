@@ -108,9 +108,9 @@ def test_a_server_that_closes_without_saying_so_is_asked_again_on_a_new_connecti
     with ScriptedServer(Behaviour(closes=True)) as server:
         made = generate(server.url)
 
-    # A request that crossed the close on its way is lost, and counted as that.
+    # A request that crossed the close on its way is lost, and counted as that: no two in a row.
     assert made.requests + lost_count(made) == made.latency.count == 200
-    assert made.requests > 100
+    assert made.requests >= 100
 
 
 def test_an_answer_may_end_with_its_connection() -> None:

@@ -419,6 +419,9 @@ def test_orders_while_it_stops_are_refused_and_a_second_drain_joins(start: Start
         drains = [pool.submit(order, server, "drain")]
         server.wait_status(lambda status: status["master"]["state"] == "draining", "the drain")
         drains.append(pool.submit(order, server, "drain"))
+        server.wait_status(
+            lambda status: [each["verb"] for each in status["operations"]].count("drain") == 2, "both drains"
+        )
         result = order(server, "scale", "2")
 
         assert result.returncode == 1

@@ -8,6 +8,7 @@ the loop for the interpreter, milliseconds at a time.
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from penstock.worker.http.site import Site
 
 STANDARD_STREAMS: Final = {"stdout": 1, "stderr": 2}
+# A password in an address is refused, and would be in the line about that.
+_USERINFO = re.compile(rb"//[^/?#]*@")
 _LOOK_S = 0.01
 _NO_HEADERS: Fields = []
 
@@ -280,6 +283,7 @@ def request_line(head: bytes) -> tuple[str, bytes, bytes, str]:
     method = words[0].decode("latin-1")
     if len(words) < 2 or not method.isascii() or not method.isalpha() or len(method) > 32:
         return "", b"", b"", ""
-    path, _, query = words[1].partition(b"?")
+    target = words[1] if words[1].startswith(b"/") else _USERINFO.sub(b"//***@", words[1])
+    path, _, query = target.partition(b"?")
     version = words[2].removeprefix(b"HTTP/").decode("latin-1") if len(words) > 2 else ""
     return method, path, query, version

@@ -69,6 +69,10 @@ class Writer:
             before, self._next_fd = self._next_fd, fd
         if before is not None:
             os.close(before)
+        if self._thread is None:
+            self._turn()
+        else:
+            self._queue.put(b"")  # It may have nothing to write for long.
 
     # In the thread.
 

@@ -258,7 +258,10 @@ class Exchange:
             self._count(self._sent_bytes)
         elif self.phase < STREAMING:
             self.status = status
-            self._note((perf_counter_ns() - self.started_ns) // 1000, 0)
+            elapsed_us = (perf_counter_ns() - self.started_ns) // 1000
+            site = self.connection.site
+            if elapsed_us >= site.noted_from_us or status >= 500 or self.notes is not None:
+                site.note(self, elapsed_us, 0)
         self._lose_client()
 
     def cut(self) -> None:
@@ -409,9 +412,6 @@ class Exchange:
         self.phase = DONE
         elapsed_us = (perf_counter_ns() - self.started_ns) // 1000
         self.meter.count(self.status, elapsed_us)
-        self._note(elapsed_us, sent_bytes)
-
-    def _note(self, elapsed_us: int, sent_bytes: int) -> None:
         site = self.connection.site
         if elapsed_us >= site.noted_from_us or self.status >= 500 or self.notes is not None:
             site.note(self, elapsed_us, sent_bytes)

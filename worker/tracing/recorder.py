@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextvars import Context as Variables
 from functools import partial
+from typing import Final
 
 from opentelemetry import baggage
 from opentelemetry.context import Context, attach
@@ -47,7 +48,7 @@ from penstock.worker.tracing.carriers import (
     read_traceparent,
     read_tracestate,
 )
-from penstock.worker.tracing.sampling import LOW_64, bound_of, is_sampled
+from penstock.worker.tracing.sampling import bound_of, is_sampled
 from penstock.worker.tracing.unsampled import Unsampled
 
 # Under which keys opentelemetry keeps the two in a context; its functions would copy one for each.
@@ -55,6 +56,17 @@ from penstock.worker.tracing.unsampled import Unsampled
 [BAGGAGE_KEY] = baggage.set_baggage("name", "value", Context())
 
 Header = tuple[bytes, bytes]
+
+
+def _setter_of_current() -> Callable[[Context], object]:
+    """Find the variable in which opentelemetry keeps the context, to set it without its two layers."""
+    probe, marker = Variables(), Context()
+    probe.run(attach, marker)
+    found = [variable for variable, value in probe.items() if value is marker]
+    return found[0].set if len(found) == 1 else attach
+
+
+set_current: Final = _setter_of_current()
 
 
 class ChosenIds(RandomIdGenerator):
@@ -85,13 +97,20 @@ class Recorder:
         self._tracer = tracer
         self._ids = ids
         self._bound = bound_of(spec.sample)
+        # Of a trace that is not sampled, the low half of the id is its own: nobody has spans of it to
+        # tell apart by more. Its flags are zero.
+        high_bits, span_id = ids.new_bits(64) | 1, ids.new_bits(64) | 1
+        self._unsampled = b"00-%016x%%016x-%016x-00" % (high_bits, span_id)
         self._own: Attributes = {"penstock.worker": slot, "penstock.listener": site.name}
         # Those that are sampled have notes; the others need not be shown.
         site.watch_requests(opening=self._make_opening(), observer=self._observe, from_us=NEVER_US)
 
     def _make_opening(self) -> Callable[[Exchange, Variables | None], None]:
-        new_bits, bound = self._ids.new_bits, self._bound
-        follows, shows = self._spec.follows_parent, self._spec.response_header
+        new_bits, bound, unsampled = self._ids.new_bits, self._bound, self._unsampled
+        shows, is_quick = (
+            self._spec.response_header,
+            not self._spec.response_header and self._spec.follows_parent,
+        )
         run, carriers, is_plain = Variables.run, CARRIERS, is_plain_traceparent
 
         def opening(exchange: Exchange, variables: Variables | None) -> None:
@@ -105,22 +124,21 @@ class Recorder:
                         return
                     carried = header
             if carried is None:
-                trace_id = new_bits(128)
-                if trace_id & LOW_64 < bound:
-                    self._begin(exchange, variables, Context(), trace_id)
+                low_bits = new_bits(64)
+                if low_bits < bound:
+                    self._begin(exchange, variables, Context(), new_bits(64) << 64 | low_bits)
                 elif variables is not None:
-                    span_id = new_bits(64)
-                    ours = (TRACEPARENT, b"00-%032x-%016x-00" % (trace_id, span_id))
-                    scope["headers"] = [*headers, ours]
-                    run(variables, attach, Context({SPAN_KEY: Unsampled(trace_id, span_id)}))
+                    value = unsampled % low_bits
+                    scope["headers"] = [*headers, (TRACEPARENT, value)]
+                    run(variables, set_current, Context({SPAN_KEY: Unsampled(value)}))
                     if shows:
-                        _show(exchange, ours)
+                        _show(exchange, (TRACEPARENT, value))
                 return
             name, value = carried
-            if follows and not shows and name == TRACEPARENT and is_plain(value) and value[54] not in ODD:
+            if is_quick and name == TRACEPARENT and is_plain(value) and value[54] not in ODD:
                 # The app is as good as the caller's own child: nobody in between has a span.
                 if variables is not None:
-                    run(variables, attach, Context({SPAN_KEY: Unsampled(value, ())}))
+                    run(variables, set_current, Context({SPAN_KEY: Unsampled(value)}))
                 return
             self._open_carried(exchange, variables)
 
@@ -134,18 +152,20 @@ class Recorder:
                 found[name].append(value)
         parents, states, bags = found[TRACEPARENT], found[TRACESTATE], read_baggage(found[BAGGAGE])
         parent = read_traceparent(parents[0]) if len(parents) == 1 else None
-        ids = self._ids
+        new_bits = self._ids.new_bits
         if parent is None:
-            trace_id = ids.new_bits(128)
-            if trace_id & LOW_64 < self._bound:
-                self._begin(exchange, variables, Context(), trace_id, bags)
+            low_bits = new_bits(64)
+            if low_bits < self._bound:
+                self._begin(exchange, variables, Context(), new_bits(64) << 64 | low_bits, bags)
             else:
-                self._pass_by(exchange, variables, Unsampled(trace_id, ids.new_bits(64)), bags)
+                self._pass_by(exchange, variables, Unsampled(self._unsampled % low_bits), bags)
         elif is_sampled(parent, self._bound, follows_parent=self._spec.follows_parent):
             remote = Context({SPAN_KEY: NonRecordingSpan(_remote(parent, states))})
             self._begin(exchange, variables, remote, 0, bags)
         else:
-            self._pass_by(exchange, variables, Unsampled(parents[0], states), bags)
+            span = Unsampled(parents[0])
+            span.states = states
+            self._pass_by(exchange, variables, span, bags)
 
     def _pass_by(
         self, exchange: Exchange, variables: Variables | None, span: Unsampled, bags: dict[str, str]
@@ -153,7 +173,7 @@ class Recorder:
         """Tell the app of a request that is not sampled."""
         if variables is None:
             return
-        variables.run(attach, Context({SPAN_KEY: span, BAGGAGE_KEY: bags} if bags else {SPAN_KEY: span}))
+        variables.run(set_current, Context({SPAN_KEY: span, BAGGAGE_KEY: bags} if bags else {SPAN_KEY: span}))
         _carry_on(exchange, span)
         if self._spec.response_header:
             _show(exchange, (TRACEPARENT, traceparent_of(span)))
@@ -185,7 +205,9 @@ class Recorder:
             notes.span = span
             notes.on_end = None if variables is None else self._app_ended
         if variables is not None:
-            variables.run(attach, Context({SPAN_KEY: span, BAGGAGE_KEY: bags} if bags else {SPAN_KEY: span}))
+            variables.run(
+                set_current, Context({SPAN_KEY: span, BAGGAGE_KEY: bags} if bags else {SPAN_KEY: span})
+            )
             _carry_on(exchange, span)
         if self._spec.response_header:
             _show(exchange, (TRACEPARENT, traceparent_of(span)))

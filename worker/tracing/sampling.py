@@ -7,8 +7,6 @@ same ratio, as OpenTelemetry's TraceIdRatioBased has it.
 
 from penstock.worker.tracing.carriers import Parent
 
-LOW_64 = 2**64 - 1
-
 
 def bound_of(ratio: float) -> int:
     """Give the number below which the low half of a sampled trace id lies."""

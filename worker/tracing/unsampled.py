@@ -18,34 +18,27 @@ class Unsampled(NonRecordingSpan):
     """
     Tells an app's tracer and propagators: this trace is not sampled.
 
-    Made of the ids of a new trace and span, or of the caller's traceparent, which
-    was judged, and the tracestate headers that came with it.
+    Made of a traceparent that is good: the caller's, with the tracestate headers
+    that came with it, or one of a new trace.
     """
 
+    states: Sequence[bytes] = ()
     _made: SpanContext | None = None
 
     # The base class would want the identity already.
-    def __init__(self, trace: int | bytes, rest: int | Sequence[bytes]) -> None:
-        self._trace = trace
-        self._rest = rest
+    def __init__(self, traceparent: bytes) -> None:
+        self._traceparent = traceparent
 
     def get_span_context(self) -> SpanContext:
         """Return its identity."""
         if self._made is None:
-            self._made = _identity(self._trace, self._rest)
+            parent = read_traceparent(self._traceparent)
+            assert parent is not None
+            state = TraceState(read_tracestate(self.states)) if self.states else None
+            ids = int(parent.trace_id, 16), int(parent.span_id, 16)
+            self._made = SpanContext(*ids, is_remote=True, trace_flags=NOT_SAMPLED, trace_state=state)
         return self._made
 
     def __repr__(self) -> str:
         """Show its identity."""
         return f"Unsampled({self.get_span_context()!r})"
-
-
-def _identity(trace: int | bytes, rest: int | Sequence[bytes]) -> SpanContext:
-    if isinstance(rest, int):
-        assert isinstance(trace, int)
-        return SpanContext(trace or 1, rest or 1, False, NOT_SAMPLED)
-    assert isinstance(trace, bytes)
-    parent = read_traceparent(trace)
-    assert parent is not None
-    state = TraceState(read_tracestate(rest)) if rest else None
-    return SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), True, NOT_SAMPLED, state)

@@ -73,6 +73,32 @@ def test_swap_loses_nothing(tmp_path: Path) -> None:
             os.fstat(fd)
 
 
+@pytest.mark.parametrize("has_written", [True, False])
+def test_swap_lets_go_of_the_old_file_at_once(tmp_path: Path, has_written: bool) -> None:
+    """
+    Also when there is nothing to write: a file that was rotated is to be free when it is removed.
+    """
+    opened = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for name in ("old", "new")]
+    writer = Writer(opened[0])
+    if has_written:
+        writer.write(*block("line"))
+    writer.swap(opened[1])
+    until(lambda: not is_open(opened[0]))
+    writer.write(*block("after"))
+    until(lambda: not writer.unwritten_lines)
+    written = [(tmp_path / name).read_text() for name in ("old", "new")]
+    assert "".join(written) == ("line\nafter\n" if has_written else "after\n")
+    assert written[1].endswith("after\n")
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("is_blocking", [True, False])
 def test_reader_that_does_not_read_blocks_nobody(is_blocking: bool) -> None:
     """

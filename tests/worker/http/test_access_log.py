@@ -255,6 +255,8 @@ async def test_app_that_scribbles_over_its_scope_costs_its_line_alone(
         (b"", ("", b"", b"", "")),
         (b"\x16\x03\x01 x", ("", b"", b"", "")),
         (b"X" * 40 + b" /", ("", b"", b"", "")),
+        (b"GET http://bob:pw@x@y/a@b?c HTTP/1.1", ("GET", b"http://***@y/a@b", b"c", "1.1")),
+        (b"GET //a@b HTTP/1.1", ("GET", b"//a@b", b"", "1.1")),
     ],
 )
 def test_what_there_is_of_a_request_line_is_shown(head: bytes, found: tuple[str, bytes, bytes, str]) -> None:

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
 from penstock.worker.tracing.carriers import Parent
-from penstock.worker.tracing.sampling import LOW_64, bound_of, is_sampled
+from penstock.worker.tracing.sampling import bound_of, is_sampled
+
+LOW_64 = 2**64 - 1
 
 
 @given(st.integers(1, 2**128 - 1), st.floats(0, 1))
