@@ -101,6 +101,7 @@ class KeyReader:
         self.patterns: list[tuple[Family, Pattern]] = []
         self.end = FIRST_ENTRY  # of what was read
         self.last_key = b""  # which the next one may share its beginning with
+        self.is_damaged = False  # as far as the last look could tell
 
     @property
     def used(self) -> int:
@@ -115,6 +116,7 @@ class KeyReader:
         """Give the keys that were not given yet, in the order in which they were added."""
         used = self.used
         while self.end < used:
+            self.is_damaged = True  # Until the entry has shown itself to be whole.
             entry = self._entry(used)
             if entry is None:
                 return
@@ -126,6 +128,7 @@ class KeyReader:
             if keys:
                 self.last_key = encoded
             self.end = end
+            self.is_damaged = False
             yield from keys
 
     def _decode(self, kind: bytes, content: bytes) -> list[Key]:

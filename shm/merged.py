@@ -40,12 +40,17 @@ class Merger:
     def families(
         self, sources: Sequence[Source], *, with_exemplars: bool = False
     ) -> tuple[list[FamilyReading], int]:
-        """Give every family, and how many disagreements about one there were. For the whole exposition."""
+        """
+        Give every family, for the whole exposition, and count what had to be left out.
+
+        That is: what an area has under a name that means something else, and
+        areas whose log cannot be read to its end.
+        """
         decoded = self._refresh(sources)
         names = sorted({name for each in decoded for name in each.by_name})
         values = [each.area.values[: each.count].tolist() for each in decoded]
         readings = []
-        left_out = 0
+        left_out = sum(each.reader.is_damaged for each in decoded)
         exemplars = Exemplars(decoded) if with_exemplars else None
         for name in names:
             plan = self._plan(name, sources, decoded)

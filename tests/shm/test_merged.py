@@ -262,6 +262,20 @@ def test_one_row_of_nonsense_does_not_spoil_the_others() -> None:
     assert read(*workers, name="tea") == {("tea_total", (("kind", "assam"),)): 3}
 
 
+def test_a_log_that_cannot_be_read_is_counted() -> None:
+    """
+    What comes before the damage is shown, and so is every other row.
+    """
+    sick, sound = Worker(0).put(tea("assam"), 1), Worker(1).put(tea("assam"), 1)
+    end = sick.area.keys[0]
+    sick.put(tea("ceylon"), 1)
+    sick.area.keys[end] ^= 1
+    families, left_out = Merger().families([sick.source, sound.source])
+    shown = {each.family.name: each.samples for each in families}
+    assert [(each.labels, each.value) for each in shown["tea"]] == [({"kind": "assam"}, 2)]
+    assert left_out == 1
+
+
 @given(st.binary(max_size=3000), st.binary(max_size=1500), st.booleans())
 def test_no_area_makes_a_reader_fail(keys: bytes, values: bytes, keeps_log: bool) -> None:
     """
