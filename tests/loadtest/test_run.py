@@ -197,7 +197,9 @@ def test_scripts_are_found_by_name_and_by_path(tmp_path: Path) -> None:
 
     assert script_named("post") == SCRIPTS / "post.lua"
     assert script_named(str(path)) == path
-    with pytest.raises(LoadFailed, match=r"no script 'nope': there are connect, get, mix, pipeline, post"):
+    with pytest.raises(
+        LoadFailed, match=r"no script 'nope': there are browser, connect, get, mix, pipeline, post"
+    ):
         script_named("nope")
     with pytest.raises(LoadFailed, match="no script"):
         script_named(str(tmp_path / "missing.lua"))
@@ -206,7 +208,7 @@ def test_scripts_are_found_by_name_and_by_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--script", "nope"], "there are connect, get, mix, pipeline, post"),
+        (["--script", "nope"], "there are browser, connect, get, mix, pipeline, post"),
         (["--connections", "0"], "--connections"),
         (["--rate", "-5"], "--rate"),
         (["--rate", "nan"], "--rate"),

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -80,6 +81,9 @@ class Collector:
         self._thread.join(DEADLINE_S)
 
 
+ROOT = Path(__file__).parents[2]
+
+
 class CollectorProcess:
     """One that can be killed: answers 200 to all, and writes what it was sent to a file."""
 
@@ -89,7 +93,8 @@ class CollectorProcess:
         self._out = folder / "spans.jsonl"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.process.collector", str(self.port), str(self._out)],
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "loadtest")},  # as pytest has it
         )
         wait_for(self._out.exists, "the collector")
 
