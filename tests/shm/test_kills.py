@@ -10,6 +10,7 @@ import pytest
 
 from penstock.shm.row import Kind
 from penstock.shm.samples import read_samples
+from penstock.shm.schema import SAMPLE_COUNT
 from penstock.shm.segment import Segment
 from penstock.shm.totals import totals
 
@@ -69,7 +70,8 @@ def test_kills_lose_and_invent_nothing(
         assert told() == (base[0] + counted[0], base[1] + counted[1])
 
         samples = [sample for sample in read_samples(row) if sample.generation == kill + 1]
-        assert samples, "the ring was not written"
+        # It may have died within the push of its last one, which takes the place of the oldest.
+        assert len(samples) >= min(counted[1] - 1, SAMPLE_COUNT - 1)
         for sample in samples:
             count = sample.requests
             assert (sample.time_ns, sample.errors, sample.sent_bytes) == (count + 1, 2 * count, 3 * count)
