@@ -82,6 +82,7 @@ class SharedMemory(msgspec.Struct, frozen=True, kw_only=True):
     cells: int | None = None
     cells_used: int | None = None
     app_values: int | None = None
+    counting: str | None = None
     segments_before: int = 0
 
 
@@ -154,10 +155,11 @@ def _headlines(status: Status, now_s: float) -> list[str]:
 
 def _shared_memory(memory: SharedMemory) -> str:
     before = f", {memory.segments_before} before it" if memory.segments_before else ""
+    counting = f"; counting is {memory.counting}" if memory.counting else ""
     return (
         f"shared memory: {size(memory.resident_bytes)} of {size(memory.size_bytes)}; "
         f"rows {count(memory.rows_used)}/{count(memory.rows)} of {size(memory.row_bytes)}, "
-        f"cells {count(memory.cells_used)}/{count(memory.cells)}{before}"
+        f"cells {count(memory.cells_used)}/{count(memory.cells)}{before}{counting}"
     )
 
 

@@ -1,0 +1,8 @@
+"""The native types are used like their twins, so they are those to a type checker."""
+
+from penstock.shm.board import BoardWriter as BoardWriter
+from penstock.shm.cell import Cell as Cell
+from penstock.shm.cell import GaugeCell as GaugeCell
+from penstock.shm.meter import Meter as Meter
+
+SHAPE: tuple[int, int, int]
