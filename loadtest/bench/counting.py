@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import hook
-from penstock.shm import layout, names
+from penstock.shm import histogram, layout, names
 from penstock.shm.board import method_tag
 from penstock.shm.counting import IMPLEMENTATION, PURE, BoardWriter, Meter
 from penstock.shm.events import EventWriter
@@ -104,6 +104,14 @@ def built_in(count: int) -> dict[str, float]:
     payload = (time.time_ns(), 1000, 2, 300_000, 4 << 32, 5 << 32)
     return {
         "cell": cost_ns("cells[first] += 1", count, values, cells=row.cells, first=requests),
+        "observe": cost_ns(
+            "observe(cells, first, value)",
+            count,
+            values,
+            observe=histogram.observe,
+            cells=row.cells,
+            first=duration,
+        ),
         "count": cost_ns("meter.count(200, value)", count, values, meter=meter),
         "request": cost_ns(
             REQUEST,
