@@ -16,7 +16,7 @@ from typing import Final, Literal
 from penstock.shm.histogram import BUCKET_COUNT
 from penstock.shm.schema import BOARD_ENTRY_COUNT, BOARD_ENTRY_WORDS
 
-__all__ = ["IMPLEMENTATION", "BoardWriter", "Cell", "GaugeCell", "Meter"]
+__all__ = ["IMPLEMENTATION", "BoardWriter", "Cell", "GaugeCell", "Meter", "RingWriter"]
 
 EXTENSION: Final = "penstock.shm._native"
 # Chooses Python.
@@ -41,8 +41,9 @@ def choose(environ: Mapping[str, str]) -> Literal["native", "python"]:
 IMPLEMENTATION: Final = choose(os.environ)
 
 if IMPLEMENTATION == "native":
-    from penstock.shm._native import BoardWriter, Cell, GaugeCell, Meter
+    from penstock.shm._native import BoardWriter, Cell, GaugeCell, Meter, RingWriter
 else:
     from penstock.shm.board import BoardWriter
     from penstock.shm.cell import Cell, GaugeCell
     from penstock.shm.meter import Meter
+    from penstock.shm.ring import RingWriter

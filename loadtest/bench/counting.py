@@ -17,9 +17,9 @@ from typing import Any, Final
 from bench import hook
 from penstock.shm import histogram, layout, names
 from penstock.shm.board import method_tag
-from penstock.shm.counting import IMPLEMENTATION, PURE, BoardWriter, Meter
+from penstock.shm.counting import IMPLEMENTATION, PURE, BoardWriter, Meter, RingWriter
 from penstock.shm.events import EventWriter
-from penstock.shm.ring import Ring, RingWriter
+from penstock.shm.ring import Ring
 from penstock.shm.row import Kind
 from penstock.shm.schema import SAMPLE_WORDS, Geometry
 from penstock.shm.segment import Segment

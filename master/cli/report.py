@@ -148,6 +148,8 @@ def _headlines(status: Status, now_s: float) -> list[str]:
         lines.append(f"failed reloads: {status.reload_failures}")
     if status.shared_memory is not None:
         lines.append(_shared_memory(status.shared_memory))
+        if status.shared_memory.counting is not None:
+            lines.append(f"counting: {status.shared_memory.counting}")
     if master.last_failure is not None:
         lines += _failure(master.last_failure, now_s)
     return lines
@@ -155,11 +157,10 @@ def _headlines(status: Status, now_s: float) -> list[str]:
 
 def _shared_memory(memory: SharedMemory) -> str:
     before = f", {memory.segments_before} before it" if memory.segments_before else ""
-    counting = f"; counting is {memory.counting}" if memory.counting else ""
     return (
         f"shared memory: {size(memory.resident_bytes)} of {size(memory.size_bytes)}; "
         f"rows {count(memory.rows_used)}/{count(memory.rows)} of {size(memory.row_bytes)}, "
-        f"cells {count(memory.cells_used)}/{count(memory.cells)}{before}{counting}"
+        f"cells {count(memory.cells_used)}/{count(memory.cells)}{before}"
     )
 
 

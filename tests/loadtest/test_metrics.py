@@ -68,7 +68,7 @@ def test_every_promise_is_held_against_a_figure(report: dict[str, Any]) -> None:
         "observe": 400,
         "count": 40,
         "python.request": 1000,
-        "ring": 600,
+        "python.ring": 600,
         "python.hook.counter": 250,
         "hook.counter": 180,
         "python.hook.histogram": 650,

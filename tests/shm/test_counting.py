@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +21,9 @@ from penstock.shm import counting
 from penstock.shm.board import PATH_BYTES_MAX
 from penstock.shm.histogram import BUCKET_COUNT, WORD_COUNT, bucket_of, observe
 from penstock.shm.meter import BUCKETS, BUCKETS_COUNT
+from penstock.shm.ring import Ring, read_records
 from penstock.shm.row import Kind
-from penstock.shm.schema import BOARD_ENTRY_COUNT, BOARD_ENTRY_WORDS, Geometry
+from penstock.shm.schema import BOARD_ENTRY_COUNT, BOARD_ENTRY_WORDS, EVENT_WORDS, SAMPLE_WORDS, Geometry
 from penstock.shm.segment import Segment
 from tests.shm.twins import PYTHON, can_build, implementations, name_of
 
@@ -40,7 +42,8 @@ ANYTHING = (
     | st.binary(max_size=200).map(bytearray)
     | st.text(max_size=9)
     | st.builds(lambda: memoryview(b"x" * 16).cast("Q"))
-    | st.tuples(st.integers())
+    | st.tuples(st.integers(-1, 2**64))
+    | st.lists(st.integers(0, 3), max_size=3)
 )
 
 
@@ -308,6 +311,66 @@ def test_amount_that_is_no_number_changes_nothing(kind: Any, amount: Any) -> Non
         assert cell.own == 0.0
 
 
+# Records.
+
+
+@given(
+    record_words=st.sampled_from([SAMPLE_WORDS, EVENT_WORDS]),
+    count=st.integers(1, 4),
+    head=st.integers(0, 20) | st.integers(2**54 - 3, WORD_MAX) | st.integers(2**31, 2**33),
+    texts=st.lists(st.binary(min_size=8 * EVENT_WORDS, max_size=8 * EVENT_WORDS), max_size=9),
+)
+def test_rings_are_the_same_to_the_word(record_words: int, count: int, head: int, texts: list[bytes]) -> None:
+    """
+    One may begin a ring and the other go on with it: an owner is replaced by one that counts otherwise.
+    """
+    rings = []
+    for kind in ALL:
+        line = words(3)
+        line[1] = head
+        ring = Ring(words(count * record_words + 1), record_words, line, 1)
+        writer = kind.RingWriter(ring)
+        for text in texts:
+            payload = struct.unpack(f"{EVENT_WORDS}Q", text)[: record_words - 2]
+            (writer.push if record_words == SAMPLE_WORDS else writer.push_long)(payload)
+        rings.append(ring)
+    assert all(ring.words == rings[0].words and ring.line == rings[0].line for ring in rings)
+    if head < 2**54 - 9:
+        assert len(list(read_records(rings[0], head))) == min(count, len(texts))
+
+
+@both
+@pytest.mark.parametrize(
+    "payload", [(1,) * 5, (1,) * 7, (1, 1, 1, 1, 1, -1), (2**64, 1, 1, 1, 1, 1), ("", 1, 1, 1, 1, 1)]
+)
+def test_record_that_cannot_be_written_is_an_error_of_struct(kind: Any, payload: Any) -> None:
+    """
+    Before anything is stored.
+    """
+    ring = Ring(words(SAMPLE_WORDS), SAMPLE_WORDS, words(1), 0)
+    writer = kind.RingWriter(ring)
+    for push in (writer.push, writer.push_long):
+        with pytest.raises(struct.error):
+            push(payload)
+    assert not any(ring.words)
+    assert not any(ring.line)
+
+
+def test_native_ring_outside_of_its_memory_is_refused() -> None:
+    """
+    When it is made.
+    """
+    if NATIVE is PYTHON:
+        return
+    for count, record_words, head in [(8, 8, 3), (8, 8, -1), (7, 8, 0), (800, 65, 0), (8, 2, 0), (8, -8, 0)]:
+        ring = SimpleNamespace(words=words(count), record_words=record_words, line=words(3), head=head)
+        with pytest.raises((IndexError, ValueError, ZeroDivisionError)):
+            NATIVE.RingWriter(ring)
+    for nothing in (None, 5, SimpleNamespace(words=None, line=words(1), head=0, record_words=8)):
+        with pytest.raises((AttributeError, TypeError)):
+            NATIVE.RingWriter(nothing)
+
+
 # Memory.
 
 
@@ -391,12 +454,14 @@ def test_native_takes_only_words_that_it_can_store_to(view: Any) -> None:
 
 
 @given(
-    name=st.sampled_from(["Meter", "BoardWriter", "Cell", "GaugeCell"]),
+    name=st.sampled_from(["Meter", "BoardWriter", "Cell", "GaugeCell", "RingWriter"]),
     calls=st.lists(
         st.tuples(
             st.sampled_from(
                 [
                     "count",
+                    "push",
+                    "push_long",
                     "begin",
                     "go_on",
                     "end",
@@ -430,6 +495,8 @@ def test_nothing_given_does_harm(
         one = make(inner.cast("Q"), 0, 4, "-")
     elif name == "BoardWriter":
         one = make(inner.cast("Q"))
+    elif name == "RingWriter":
+        one = make(Ring(inner.cast("Q")[:24], 3, inner.cast("Q")[24:], 0))
     else:
         one = make()
         one.bind(inner.cast("d"), CELL_COUNT - 2)

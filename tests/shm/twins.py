@@ -7,11 +7,15 @@ from shutil import which
 from types import SimpleNamespace
 from typing import Any, Final
 
-from penstock.shm import board, cell, meter
+from penstock.shm import board, cell, meter, ring
 from penstock.shm.counting import EXTENSION
 
 PYTHON: Final = SimpleNamespace(
-    BoardWriter=board.BoardWriter, Meter=meter.Meter, Cell=cell.Cell, GaugeCell=cell.GaugeCell
+    BoardWriter=board.BoardWriter,
+    Meter=meter.Meter,
+    Cell=cell.Cell,
+    GaugeCell=cell.GaugeCell,
+    RingWriter=ring.RingWriter,
 )
 
 
