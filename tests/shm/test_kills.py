@@ -74,7 +74,8 @@ def test_kills_lose_and_invent_nothing(
         assert told() == (base[0] + counted[0], base[1] + counted[1])
 
         samples = [sample for sample in read_samples(row) if sample.generation == kill + 1]
-        assert samples, "the ring was not written"
+        # It may have died between its first count and its first push.
+        assert samples or counted[1] == 1, "the ring was not written"
         for sample in samples:
             count = sample.requests
             assert (sample.time_ns, sample.errors, sample.sent_bytes) == (count + 1, 2 * count, 3 * count)
