@@ -57,7 +57,7 @@ smoke: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q tests/process/test_serving.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info shm/*.so
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -65,7 +65,7 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.created pyproject.toml
+$(VENV)/.installed: $(VENV)/.created pyproject.toml shm/_native.c
 	$(PIP) install --editable .
 	@touch $@
 

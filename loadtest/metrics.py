@@ -4,8 +4,8 @@ What metrics cost: an increment, an observation, a scrape, a row of memory, and 
 
     python loadtest/metrics.py [--rounds 5] [--json]
 
-Penstock's own numbers beside prometheus_client, by itself and in its multiprocess
-mode. A round measures each in a fresh process, one after the other; a figure is the
+Penstock's own numbers, natively and in Python, beside prometheus_client, by itself and
+in its multiprocess mode. A round measures each in a fresh process, one after the other; a figure is the
 median of the rounds, with the lowest and the highest. Nanoseconds are those of one
 operation, in CPU time, with the loop around it.
 """
@@ -23,10 +23,13 @@ from bench import accuracy, counting, figures, scraping
 from bench.figures import Figure, Round
 from bench.machine import facts
 
+from penstock.shm.counting import IMPLEMENTATION, PURE
+
 CLIENTS: Final = {
     "stock": "prometheus_client",
     "multi": "multiprocess mode",
     "hook": "under Penstock",
+    "python.hook": "under Penstock, in Python",
 }
 OPERATIONS: Final = {
     "counter": "`Counter.inc()`",
@@ -38,7 +41,7 @@ OPERATIONS: Final = {
 
 
 def _of_client(key: str, **judged: object) -> Figure:
-    client, _, operation = key.partition(".")
+    client, _, operation = key.rpartition(".")
     return Figure(key, f"{OPERATIONS[operation]}, {CLIENTS[client]}", "ns", **judged)  # type: ignore[arg-type]
 
 
@@ -46,19 +49,27 @@ FIGURES: Final = (
     Figure("loop", "an empty loop", "ns"),
     Figure("attribute", "`x.n += 1`", "ns"),
     Figure("cell", "built-in counter", "ns", target=130, beside="stock.counter"),
-    Figure("observe", "built-in duration", "ns", target=400, beside="stock.histogram"),
-    Figure("request", "all that counts a request", "ns", target=1000),
-    Figure("board", "a request comes on the board and goes", "ns"),
-    Figure("ring", "ring push, 64 bytes", "ns", target=600),
-    Figure("event", "a slow or failed request is noted, 192 bytes", "ns"),
+    Figure("observe", "built-in duration, by a function", "ns", target=400, beside="stock.histogram"),
+    Figure("python.count", "a response: duration and class, in Python", "ns", beside="stock.histogram"),
+    Figure("count", "a response: duration and class", "ns", target=40, beside="python.count"),
+    Figure("python.board", "a request comes on the board and goes, in Python", "ns"),
+    Figure("board", "a request comes on the board and goes", "ns", beside="python.board"),
+    Figure("python.request", "all that counts a request, in Python", "ns", target=1000),
+    Figure("request", "all that counts a request", "ns", beside="python.request"),
+    Figure("python.ring", "ring push, 64 bytes, in Python", "ns", target=600),
+    Figure("ring", "ring push, 64 bytes", "ns", beside="python.ring"),
+    Figure("python.event", "a slow or failed request is noted, 192 bytes, in Python", "ns"),
+    Figure("event", "a slow or failed request is noted, 192 bytes", "ns", beside="python.event"),
     *(_of_client(f"stock.{operation}") for operation in OPERATIONS),
     *(_of_client(f"multi.{operation}", beside=f"stock.{operation}") for operation in OPERATIONS),
-    _of_client("hook.counter", target=250, beside="stock.counter", ratio_max=0.8),
+    _of_client("python.hook.counter", target=250, beside="stock.counter", ratio_max=0.8),
+    _of_client("hook.counter", target=180, beside="stock.counter", ratio_max=0.8),
     _of_client("hook.counter", beside="multi.counter", ratio_max=0.3),
     _of_client("hook.child", beside="stock.child"),
     _of_client("hook.labels", beside="stock.labels"),
     _of_client("hook.gauge", beside="stock.gauge"),
-    _of_client("hook.histogram", target=650, beside="stock.histogram"),
+    _of_client("python.hook.histogram", target=650, beside="stock.histogram"),
+    _of_client("hook.histogram", target=450, beside="stock.histogram"),
     Figure("multi.scrape", "scrape of counters, multiprocess mode", "ms"),
     Figure("scrape", "scrape of counters", "ms", target=10, beside="multi.scrape", ratio_max=0.1),
     Figure(
@@ -99,6 +110,7 @@ SCRAPES: Final = {"scrape-stock": scraping.stock, "scrape": scraping.ours, "scra
 # In the order of a round: what is compared is measured one after the other.
 PARTS: Final = (*counting.KINDS, *SCRAPES, "accuracy", "sizes")
 MULTIPROCESS_PARTS: Final = ("multiprocess", "scrape-stock")
+PYTHON_PARTS: Final = ("built-in-python", "hooked-python")
 
 
 def measure(part: str, options: argparse.Namespace) -> Round:
@@ -119,6 +131,8 @@ def measure_apart(part: str, number: int, arguments: list[str]) -> dict[str, flo
     with tempfile.TemporaryDirectory(prefix="penstock-metrics-") as folder:
         if part in MULTIPROCESS_PARTS:
             environment[counting.MULTIPROCESS] = folder
+        if part in PYTHON_PARTS:
+            environment[PURE] = "1"
         result = subprocess.run(
             [sys.executable, __file__, *arguments, "--part", part, "--seed", str(number)],
             env=environment,
@@ -130,7 +144,11 @@ def measure_apart(part: str, number: int, arguments: list[str]) -> dict[str, flo
 
 def circumstances() -> dict[str, str]:
     """Describe the machine, and the version of what is compared with."""
-    return {**facts(), "prometheus_client": importlib.metadata.version("prometheus_client")}
+    return {
+        **facts(),
+        "prometheus_client": importlib.metadata.version("prometheus_client"),
+        "counting": IMPLEMENTATION,
+    }
 
 
 def main() -> None:

@@ -36,8 +36,7 @@ PATH_BYTES_MAX: Final = (BOARD_ENTRY_WORDS - _PATH_WORD) * WORD_SIZE
 _ENTRY: Final = struct.Struct(f"3Q8x{PATH_BYTES_MAX}s")
 assert _ENTRY.size == BOARD_ENTRY_WORDS * WORD_SIZE
 
-# Writes an entry: buffer, place in bytes, first word, start, bytes sent, path.
-post: Final = _ENTRY.pack_into
+_post: Final = _ENTRY.pack_into
 
 # By code; 0 is any other. Append only: another release may read it.
 METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
@@ -57,37 +56,35 @@ class Active(msgspec.Struct, frozen=True, kw_only=True):
 
 class BoardWriter:
     """
-    The entries of one owner.
-
-    The hot path does itself what `begin` and `end` do, for it happens once a request.
+    The entries of one owner. `counting.py` has it natively where it can.
     """
 
-    __slots__ = ("buffer", "free", "words")
+    __slots__ = ("_buffer", "_free", "_words")
 
     def __init__(self, words: memoryview) -> None:
-        self.words = words
-        self.buffer = words.cast("B")
+        self._words = words
+        self._buffer = words.cast("B")
         count = len(words) // BOARD_ENTRY_WORDS
         # The first words of entries that are free.
-        self.free = [entry * BOARD_ENTRY_WORDS for entry in reversed(range(min(count, BOARD_ENTRY_COUNT)))]
+        self._free = [entry * BOARD_ENTRY_WORDS for entry in reversed(range(min(count, BOARD_ENTRY_COUNT)))]
 
     def begin(self, tag: int, started_ns: int, path: bytes) -> int | None:
-        """Write an entry and return its first word; None if the board is full."""
-        if not self.free:
+        """Write an entry and give what it is known by; None if the board is full."""
+        if not self._free:
             return None
-        at = self.free.pop()
-        post(self.buffer, at * WORD_SIZE, tag, started_ns, 0, path)
+        at = self._free.pop()
+        _post(self._buffer, at * WORD_SIZE, tag, started_ns, 0, path)
         return at
 
     def go_on(self, at: int, state: int, sent_bytes: int) -> None:
         """Say how far the request is."""
-        self.words[at + SENT_BYTES] = sent_bytes
-        self.words[at] = self.words[at] & ~STATE_MASK | state
+        self._words[at + SENT_BYTES] = sent_bytes
+        self._words[at] = self._words[at] & ~STATE_MASK | state
 
     def end(self, at: int) -> None:
         """Take an entry off."""
-        self.words[at] = 0
-        self.free.append(at)
+        self._words[at] = 0
+        self._free.append(at)
 
 
 def method_tag(method: str) -> int:

@@ -10,8 +10,9 @@ from typing import Final
 
 import msgspec
 
+from penstock.shm.counting import RingWriter
 from penstock.shm.layout import MASTER_CLAIM, MASTER_GENERATION, MASTER_SLOT, OWNER_SAMPLES_HEAD
-from penstock.shm.ring import Ring, RingWriter, read_records
+from penstock.shm.ring import Ring, read_records
 from penstock.shm.row import Row
 from penstock.shm.schema import SAMPLE_WORDS
 

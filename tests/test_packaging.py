@@ -1,13 +1,17 @@
 """What a user installs: the wheel has every module, and leaves the user's own names alone."""
 
+import os
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.shm.twins import can_build
 
 pytestmark = pytest.mark.xdist_group("wheel")
 
@@ -16,8 +20,8 @@ FOLDERS = ("master", "worker", "shm")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from a copy of what git knows, as a release would be."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy what git knows, as a release would be made of."""
     source = tmp_path_factory.mktemp("source")
     files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -35,14 +39,30 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             copy.symlink_to(original.readlink())
         else:
             copy.write_bytes(original.read_bytes())
-    out = tmp_path_factory.mktemp("dist")
+    return source
+
+
+def build(source: Path, out: Path, *options: str, **environ: str) -> Path:
+    """Build a wheel; give where it is."""
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(source)],
+        [sys.executable, "-m", "build", *options, "--outdir", str(out), str(source)],
+        env=os.environ | environ,
         check=True,
         capture_output=True,
     )
     (built,) = out.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel as `python -m build` does it: from the source archive that it makes first."""
+    return build(source, tmp_path_factory.mktemp("dist"))
+
+
+def extensions(wheel: Path) -> list[str]:
+    """List what is compiled in a wheel."""
+    return [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
 
 
 def modules() -> Iterator[str]:
@@ -63,6 +83,33 @@ def test_wheel_has_every_module_and_page(wheel: Path) -> None:
     assert set(modules()) <= names
     assert {"penstock/__init__.py", "penstock/__main__.py", "penstock/py.typed"} <= names
     assert not [name for name in names if name.split("/")[0] in {*FOLDERS, "tests", "loadtest"}]
+
+
+@pytest.mark.timeout(300)
+def test_extension_is_built_from_the_source_archive(wheel: Path) -> None:
+    """
+    Who installs that has the C file, and nothing compiled here; who installs the wheel needs no compiler.
+    """
+    (archive,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = [name.partition("/")[2] for name in opened.getnames()]
+
+    assert "penstock/shm/_native.c" in names
+    assert not [name for name in names if name.endswith((".so", ".o"))]
+    assert not [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".c")]
+    built = [name.partition(".")[0] for name in extensions(wheel)]
+    assert built == (["penstock/shm/_native"] if can_build() else [])
+
+
+@pytest.mark.timeout(300)
+def test_without_a_compiler_there_is_a_wheel_without_the_extension(source: Path, tmp_path: Path) -> None:
+    """
+    It is optional: a slim container installs Penstock all the same.
+    """
+    wheel = build(source, tmp_path, "--wheel", CC="/nowhere/cc")
+
+    assert extensions(wheel) == []
+    assert set(modules()) <= set(zipfile.ZipFile(wheel).namelist())
 
 
 def test_folders_are_linked_into_the_package() -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from penstock.shm.board import BoardWriter
+from penstock.shm.counting import BoardWriter
 from penstock.worker.access.log import AccessLog
 from penstock.worker.apps import AppImportError, load_app
 from penstock.worker.asgi.lifespan import Lifespan

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
-from penstock.shm.board import BoardWriter
+from penstock.shm.counting import BoardWriter
 from penstock.shm.fence import register_writer
 from penstock.shm.private import keep_from_children
 from penstock.shm.row import Row

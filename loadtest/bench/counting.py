@@ -16,14 +16,13 @@ from typing import Any, Final
 
 from bench import hook
 from penstock.shm import histogram, layout, names
-from penstock.shm.board import BoardWriter, method_tag, post
+from penstock.shm.board import method_tag
+from penstock.shm.counting import IMPLEMENTATION, PURE, BoardWriter, Meter, RingWriter
 from penstock.shm.events import EventWriter
-from penstock.shm.ring import Ring, RingWriter
+from penstock.shm.ring import Ring
 from penstock.shm.row import Kind
 from penstock.shm.schema import SAMPLE_WORDS, Geometry
 from penstock.shm.segment import Segment
-from penstock.worker.http.meter import BUCKETS, BUCKETS_COUNT, RouteMeter
-from penstock.worker.spec import RouteCells
 
 # What chooses multiprocess mode, by naming its folder.
 MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -31,25 +30,18 @@ MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 CHUNKS: Final = 5
 VALUES_COUNT: Final = 1000
 
-# As in Connection and Exchange, in line: an entry on the board of requests in flight ...
+# As in Connection and Exchange: an entry on the board of requests in flight ...
 COME: Final = """
-    if board.free:
-        at = board.free.pop()
-        post(board.buffer, at * WORD_SIZE, tag, value, 0, path)
+    entry = board.begin(tag, value, path)
 """
 GO: Final = """
-    board.words[at] = 0
-    board.free.append(at)
+    board.end(entry)
 """
 # ... two looks at the clock, the duration's bucket and sum, the class, and the bytes.
 REQUEST: Final = f"""
     started = clock(){COME}
     elapsed = (clock() - started) // 1000 + value
-    bucket = BUCKETS[elapsed] if elapsed < BUCKETS_COUNT else bucket_of(elapsed)
-    cells = meter.cells
-    cells[meter.first_bucket + bucket] += 1
-    cells[meter.sum] += elapsed
-    cells[meter.classes + 2] += 1
+    meter.count(200, elapsed)
     site.received_bytes += 100
     site.sent_bytes += 200{GO}
 """
@@ -94,44 +86,38 @@ def floor(count: int) -> dict[str, float]:
 
 
 def built_in(count: int) -> dict[str, float]:
-    """Measure what Penstock counts with."""
+    """Measure what Penstock counts with, natively or, where the environment says so, in Python."""
     segment = Segment.create(Geometry(row_count=1))
     labels = (("listener", "web"), ("route", "/"))
-    where = RouteCells(
-        requests=segment.series.define_group(names.REQUESTS, "counter", labels, "code", names.CODE_CLASSES),
-        duration=segment.series.define(names.REQUEST_DURATION, "histogram", labels),
-    )
+    requests = segment.series.define_group(names.REQUESTS, "counter", labels, "code", names.CODE_CLASSES)
+    duration = segment.series.define(names.REQUEST_DURATION, "histogram", labels)
     claimed = segment.claim(kind=Kind.WORKER, generation=1, slot=0, now_ns=0)
     row = segment.adopt(claimed.index, pid=os.getpid(), now_ns=0)
-    meter = RouteMeter(row.cells, where, "/")
+    meter = Meter(row.cells, requests, duration, "/")
     values = durations_us()
     push = RingWriter(Ring(row.samples, SAMPLE_WORDS, row.owner, layout.OWNER_SAMPLES_HEAD)).push
     on_board = {
         "board": BoardWriter(row.board),
-        "post": post,
         "tag": method_tag("GET"),
         "path": b"/a/path",
-        "WORD_SIZE": layout.WORD_SIZE,
     }
     payload = (time.time_ns(), 1000, 2, 300_000, 4 << 32, 5 << 32)
     return {
-        "cell": cost_ns("cells[first] += 1", count, values, cells=row.cells, first=where.requests),
+        "cell": cost_ns("cells[first] += 1", count, values, cells=row.cells, first=requests),
         "observe": cost_ns(
             "observe(cells, first, value)",
             count,
             values,
             observe=histogram.observe,
             cells=row.cells,
-            first=where.duration,
+            first=duration,
         ),
+        "count": cost_ns("meter.count(200, value)", count, values, meter=meter),
         "request": cost_ns(
             REQUEST,
             count,
             values,
             clock=time.perf_counter_ns,
-            BUCKETS=BUCKETS,
-            BUCKETS_COUNT=BUCKETS_COUNT,
-            bucket_of=histogram.bucket_of,
             meter=meter,
             site=Box(),
             **on_board,
@@ -184,10 +170,24 @@ def hooked(count: int) -> Mapping[str, float | None]:
     return client("hook", count)
 
 
+def in_python(
+    kind: Callable[[int], Mapping[str, float | None]],
+) -> Callable[[int], Mapping[str, float | None]]:
+    """Measure the same in a process that was told to leave the extension alone."""
+
+    def measure(count: int) -> Mapping[str, float | None]:
+        assert IMPLEMENTATION == "python", f"{PURE} was not set"
+        return {f"python.{key}": value for key, value in kind(count).items()}
+
+    return measure
+
+
 KINDS: Final[Mapping[str, Callable[[int], Mapping[str, float | None]]]] = {
     "floor": floor,
     "built-in": built_in,
+    "built-in-python": in_python(built_in),
     "stock": stock,
     "multiprocess": multiprocess,
     "hooked": hooked,
+    "hooked-python": in_python(hooked),
 }

@@ -16,6 +16,7 @@ from penstock.master.admin.vitals import Vitals
 from penstock.master.fleet import SUSPECT
 from penstock.master.operations import Operation
 from penstock.shm import names
+from penstock.shm.counting import IMPLEMENTATION
 from penstock.shm.layout import LAYOUT_MAJOR, WORD_SIZE
 from penstock.shm.row import Kind, ReadRow, Row, RowReading, State
 from penstock.shm.segment import Segment
@@ -149,6 +150,7 @@ def read_memory(segment: Segment) -> dict[str, Any]:
         "cells_used": max((each.first + each.word_count for each in entries), default=0),
         "app_values": words.get("values", 0),
         "layout": LAYOUT_MAJOR,
+        "counting": IMPLEMENTATION,  # the workers' as well: one installation, one environment
         "segments_before": len(segment.living_ancestors()),
     }
 

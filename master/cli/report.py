@@ -82,6 +82,7 @@ class SharedMemory(msgspec.Struct, frozen=True, kw_only=True):
     cells: int | None = None
     cells_used: int | None = None
     app_values: int | None = None
+    counting: str | None = None
     segments_before: int = 0
 
 
@@ -147,6 +148,8 @@ def _headlines(status: Status, now_s: float) -> list[str]:
         lines.append(f"failed reloads: {status.reload_failures}")
     if status.shared_memory is not None:
         lines.append(_shared_memory(status.shared_memory))
+        if status.shared_memory.counting is not None:
+            lines.append(f"counting: {status.shared_memory.counting}")
     if master.last_failure is not None:
         lines += _failure(master.last_failure, now_s)
     return lines

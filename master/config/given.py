@@ -13,9 +13,10 @@ from penstock.master.config.activation import inherited_fds
 from penstock.master.config.options import BY_NAME, Option
 from penstock.master.config.problems import Place, nearest
 from penstock.master.config.tree import Scalar
+from penstock.shm.counting import PURE
 
 # Variables of ours that are not options.
-OWN_VARIABLES = {"PENSTOCK_APP", "PENSTOCK_ENV_FILE_SET"}
+OWN_VARIABLES = {"PENSTOCK_APP", "PENSTOCK_ENV_FILE_SET", PURE}
 
 # What Kubernetes puts into every container beside a Service called "penstock".
 _SERVICE_LINK = re.compile(r"PENSTOCK_(SERVICE_(HOST|PORT)(_.*)?|PORT(_[0-9]+_(TCP|UDP)(_.*)?)?)")

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from penstock.shm import histogram
 from penstock.shm.histogram import BUCKET_COUNT, bucket_bounds, bucket_of, classic_buckets, observe, quantile
-from penstock.worker.http.meter import BUCKETS, BUCKETS_COUNT, RouteMeter
-from penstock.worker.spec import RouteCells
 
 IN_RANGE = st.integers(0, 2**26 - 1)
 
@@ -22,20 +20,6 @@ def fill(durations_us: list[int]) -> list[int]:
     assert cells[3] == sum(us for us in durations_us if us > 0)
     assert cells[:3].tolist() == [0, 0, 0]
     return cells[4:].tolist()
-
-
-@given(IN_RANGE | st.integers(2**26, 2**40))
-def test_the_workers_meter_counts_in_the_same_buckets(us: int) -> None:
-    """Whoever writes and whoever reads have one arithmetic."""
-    cells = memoryview(bytearray(8 * (4 + histogram.WORD_COUNT))).cast("Q")
-    RouteMeter(cells, RouteCells(requests=0, duration=4), "-").count(204, us)
-    assert cells[:5].tolist() == [1, 0, 0, 0, us]
-    assert cells[5:].tolist() == fill([us])
-
-
-def test_the_workers_table_of_short_times_is_the_same_arithmetic() -> None:
-    """The hot path looks the bucket up instead."""
-    assert [bucket_of(us) for us in range(BUCKETS_COUNT)] == list(BUCKETS)
 
 
 def test_buckets_follow_each_other_without_gap_or_overlap() -> None:

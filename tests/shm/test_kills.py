@@ -3,11 +3,16 @@
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 from subprocess import PIPE, Popen
 
 import pytest
 
+from penstock.shm import names
+from penstock.shm.board import read_board
+from penstock.shm.counting import PURE
+from penstock.shm.histogram import BUCKET_COUNT
 from penstock.shm.row import Kind
 from penstock.shm.samples import read_samples
 from penstock.shm.schema import SAMPLE_COUNT
@@ -83,3 +88,39 @@ def test_kills_lose_and_invent_nothing(
         segment.retire(row.index)
         assert told() == (base[0] + counted[0], base[1] + counted[1])
         assert (row.cells[first], row.cells[second]) == (0, 0)
+
+
+@pytest.mark.parametrize("pure", ["0", "1"], ids=["native", "python"])
+def test_a_request_is_counted_whole_or_is_the_last_one(
+    segment: Segment, start_child: StartChild, wait_until: WaitUntil, pure: str
+) -> None:
+    """
+    Bucket, sum, class and the app's own number are stored one after the other, whoever stores them.
+
+    And a reader that looks meanwhile finds no entry on the board that is of two requests.
+    """
+    labels = (("listener", "web"), ("route", "/"))
+    first = segment.series.define_group(names.REQUESTS, "counter", labels, "code", names.CODE_CLASSES)
+    duration = segment.series.define(names.REQUEST_DURATION, "histogram", labels)
+    chance = random.Random(12)
+    for kill in range(6):
+        row = segment.claim(kind=Kind.WORKER, generation=kill + 1, slot=0, now_ns=1)
+        child = start_child("serve.py", row.index, first, duration, env=os.environ | {PURE: pure})
+        row.set_process(child.pid, started=kill)
+        wait_until(lambda row=row: row.cells[first] > 1_000)  # type: ignore[misc]
+        until = time.monotonic() + chance.random() / 5
+        while time.monotonic() < until:
+            for active in read_board(row.board):
+                assert active.path in (b"%048d" % active.started_ns, b"")
+                assert active.route == active.started_ns
+        child.kill()
+        child.wait()
+
+        cells = row.cells
+        bucket, total, answered = cells[duration + 1 + 3], cells[duration] // 3, cells[first]
+        own = int(row.values[0])
+        assert sum(cells[duration + 1 : duration + 1 + BUCKET_COUNT]) == bucket
+        assert cells[duration] == 3 * total
+        assert bucket >= total >= answered >= own >= bucket - 1
+        assert len(list(read_board(row.board))) <= 1
+        segment.retire(row.index)

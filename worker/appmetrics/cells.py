@@ -1,27 +1,20 @@
 """
 What prometheus_client keeps a number in: `values.ValueClass`, over cells of a row.
 
-Each row has one writer, this process, and CPython runs one thread at a time:
-between the load and the store of `cells[i] += amount` there is no point at
-which it would switch, so long as both operands are floats. Hence no lock. An
-interpreter without the global lock takes one.
-
-A value that was made before there is a row, or for which there is no room, has
-cells of its own.
+How a number is kept is in shm/cell.py, and why that takes no lock. An
+interpreter without the global lock takes one, here.
 """
 
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from penstock.shm.counting import Cell, GaugeCell
 from penstock.shm.exemplars import ExemplarReading
 from penstock.shm.keylog import Key
 
 HAS_GIL: Final = getattr(sys, "_is_gil_enabled", lambda: True)()
-
-_time: Final = time.time
 
 
 class Keeper(Protocol):
@@ -40,33 +33,23 @@ class Keeper(Protocol):
         """Note that the app has tried to set a counter back."""
 
 
-class Value:
-    """A number that only grows: a counter, a count, a sum, a bucket."""
+class Value(Cell):
+    """A number that only grows: a counter, a count, a sum, a bucket. Its `inc` is the cell's."""
 
-    __slots__ = ("_cells", "_index", "_keeper", "exemplar", "key")
-
-    width = 1
+    __slots__ = ("_keeper", "exemplar", "key")
 
     def __init__(self, keeper: Keeper, key: Key) -> None:
+        super().__init__()
         self.key = key
         self._keeper = keeper
-        self._cells: list[float] | memoryview[float] = [0.0] * self.width
-        self._index = 0
         self.exemplar: ExemplarReading | None = None  # while there is no row
-
-    # What prometheus_client calls.
-
-    def inc(self, amount: float) -> None:
-        """Add. The conversion comes first: nobody else's `__radd__` runs between load and store."""
-        amount = float(amount)
-        self._cells[self._index] += amount
 
     def set(self, value: float, timestamp: float | None = None) -> None:
         """Set to something higher; what counters of all workers add up to cannot be taken back."""
-        if value < self._cells[self._index]:
+        if value < self.own:
             self._keeper.note_reset(self.key)
         else:
-            self._cells[self._index] = value
+            self.put(value)
 
     def get(self) -> float:
         """Give the total over all workers."""
@@ -83,53 +66,11 @@ class Value:
         """Give the last exemplar of all workers."""
         return self._keeper.exemplar_of(self)
 
-    # What the keeper calls.
 
-    @property
-    def own(self) -> float:
-        """What this process has counted, or set."""
-        return self._cells[self._index]
-
-    @property
-    def cell(self) -> int | None:
-        """The cell in the row, if it has one."""
-        return self._index if isinstance(self._cells, memoryview) else None
-
-    def bind(self, cells: "memoryview[float]", index: int) -> None:
-        """Move into the row, with what was counted so far. No other thread runs yet."""
-        cells[index] += self._cells[self._index]
-        self._cells, self._index = cells, index
-
-
-class GaugeValue(Value):
-    """A number that is set, and the time at which it was."""
+class GaugeValue(GaugeCell, Value):
+    """A number that is set, and the time at which it was. Its `inc` and `set` are the cell's."""
 
     __slots__ = ()
-
-    width = 2
-
-    def inc(self, amount: float) -> None:
-        """Add."""
-        amount = float(amount)
-        self._cells[self._index] += amount
-        self._cells[self._index + 1] = _time()
-
-    def set(self, value: float, timestamp: float | None = None) -> None:
-        """Set."""
-        self._cells[self._index] = value
-        self._cells[self._index + 1] = timestamp or _time()
-
-    def bind(self, cells: "memoryview[float]", index: int) -> None:
-        """Move into the row, with what was set so far."""
-        value, set_at = self._cells[self._index], self._cells[self._index + 1]
-        if set_at:
-            cells[index], cells[index + 1] = value, set_at
-        self._cells, self._index = cells, index
-
-    def begin_again(self, after_s: float) -> None:
-        """Be a new gauge in the cells of one that was removed."""
-        self._cells[self._index] = 0.0
-        self._cells[self._index + 1] = max(_time(), after_s)
 
 
 def _locked(value_class: type[Value]) -> type[Value]:

@@ -9,8 +9,7 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from penstock.shm.board import method_tag, post
-from penstock.shm.layout import WORD_SIZE
+from penstock.shm.board import method_tag
 from penstock.worker.http.blocks import Framing, is_judged
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import METHODS, Headers, RequestError
@@ -190,17 +189,7 @@ class Connection(Intake):
             exchange.respond(route.status, route.headers, route.body)
             self.exchange = None
             return b""
-        board = site.board
-        if board.free:
-            exchange.entry = at = board.free.pop()
-            post(
-                board.buffer,
-                at * WORD_SIZE,
-                route.tag | METHOD_TAGS[method],
-                exchange.started_ns,
-                0,
-                raw_path,
-            )
+        exchange.entry = site.board.begin(route.tag | METHOD_TAGS[method], exchange.started_ns, raw_path)
         if route.state:
             scope["state"] = route.state.copy()
         run = exchange.run(route.app, scope)

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from penstock.shm.board import ANSWERED, ASKED, BoardWriter
+from penstock.shm.board import ANSWERED, ASKED
 from penstock.shm.board import STREAMING as STREAMED
-from penstock.shm.histogram import bucket_of
+from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.asgi.types import ASGIApp, ClientDisconnected, Message, Scope, is_disconnect
 from penstock.worker.http.fields import (
     CONTENT_LENGTH,
@@ -28,7 +28,6 @@ from penstock.worker.http.fields import (
     meanings,
 )
 from penstock.worker.http.inbox import CALLED_OFF, HALF_CLOSED, Inbox
-from penstock.worker.http.meter import BUCKETS, BUCKETS_COUNT
 from penstock.worker.http.notes import CLIENT_CLOSED, Notes
 from penstock.worker.http.phases import DONE, IDLE, LOST, STARTED, STREAMING, WAITING
 from penstock.worker.http.reply import BodyFraming, Reply
@@ -37,7 +36,6 @@ from penstock.worker.limits import JOIN_BYTES_MAX
 
 if TYPE_CHECKING:
     from penstock.worker.http.connection import Connection
-    from penstock.worker.http.meter import RouteMeter
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +84,7 @@ class Exchange:
     _headers: list[tuple[bytes, bytes]]
     _framing: BodyFraming
 
-    def __init__(self, connection: "Connection", meter: "RouteMeter", scope: Scope) -> None:
+    def __init__(self, connection: "Connection", meter: Meter, scope: Scope) -> None:
         self.connection = connection
         self.scope = scope
         self.phase = WAITING
@@ -184,12 +182,10 @@ class Exchange:
                 self._app_fell_short()
         finally:
             connection = self.connection
-            at = self.entry
-            if at is not None:  # This is `BoardWriter.end`.
+            entry = self.entry
+            if entry is not None:
                 self.entry = None
-                board = connection.site.board
-                board.words[at] = 0
-                board.free.append(at)
+                connection.site.board.end(entry)
             if connection.exchange is self:
                 connection.exchange = None
             else:
@@ -350,14 +346,9 @@ class Exchange:
         output = b"".join(parts)
         self.phase = DONE
         # Counted before it is written: whoever has got an answer and then looks at
-        # the numbers finds it there. This is `RouteMeter.count`, unrolled.
+        # the numbers finds it there.
         elapsed_us = (perf_counter_ns() - self.started_ns) // 1000
-        bucket = BUCKETS[elapsed_us] if elapsed_us < BUCKETS_COUNT else bucket_of(elapsed_us)
-        meter = self.meter
-        cells = meter.cells
-        cells[meter.first_bucket + bucket] += 1
-        cells[meter.sum] += elapsed_us
-        cells[meter.classes + status // 100] += 1
+        self.meter.count(status, elapsed_us)
         site.sent_bytes += len(output)
         if elapsed_us >= site.noted_from_us or status >= 500 or self.notes is not None:
             site.note(self, elapsed_us, len(output))

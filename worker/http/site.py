@@ -12,14 +12,14 @@ import contextvars
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from penstock.shm.board import BoardWriter, route_tag
+from penstock.shm.board import route_tag
+from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.http.connection import Connection, TlsConnection
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import HeadParser
 from penstock.worker.http.leaving import Leaving
-from penstock.worker.http.meter import RouteMeter
 from penstock.worker.http.notes import NEVER_US, Observer, Opening, Refusal
 from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
@@ -50,7 +50,7 @@ class Route:
 
     __slots__ = ("app", "body", "context", "headers", "meter", "state", "status", "tag")
 
-    def __init__(self, meter: RouteMeter) -> None:
+    def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.tag = route_tag(meter.first_class)  # on the board
         self.app: ASGIApp | None = None
@@ -160,7 +160,7 @@ class Site(Leaving):
         self.board = board if board is not None else BoardWriter(memoryview(b"").cast("Q"))
         self._cells = cells
         self._where = listener.cells
-        self.unmatched = RouteMeter(cells, listener.unmatched, UNMATCHED)
+        self.unmatched = Meter(cells, listener.unmatched.requests, listener.unmatched.duration, UNMATCHED)
         routes = [(spec.match, self._route(spec, apps)) for spec in listener.routes]
         self.router = Router(routes)
         self.only_route = self.router.only
@@ -333,7 +333,7 @@ class Site(Leaving):
         return root + path, self._raw_root_path + raw_path
 
     def _route(self, spec: RouteSpec, apps: Mapping[AppAction, HostedApp]) -> Route:
-        route = Route(RouteMeter(self._cells, spec.cells, spec.name))
+        route = Route(Meter(self._cells, spec.cells.requests, spec.cells.duration, spec.name))
         action = spec.action
         if isinstance(action, AppAction):
             return route.calls(apps[action])

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from penstock.shm.histogram import BUCKET_COUNT, WORD_COUNT, bucket_of
-from penstock.worker.http.meter import BUCKETS, RouteMeter
-from penstock.worker.spec import AppAction, MatchSpec, RespondAction, RouteCells
+from penstock.shm.histogram import WORD_COUNT
+from penstock.worker.spec import AppAction, MatchSpec, RespondAction
 
 # As conftest.py lays them out.
 CONNECTIONS, RECEIVED, SENT, ACTIVE, IDLE = range(5)
@@ -250,16 +249,3 @@ async def test_fixed_answer_that_is_wrong_is_found_at_the_start(serve: Any, acti
     with pytest.raises((ValueError, RuntimeError)):
         async with serve(routes=((MatchSpec(), action),)):
             pass
-
-
-def test_table_of_short_times_is_the_histograms_own() -> None:
-    """
-    The unrolled observation and the one in shm agree.
-    """
-    assert list(BUCKETS) == [bucket_of(us) for us in range(len(BUCKETS))]
-    cells = memoryview(bytearray(8 * (4 + WORD_COUNT))).cast("Q")
-    meter = RouteMeter(cells, RouteCells(requests=0, duration=4), "-")
-    meter.count(299, 5)
-    meter.count(500, 10**12)
-    assert list(cells[:5]) == [1, 0, 0, 1, 5 + 10**12]
-    assert cells[5 + 5] == cells[5 + BUCKET_COUNT - 1] == 1
