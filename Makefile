@@ -65,7 +65,7 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.created pyproject.toml shm/_native.c
+$(VENV)/.installed: $(VENV)/.created pyproject.toml $(wildcard shm/native/*)
 	$(PIP) install --editable .
 	@touch $@
 

@@ -16,6 +16,7 @@ from tests.shm.twins import can_build
 pytestmark = pytest.mark.xdist_group("wheel")
 
 ROOT = Path(__file__).parent.parent
+NATIVE = ROOT / "shm" / "native"
 FOLDERS = ("master", "worker", "shm")
 
 
@@ -92,9 +93,9 @@ def test_extension_is_built_from_the_source_archive(wheel: Path) -> None:
     """
     (archive,) = wheel.parent.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
-        names = [name.partition("/")[2] for name in opened.getnames()]
+        names = {name.partition("/")[2] for name in opened.getnames()}
 
-    assert "penstock/shm/_native.c" in names
+    assert {f"penstock/shm/native/{each.name}" for each in NATIVE.iterdir()} <= names
     assert not [name for name in names if name.endswith((".so", ".o"))]
     assert not [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".c")]
     built = [name.partition(".")[0] for name in extensions(wheel)]

@@ -26,7 +26,7 @@ from penstock.worker.incidents import Incidents
 from penstock.worker.limits import TRACE_FLUSH_LATE_S
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
-from penstock.worker.shards import LentShards
+from penstock.worker.shards import LentShards, told_of_accepted
 from penstock.worker.spec import AppAction, ListenerSpec, WorkerSpec
 
 if TYPE_CHECKING:
@@ -149,17 +149,10 @@ class Hosting:
         site.lane.take_over([(fd, now_s + ms / 1000) for fd, ms in zip(fds, left_ms, strict=False)])
 
     async def stop_accepting(self) -> None:
-        """
-        Accept nothing new. Whoever was accepted is known to its site when this returns.
-
-        The loop accepts a connection in one turn and tells its protocol in the
-        next. To drain in between would be to see nobody there, and to leave
-        without the answer.
-        """
+        """Accept nothing new. Whoever was accepted is known to its site when this returns."""
         for lent in self.shards.values():
             lent.release_all()
-        for _ in range(2):
-            await asyncio.sleep(0)
+        await told_of_accepted()
 
     def begin_giving(self, on_leaving: Callable[[], None]) -> None:
         """Have idle connections put where they can be given away from, instead of being closed by `drain`."""

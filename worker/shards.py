@@ -106,3 +106,15 @@ class LentShards:
     def queued(self) -> int:
         """Count the connections that wait in the accept queues of these shards."""
         return sum(queued_connections(sock) for server in self._servers.values() for sock in server.sockets)
+
+
+async def told_of_accepted() -> None:
+    """
+    Wait until whoever was accepted before shards were released is known to its protocol.
+
+    The loop accepts a connection in one turn and tells its protocol in the
+    next. To drain in between would be to see nobody there, and to leave
+    without the answer.
+    """
+    for _ in range(2):
+        await asyncio.sleep(0)

@@ -34,7 +34,7 @@ from penstock.worker.http.site import HostedApp, Site
 from penstock.worker.link import MasterLink
 from penstock.worker.logs import LOG, swap_log_file
 from penstock.worker.messages import Adopt, Ask, Drain, Ready, ReopenLog, Snapshot, StandIn, ToChild
-from penstock.worker.shards import LentShards
+from penstock.worker.shards import LentShards, told_of_accepted
 from penstock.worker.spec import (
     AppAction,
     LimitsSpec,
@@ -143,6 +143,7 @@ class AdminProcess:
         order = await self._drain_order
         for shards in self._shards.values():
             shards.release_all()
+        await told_of_accepted()
         for site in self._sites:
             site.begin_drain(0.0)
         try:

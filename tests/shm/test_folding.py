@@ -166,6 +166,7 @@ def test_master_may_die_at_any_store_of_a_retirement(part: int) -> None:
         doomed = mortal(Segment.attach(os.dup(segment.fd)), Stores(stores))
         with pytest.raises(Killed):
             doomed.retire(1)
+        os.close(doomed.fd)
         assert told(segment) == EXPECTED, f"after {stores} stores"
         survivor = Segment.attach(os.dup(segment.fd))
         if not survivor.own(1).is_free():
@@ -174,6 +175,7 @@ def test_master_may_die_at_any_store_of_a_retirement(part: int) -> None:
             survivor.clear(row)
         assert told(segment) == told(survivor) == EXPECTED, f"after {stores} stores"
         assert not any(survivor.own(1).cells)
+        survivor.close()
         segment.close()
 
 
@@ -189,6 +191,7 @@ def test_what_a_dying_master_left_in_the_other_copy_is_not_kept(stores: int) -> 
     doomed = mortal(Segment.attach(os.dup(segment.fd)), Stores(stores))
     with pytest.raises(Killed):
         doomed.retire(0)
+    os.close(doomed.fd)
     segment.retire(1)
     assert told(segment) == (3, 6, 900, 3)
     segment.close()
@@ -293,6 +296,7 @@ class Service(RuleBasedStateMachine):
             doomed.retire(index)
         except Killed:
             pass
+        os.close(doomed.fd)
         heir = Segment.attach(os.dup(self.segment.fd))
         self.segment.close()
         self.segment = heir
