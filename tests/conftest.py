@@ -12,15 +12,13 @@ import pytest
 from tests.deadlines import pytest_timeout_set_timer  # noqa: F401 (pytest finds it here)
 from tests.process.harness import Server
 
-# How long an example takes says how busy the machine is.
-hypothesis.settings.register_profile("penstock", deadline=None)
-hypothesis.settings.load_profile("penstock")
-
 # A shell starts what runs in its background deaf to Ctrl-C, and what is started by that inherits it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says what else the machine does.
-hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("untimed")
 
 

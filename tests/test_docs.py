@@ -11,7 +11,7 @@ from penstock.master.config.bind import TcpBind
 from penstock.master.config.invocation import Invocation
 from penstock.master.config.options import OPTIONS
 from penstock.master.rollout import DRAIN_GRACE_S
-from tests.process.harness import Server, run_penstock
+from tests.process.harness import Server, run_penstock, wait_for
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -126,7 +126,8 @@ def test_the_pod_of_the_deploying_page_is_given_the_time_that_it_takes(tmp_path:
         server.wait_serving()
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert container[probe]["httpGet"]["port"] == "admin"
-            assert server.admin(container[probe]["httpGet"]["path"])[0] == 200
+            path = container[probe]["httpGet"]["path"]
+            wait_for(lambda path=path: server.admin(path)[0] == 200, f"{path} to say yes")  # type: ignore[misc]
     finally:
         server.clean_up()
 
