@@ -5,7 +5,7 @@ An entry has its state and method in its first word, and a first word of zero
 says that there is none. It is written when a request begins, so it tells as
 well what a blocked loop is blocked by. The path is what `struct.pack_into`
 makes of it, which is not one store: a reader takes an entry twice, and believes
-it if both are the same. One that is just being written may be without its path.
+it if both are the same.
 """
 
 import struct
@@ -37,6 +37,7 @@ _ENTRY: Final = struct.Struct(f"3Q8x{PATH_BYTES_MAX}s")
 assert _ENTRY.size == BOARD_ENTRY_WORDS * WORD_SIZE
 
 _post: Final = _ENTRY.pack_into
+_post_tag: Final = struct.Struct("Q").pack_into
 
 # By code; 0 is any other. Append only: another release may read it.
 METHODS: Final = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
@@ -73,7 +74,9 @@ class BoardWriter:
         if not self._free:
             return None
         at = self._free.pop()
-        _post(self._buffer, at * WORD_SIZE, tag, started_ns, 0, path)
+        # The first word, which says that there is an entry, comes last: half a path is nobody's request.
+        _post(self._buffer, at * WORD_SIZE, 0, started_ns, 0, path)
+        _post_tag(self._buffer, at * WORD_SIZE, tag)
         return at
 
     def go_on(self, at: int, state: int, sent_bytes: int) -> None:
