@@ -11,7 +11,9 @@ import ssl
 from dataclasses import dataclass
 
 from penstock.master.config.accounts import owner_ids
-from penstock.master.config.model import Config, Listener, Respond, Route, Tls
+from penstock.master.config.listener import Listener, Tls
+from penstock.master.config.model import Config
+from penstock.master.config.route import Respond, Route
 from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry

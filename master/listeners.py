@@ -20,7 +20,7 @@ import psutil
 
 from penstock.master.config.activation import named_fds, socket_names
 from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind
-from penstock.master.config.model import Tcp
+from penstock.master.config.listener import Tcp
 from penstock.master.tcp_options import is_tcp, set_tcp_options
 from penstock.worker.logs import LOG
 

@@ -8,7 +8,7 @@ cost no call for each of them. All can be set again while clients wait.
 import socket
 from pathlib import Path
 
-from penstock.master.config.model import Tcp
+from penstock.master.config.listener import Tcp
 
 # Of net.ipv4.tcp_fastopen: servers take data in a SYN. A kernel as it comes has only that of clients.
 FASTOPEN_FOR_SERVERS = 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from penstock.master.config.model import Listener
+from penstock.master.config.listener import Listener
 
 ETC = Path(__file__).parents[1] / "etc"
 SYSCTL = ETC / "penstock-sysctl.conf"

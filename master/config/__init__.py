@@ -9,8 +9,11 @@ from penstock.master.config.accounts import owner_ids
 from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind, parse_bind
 from penstock.master.config.control_socket import control_directories, control_path, instance_name
 from penstock.master.config.invocation import Invocation, Reading
-from penstock.master.config.model import Admin, Config, Limits, Listener, Log, Match, Respond, Route, Tls
+from penstock.master.config.listener import Limits, Listener, Tls
+from penstock.master.config.model import Admin, Config
 from penstock.master.config.problems import ConfigError, Place, Problem
+from penstock.master.config.route import Match, Respond, Route
+from penstock.master.config.telling import Log
 
 __all__ = [
     "Admin",

@@ -12,22 +12,12 @@ from penstock.master.config import accounts
 from penstock.master.config.activation import named_fds
 from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind, is_wildcard
 from penstock.master.config.certificates import certificate_fault
-from penstock.master.config.model import (
-    Certificate,
-    Config,
-    Keepalive,
-    Limits,
-    Listener,
-    Log,
-    Match,
-    Recycle,
-    Respond,
-    Route,
-    Tcp,
-    Tracing,
-)
+from penstock.master.config.listener import Certificate, Keepalive, Limits, Listener, Tcp
+from penstock.master.config.model import Config, Recycle
 from penstock.master.config.opentelemetry import MISSING, is_installed
 from penstock.master.config.problems import Path, path_text, quoted
+from penstock.master.config.route import Match, Respond, Route
+from penstock.master.config.telling import Log, Tracing
 from penstock.master.config.typed import Walk
 from penstock.master.config.units import duration_text, size_text
 

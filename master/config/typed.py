@@ -15,7 +15,7 @@ from msgspec import inspect
 
 from penstock.master.config import tree
 from penstock.master.config.kinds import KINDS
-from penstock.master.config.model import Config, Record
+from penstock.master.config.model import Config
 from penstock.master.config.problems import (
     ConfigError,
     Mismatch,
@@ -26,6 +26,7 @@ from penstock.master.config.problems import (
     nearest,
     quoted,
 )
+from penstock.master.config.record import Record
 from penstock.master.config.variables import substituted
 
 # An alias costs nothing to write and everything to follow. A real file of

@@ -15,7 +15,7 @@ import uvloop
 
 from penstock.master.config import activation
 from penstock.master.config.bind import FdBind, TcpBind, UnixBind, parse_bind
-from penstock.master.config.model import Keepalive, Tcp
+from penstock.master.config.listener import Keepalive, Tcp
 from penstock.master.listeners import Listener, ListenError, add_shards, is_socket_alive, open_listener
 from penstock.worker.shards import queued_connections
 

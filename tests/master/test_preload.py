@@ -11,7 +11,9 @@ import pytest
 import uvloop
 
 from penstock.master import preload as module
-from penstock.master.config.model import Config, Listener, Respond, Route
+from penstock.master.config.listener import Listener
+from penstock.master.config.model import Config
+from penstock.master.config.route import Respond, Route
 from penstock.master.preload import beating, hazards, preload
 from penstock.worker.apps import AppImportError
 from penstock.worker.spec import AppAction

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from penstock.shm.board import method_tag
 from penstock.worker.http.blocks import Framing, is_judged
-from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import METHODS, Headers, RequestError
 from penstock.worker.http.intake import Intake
 from penstock.worker.http.partial import END_OF_HEAD
@@ -166,7 +165,7 @@ class Connection(Intake):
         scope["headers"] = headers
         if framing is not None:
             scope["http_version"] = framing.http_version
-        self.exchange = exchange = Exchange(self, route.meter, scope)
+        self.exchange = exchange = route.exchange(self, route.meter, scope)
         context = None if route.app is None else route.context.copy()
         if site.openings:
             for opening in site.openings:

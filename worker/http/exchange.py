@@ -10,6 +10,7 @@ from time import perf_counter_ns
 
 from penstock.worker.asgi.types import ASGIApp, ClientDisconnected, Message, Scope, is_disconnect
 from penstock.worker.http.answer import Answer
+from penstock.worker.http.extensions import EXTENSIONS
 from penstock.worker.http.fields import is_event_stream
 from penstock.worker.http.inbox import CALLED_OFF, HALF_CLOSED, Inbox
 from penstock.worker.http.notes import CLIENT_CLOSED
@@ -91,6 +92,8 @@ class Exchange(Answer):
                 self._write(b"", self._framing.frame(body, is_last=True), False)
         elif phase == LOST:
             raise ClientDisconnected("the client is gone")
+        elif kind in EXTENSIONS:
+            await EXTENSIONS[kind](self, message)
         else:
             raise RuntimeError(f"{kind!r} out of order: {_ORDER[phase]}")
         connection = self.connection

@@ -48,12 +48,14 @@ class Route:
     when there is none, the same answer is given to all.
     """
 
-    __slots__ = ("app", "body", "context", "headers", "meter", "state", "status", "tag")
+    __slots__ = ("app", "body", "context", "exchange", "headers", "meter", "state", "status", "tag")
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.tag = route_tag(meter.first_class)  # on the board
         self.app: ASGIApp | None = None
+        # What makes the exchange of a request: a subclass has more to do with the response.
+        self.exchange: type[Exchange] = Exchange
         self.status = 404
         self.headers: Iterable[tuple[bytes, bytes]] = ()
         self.body = b""

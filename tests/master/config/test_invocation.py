@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from penstock.master.config import Config, ConfigError, Invocation, Reading
-from penstock.master.config.model import Access, RequestId
 from penstock.master.config.overlay import WELCOME
+from penstock.master.config.telling import Access, RequestId
 
 
 def read(app: str | None = None, environ: dict[str, str] | None = None, /, **options: Any) -> Reading:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from penstock.master.config import Reading
-from penstock.master.config.model import Keepalive, Tcp
+from penstock.master.config.listener import Keepalive, Tcp
 
 Load = Callable[..., Reading]
 Faults = Callable[..., list[str]]

@@ -9,8 +9,8 @@ import pytest
 
 from penstock.master.config import ConfigError, Invocation
 from penstock.master.config.invocation import Reading
-from penstock.master.config.model import Tracing
 from penstock.master.config.opentelemetry import MISSING
+from penstock.master.config.telling import Tracing
 
 LISTENERS = "listeners: [{bind: ':80', routes: [{respond: {}}]}]\n"
 URL = "http://collector:4318/v1/traces"

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from penstock.master.config import Config, Invocation
-from penstock.master.config.model import Record
 from penstock.master.config.options import OPTIONS
+from penstock.master.config.record import Record
 from penstock.master.config.schema import config_schema, schema_text
 
 ROOT = Path(__file__).parents[3]

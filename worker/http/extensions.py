@@ -1,0 +1,22 @@
+"""
+Messages that an app may send beside start and body: the extensions of ASGI.
+
+Each is a function in a file of its own. `Exchange.send` asks here only for what
+is not a start or a body, so they cost the usual response nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from penstock.worker.asgi.types import Message
+
+if TYPE_CHECKING:
+    from penstock.worker.http.exchange import Exchange
+
+Extension = Callable[["Exchange", Message], Awaitable[None]]
+
+# By the type of the message. It judges the phase itself, and raises RuntimeError for what comes out of order.
+EXTENSIONS: dict[str, Extension] = {}
+
+# What a scope advertises; each request gets a copy. Only what is true.
+ADVERTISED: dict[str, dict[str, Any]] = {}
