@@ -11,6 +11,7 @@ import ssl
 from dataclasses import dataclass
 
 from penstock.master.config.accounts import owner_ids
+from penstock.master.config.compression import settled
 from penstock.master.config.listener import Listener, Tls
 from penstock.master.config.model import Config
 from penstock.master.config.route import Respond, Route
@@ -91,7 +92,7 @@ def build_spec(
     return WorkerSpec(
         generation=generation,
         name=name,
-        listeners=tuple(_listener_spec(listener, series) for listener in config.listeners),
+        listeners=tuple(_listener_spec(config, listener, series) for listener in config.listeners),
         log=LogSpec(level=config.log.level, path=config.log.path, dict_config=config.log.config),
         access=_access_spec(config, series),
         request_id=_request_id_spec(config),
@@ -138,7 +139,7 @@ def geometry_of(config: Config, worker_count: int) -> Geometry:
         raise ValueError(TOO_MANY_ROUTES) from None
 
 
-def _listener_spec(listener: Listener, series: SeriesTable) -> ListenerSpec:
+def _listener_spec(config: Config, listener: Listener, series: SeriesTable) -> ListenerSpec:
     limits = listener.limits
     return ListenerSpec(
         name=listener.name,
@@ -154,19 +155,21 @@ def _listener_spec(listener: Listener, series: SeriesTable) -> ListenerSpec:
             keep_alive_s=limits.keep_alive_timeout_s,
             send_timeout_s=limits.send_timeout_s,
         ),
-        routes=tuple(_route_spec(listener.name, route, series) for route in listener.routes),
+        routes=tuple(_route_spec(config, listener, route, series) for route in listener.routes),
         unmatched=_route_cells(listener.name, UNMATCHED, series),
         cells=_listener_cells(listener.name, series),
     )
 
 
-def _route_spec(listener: str, route: Route, series: SeriesTable) -> RouteSpec:
+def _route_spec(config: Config, listener: Listener, route: Route, series: SeriesTable) -> RouteSpec:
     match = route.match
+    compression = settled(config.compression, listener.compression, route.compression)
     return RouteSpec(
         name=route.label,
         match=MatchSpec(host=match.host, path=match.path, methods=match.methods),
         action=_action(route),
-        cells=_route_cells(listener, route.label, series),
+        cells=_route_cells(listener.name, route.label, series),
+        compression=None if compression is None else compression.spec(),
     )
 
 

@@ -148,3 +148,18 @@ ACCESS_FIELD_BYTES_MAX = 1024
 ACCESS_CLOSE_S = 2.0
 # A failing disk is not told of with every line.
 ACCESS_COMPLAINT_S = 60.0
+
+# Compression. Longer values of Accept-Encoding are not looked at: browsers send 30 bytes, and each
+# member of a list takes half a microsecond to judge.
+ACCEPT_ENCODING_BYTES_MAX = 1024
+# Values of Accept-Encoding and Content-Type whose meaning is remembered: a few dozen are in use, and
+# 256 of a kilobyte are 256 KiB a route.
+NEGOTIATIONS_MAX = 256
+# What may take longer than this is compressed in a thread: a hop there and back takes about a tenth
+# of it, and others wait no longer than for a usual app.
+COMPRESSION_INLINE_US = 1000
+# A worker has one core. The second thread is for the body that came while a large one is at work.
+COMPRESSION_THREADS = 2
+# The coders of streams under way: some 220 of gzip, 75 of brotli and 50 of Zstandard, at the usual
+# levels. A stream that finds no room is sent as it is.
+COMPRESSION_STREAM_BYTES_MAX = 64 * 1024 * 1024

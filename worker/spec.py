@@ -73,6 +73,14 @@ class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
     methods: frozenset[str] | None = None
 
 
+class CompressionSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Which codings are offered, with their levels, the preferred one first; for which types and sizes."""
+
+    codings: tuple[tuple[str, int], ...]
+    types: tuple[str, ...]
+    size_min: int
+
+
 class RouteSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A matching rule and what to do with the requests it takes."""
 
@@ -80,6 +88,7 @@ class RouteSpec(msgspec.Struct, frozen=True, kw_only=True):
     match: MatchSpec
     action: Action
     cells: RouteCells
+    compression: CompressionSpec | None = None
 
 
 class LimitsSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from penstock.master.config import accounts
 from penstock.master.config.activation import named_fds
 from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind, is_wildcard
 from penstock.master.config.certificates import certificate_fault
+from penstock.master.config.compression import Compression
 from penstock.master.config.listener import Certificate, Keepalive, Limits, Listener, Tcp
 from penstock.master.config.model import Config, Recycle
 from penstock.master.config.opentelemetry import MISSING, is_installed
@@ -55,6 +56,8 @@ def judge(walk: Walk) -> list[str]:
                 _judge_limits(record, path, walk)
             case Certificate():
                 _judge_certificate(record, path, walk)
+            case Compression() if record.fault is not None:
+                walk.fault(walk.place((*path, "algorithms")), (*path, "algorithms"), record.fault)
             case Log():
                 _judge_log(record, path, walk)
             case Tcp():

@@ -24,6 +24,7 @@ APP_PATTERN = (
     r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 )
 HEADER_NAME_PATTERN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+MEDIA_RANGE_PATTERN = r"[*!#$%&'+.^_`|~0-9a-z-]+/[*!#$%&'+.^_`|~0-9a-z-]+"
 ACCOUNT_CHARS_MAX = 256
 OTLP_URL = "http://127.0.0.1:4318/v1/traces"
 REGEX_CHARS_MAX = 4096
@@ -242,6 +243,16 @@ def read_secret(text: str) -> str:
     return text.lower()
 
 
+def read_media_range(text: str) -> str:
+    """Read a media type, maybe with stars in it."""
+    folded = text.lower()
+    if not re.fullmatch(MEDIA_RANGE_PATTERN, folded):
+        raise Mismatch("a media type such as text/* or application/json")
+    if folded == "text/event-stream":
+        raise Mismatch("another type: event streams are never compressed")
+    return folded
+
+
 def _read_regex(text: str) -> str:
     if len(text) > REGEX_CHARS_MAX:
         raise Mismatch(f"a regular expression of at most {REGEX_CHARS_MAX} characters")
@@ -283,6 +294,7 @@ KINDS: dict[str, Kind] = {
     "host": Kind(read_host, "a host name", _text(r"[^*/]+")),
     "label": Kind(read_label, "a name", {"type": "string", "minLength": 1, "maxLength": 200}),
     "log_path": Kind(read_log_path, "a path, or 'stderr'", {"type": "string", "minLength": 1}),
+    "media_range": Kind(read_media_range, "a media type such as text/*", _text(r"[^/ ;]+/[^/ ;]+")),
     "method": Kind(read_method, "an HTTP method", {"enum": list(METHODS)}),
     "mode": Kind(
         units.parse_mode,

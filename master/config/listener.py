@@ -4,9 +4,10 @@ Listeners: an address, what the kernel and TLS do there, and what a client may.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from penstock.master.config.bind import Bind, TcpBind, parse_bind
+from penstock.master.config.compression import KEY_SAYS, Compression
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import BindText, Duration, FilePath, Label, Record, Size, says
 from penstock.master.config.route import Route
@@ -140,6 +141,7 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     tls: Annotated[Tls | None, says("Speak TLS.")] = None
     limits: Annotated[Limits, says("What a client may send, and how long it may take.")] = Limits()
+    compression: Annotated[Compression | bool | UnsetType | None, KEY_SAYS] = UNSET
     routes: Annotated[
         tuple[Route, ...],
         Meta(min_length=1),

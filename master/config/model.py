@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from penstock.master.config.bind import Bind, TcpBind, parse_bind
+from penstock.master.config.compression import KEY_SAYS, Compression
 from penstock.master.config.kinds import kind
 from penstock.master.config.listener import Listener
 from penstock.master.config.record import BindText, Duration, FilePath, Record, Size, says
@@ -131,6 +132,7 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         RequestId | bool | None,
         says("Give each request an id; true: with the defaults. Default: none."),
     ] = None
+    compression: Annotated[Compression | bool | UnsetType | None, KEY_SAYS] = UNSET
     listeners: Annotated[
         tuple[Listener, ...],
         Meta(min_length=1),

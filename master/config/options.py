@@ -201,6 +201,13 @@ OPTIONS = (
         ("--root-path",), "The prefix under which a proxy in front serves APP.", APPS, ("root_path",), "PATH"
     ),
     Option(
+        ("--compression",),
+        "Compress responses for clients that accept it. Default: off.",
+        APPS,
+        ("compression",),
+        off=("--no-compression",),
+    ),
+    Option(
         ("--timeout-keep-alive", "--keep-alive"),
         "How long an idle connection is kept. Default: 75.",
         LIMITING,

@@ -4,8 +4,9 @@ Routes: which requests they take, and what is done with those.
 
 from typing import Annotated, ClassVar
 
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 
+from penstock.master.config.compression import KEY_SAYS, Compression
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import AppTarget, HeaderName, HeaderValue, Label, Record, says
 
@@ -56,7 +57,6 @@ class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     LATER: ClassVar[frozenset[str]] = frozenset(
         {
             "auth",
-            "compression",
             "cors",
             "files",
             "handler",
@@ -73,6 +73,7 @@ class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     app: Annotated[AppTarget | None, says("An ASGI application to call, as module:attribute.")] = None
     factory: Annotated[bool, says("Call the attribute to get the application.")] = False
     respond: Annotated[Respond | None, says("A fixed response.")] = None
+    compression: Annotated[Compression | bool | UnsetType | None, KEY_SAYS] = UNSET
 
     @property
     def label(self) -> str:

@@ -16,6 +16,7 @@ from penstock.shm.board import route_tag
 from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import HeadParser
@@ -163,7 +164,9 @@ class Site(Leaving):
         self._cells = cells
         self._where = listener.cells
         self.unmatched = Meter(cells, listener.unmatched.requests, listener.unmatched.duration, UNMATCHED)
-        routes = [(spec.match, self._route(spec, apps)) for spec in listener.routes]
+        routes = [
+            (each.match, compress(self._route(each, apps), each.compression)) for each in listener.routes
+        ]
         self.router = Router(routes)
         self.only_route = self.router.only
         text = error_text(404, "no route takes this request")

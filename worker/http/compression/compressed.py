@@ -1,0 +1,243 @@
+"""
+Exchanges of the routes that compress: what lies between an app's messages and the plain `Exchange`.
+
+The start of a response is kept until the first piece of its body, as ever; then it
+is known what it is, and it is compressed in one go, piece by piece, or not at all.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from penstock.worker.asgi.types import ClientDisconnected, Message, Scope
+from penstock.worker.http.compression import representation
+from penstock.worker.http.compression.codings import Coding
+from penstock.worker.http.compression.negotiation import Choice
+from penstock.worker.http.compression.plan import STREAM_MEMORY, Plan, in_thread
+from penstock.worker.http.exchange import Exchange
+from penstock.worker.http.fields import content_length
+from penstock.worker.http.phases import LOST, STARTED, STREAMING
+from penstock.worker.http.reply import BodyFraming
+from penstock.worker.spec import CompressionSpec
+
+if TYPE_CHECKING:
+    from penstock.shm.counting import Meter
+    from penstock.worker.http.connection import Connection
+    from penstock.worker.http.site import Route
+
+
+def compress(route: "Route", spec: CompressionSpec | None) -> "Route":
+    """Have the responses of a route compressed, if it is configured so."""
+    if spec is not None:
+        plan = Plan(spec)
+        if route.app is not None:
+            route.exchange = type("AppExchange", (CompressedExchange,), {"__slots__": (), "plan": plan})
+        else:
+            answers = _variants(plan, route)
+            route.exchange = type(
+                "FixedExchange",
+                (FixedAnswerExchange,),
+                {"__slots__": (), "plan": plan, "body": route.body, "answers": answers},
+            )
+    return route
+
+
+class Stream:
+    """A body on its way through a coder."""
+
+    __slots__ = ("coder", "coding", "flush_is_due", "is_in_thread", "promised", "turn")
+
+    def __init__(self, coding: Coding, promised: int | None) -> None:
+        self.coding = coding
+        self.coder = coding.stream()
+        # What the app has declared is kept to, though the client is not told.
+        self.promised = BodyFraming(left=promised)
+        self.flush_is_due = False
+        self.is_in_thread = False
+        self.turn = asyncio.Lock()
+
+    def feed(self, body: bytes) -> bytes:
+        """Compress a piece."""
+        return self.coder.compress(body)
+
+    def end(self, body: bytes) -> bytes:
+        """Compress the last piece."""
+        return self.coder.compress(body) + self.coder.finish() if body else self.coder.finish()
+
+
+class CompressedExchange(Exchange):
+    """The exchange of an app whose responses are compressed."""
+
+    __slots__ = ("_stream",)
+
+    plan: ClassVar[Plan]
+
+    def __init__(self, connection: "Connection", meter: "Meter", scope: Scope) -> None:
+        super().__init__(connection, meter, scope)
+        self._stream: Stream | None = None
+
+    async def send(self, message: Message) -> None:
+        """Take a message of the response, and compress what is in it."""
+        if message["type"] == "http.response.body":
+            if self.phase == STARTED:
+                await self._send_first(message)
+                return
+            if self.phase == STREAMING and self._stream is not None:
+                await self._send_next(self._stream, message)
+                return
+        await super().send(message)
+
+    async def _send_first(self, message: Message) -> None:
+        body: bytes = message.get("body", b"")
+        more_body: bool = message.get("more_body", False)
+        coding = self._coding(len(body), more_body=more_body)
+        if coding is None:
+            await super().send(message)
+        elif self.scope["method"] == "HEAD":
+            self._headers = representation.coded(self._headers, coding.token)
+            await super().send({"type": "http.response.body", "body": b"", "more_body": more_body})
+        elif more_body:
+            await self._begin_stream(coding, message)
+        else:
+            await self._send_whole(coding, message)
+
+    def _coding(self, size: int, *, more_body: bool) -> Coding | None:
+        """Choose a coding for the response that begins, and note in its headers what it depends on."""
+        traits = representation.judge(self.status, self._headers)
+        if traits is None:
+            if self.status == 304:
+                self._headers = representation.revalidated(self._headers, self.scope["headers"])
+            return None
+        if not self.plan.types.include(traits.content_type):
+            return None
+        known: int | None = None if more_body else size
+        if traits.declared is not None:
+            declared = content_length(traits.declared)
+            if not more_body and declared != size and self.scope["method"] != "HEAD":
+                return None  # It is wrong, and whoever writes it will say so.
+            known = declared
+        elif not size and self.scope["method"] == "HEAD":
+            known = None
+        choice = self.plan.choice(self.scope["headers"])
+        if known is not None and (known < self.plan.size_min and not (choice.refuses_identity and known)):
+            return None
+        self._headers = representation.varied(self._headers)
+        if choice.coding is None or (known is None and not more_body):
+            return None  # A HEAD that does not tell how much there is.
+        return self.plan.codings[choice.coding]
+
+    # All in one.
+
+    async def _send_whole(self, coding: Coding, message: Message) -> None:
+        body: bytes = message.get("body", b"")
+        if len(body) <= coding.inline_bytes_max:
+            packed = coding.whole(body)
+        else:
+            packed = await in_thread(coding.whole_in_thread, body)
+        if len(packed) < len(body) or self._choice().refuses_identity:
+            if self.phase == STARTED:
+                self._headers = representation.coded(self._headers, coding.token)
+            message = {"type": "http.response.body", "body": packed}
+        await super().send(message)
+
+    # Piece by piece.
+
+    async def _begin_stream(self, coding: Coding, message: Message) -> None:
+        if not STREAM_MEMORY.take(coding.stream_bytes):
+            await super().send(message)
+            return
+        traits = representation.judge(self.status, self._headers)
+        assert traits is not None
+        promised = None if traits.declared is None else content_length(traits.declared)
+        self._stream = stream = Stream(coding, promised)
+        self._headers = representation.coded(self._headers, coding.token)
+        # The head goes first: what it says is true whatever becomes of the body.
+        await super().send({"type": "http.response.body", "body": b"", "more_body": True})
+        await self._send_next(stream, message)
+
+    async def _send_next(self, stream: Stream, message: Message) -> None:
+        body: bytes = message.get("body", b"")
+        more_body: bool = message.get("more_body", False)
+        stream.promised.frame(body, is_last=not more_body)
+        work = stream.feed if more_body else stream.end
+        if len(body) <= stream.coding.inline_bytes_max and not stream.turn.locked():
+            packed = work(body)
+        else:
+            async with stream.turn:
+                stream.is_in_thread = True
+                try:
+                    packed = await in_thread(work, body)
+                except asyncio.CancelledError:
+                    # The coder is still at it, and what it makes of this piece is lost.
+                    self.cut()
+                    raise
+                stream.is_in_thread = False
+        if more_body and body and not stream.flush_is_due:
+            stream.flush_is_due = True
+            self.connection.site.loop.call_soon(self._flush, stream)
+        if packed or not more_body:
+            await super().send({"type": "http.response.body", "body": packed, "more_body": more_body})
+        elif self.phase == LOST:
+            raise ClientDisconnected("the client is gone")
+
+    def _flush(self, stream: Stream) -> None:
+        """
+        Let the client have all that there is: the app makes a pause.
+
+        An app that has more at hand sends it before the loop turns, and what it sends is
+        compressed as if it were one piece; whatever it waits for, its client has the rest.
+        """
+        stream.flush_is_due = False
+        if self.phase == STREAMING and self._stream is stream and not stream.is_in_thread:
+            packed = stream.coder.flush()
+            if packed:
+                self._write(b"", self._framing.frame(packed), True)
+
+    @property
+    def is_endless(self) -> bool:
+        """Tell whether there is no end in sight; the app may have declared one."""
+        stream = self._stream
+        return super().is_endless and (stream is None or stream.promised.left is None)
+
+    def _count(self, sent_bytes: int) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            STREAM_MEMORY.give_back(stream.coding.stream_bytes)
+        super()._count(sent_bytes)
+
+    def _choice(self) -> Choice:
+        return self.plan.choice(self.scope["headers"])
+
+
+class FixedAnswerExchange(Exchange):
+    """The exchange of a fixed answer, which was compressed before anybody asked."""
+
+    __slots__ = ()
+
+    plan: ClassVar[Plan]
+    body: ClassVar[bytes]
+    answers: ClassVar[dict[str | None, tuple[representation.Headers, bytes]]]
+
+    def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answer with what the client likes best."""
+        if body is self.body and self.answers:
+            choice = self.plan.choice(self.scope["headers"])
+            answer = self.answers.get(choice.coding)
+            headers, body = self.answers[None] if answer is None else answer
+        super().respond(status, headers, body)
+
+
+def _variants(plan: Plan, route: "Route") -> dict[str | None, tuple[representation.Headers, bytes]]:
+    """Make the answers of a route, by coding; none if there is but one."""
+    headers, body = list(route.headers), route.body
+    traits = representation.judge(route.status, headers)
+    if traits is None or not plan.types.include(traits.content_type) or len(body) < plan.size_min:
+        return {}
+    found: dict[str | None, tuple[representation.Headers, bytes]] = {
+        None: (representation.varied(headers), body)
+    }
+    for name, coding in plan.codings.items():
+        packed = coding.whole(body)
+        if len(packed) < len(body):
+            found[name] = (representation.coded(headers, coding.token), packed)
+    return found
