@@ -149,6 +149,11 @@ ACCESS_CLOSE_S = 2.0
 # A failing disk is not told of with every line.
 ACCESS_COMPLAINT_S = 60.0
 
+# Trailers of a response, and the links of an early hint: as much as clients and proxies take in a
+# head (8 KiB is nginx's buffer for one), and they take these less kindly.
+TRAILER_BYTES_MAX = 8 * 1024
+EARLY_HINT_BYTES_MAX = 8 * 1024
+
 # Compression. Longer values of Accept-Encoding are not looked at: browsers send 30 bytes, and each
 # member of a list takes half a microsecond to judge.
 ACCEPT_ENCODING_BYTES_MAX = 1024

@@ -28,7 +28,7 @@ from penstock.worker.http.fields import (
 from penstock.worker.http.inbox import Inbox
 from penstock.worker.http.notes import Notes
 from penstock.worker.http.phases import DONE, IDLE, STREAMING, WAITING
-from penstock.worker.http.reply import BodyFraming, Reply
+from penstock.worker.http.reply import BodyFraming, Reply, TrailedFraming
 from penstock.worker.limits import JOIN_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ class Answer:
 
     # Those without a value here are set when they begin to mean something.
     __slots__ = (
-        "_framing",
         "_headers",
         "_sent_bytes",
         "connection",
         "entry",
+        "framing",
         "inbox",
         "is_plain",
         "meter",
@@ -62,12 +62,14 @@ class Answer:
         "started_ns",
         "status",
         "task",
+        "wants_trailers",
     )
 
     task: asyncio.Task[None]  # when an app was called
     status: int  # since the response was started
+    wants_trailers: bool  # when the app has promised some: the client does
     _headers: list[tuple[bytes, bytes]]
-    _framing: BodyFraming
+    framing: BodyFraming
 
     def __init__(self, connection: "Connection", meter: Meter, scope: Scope) -> None:
         self.connection = connection
@@ -136,18 +138,19 @@ class Answer:
                     declared = value
                 else:
                     raise KeyError(name)
-        except KeyError:
+            count = len(parts)
+            if count > 1:
+                # One look at all values. (An int is found in bytes ten times as fast as bytes.)
+                values = parts[3] if count == 5 else b"".join(parts[3::4])
+                if CR in values or LF in values or NUL in values:
+                    judge_value(values)
+        except (KeyError, TypeError):
+            # Out of the ordinary, or wrong: it is told there what.
             self._begin(body, False)
             return
         if size > JOIN_BYTES_MAX:
             self._begin(body, False)
             return
-        count = len(parts)
-        if count > 1:
-            # One look at all values. (An int is found in bytes ten times as fast as bytes.)
-            values = parts[3] if count == 5 else b"".join(parts[3::4])
-            if CR in values or LF in values or NUL in values:
-                judge_value(values)
         digits = LENGTHS[size] if size < LENGTHS_COUNT else b"%d" % size
         if declared is not None and declared != digits:
             judge_whole(declared, size)
@@ -175,13 +178,16 @@ class Answer:
         connection = self.connection
         site = connection.site
         scope = self.scope
+        has_trailers = getattr(self, "wants_trailers", False)
         reply = Reply(
             self.status,
             self._headers,
             method=scope["method"],
             http_version=scope["http_version"],
-            whole_size=None if more_body else len(body),
+            whole_size=None if more_body or has_trailers else len(body),
         )
+        if has_trailers and reply.framing.is_chunked:
+            reply.framing = TrailedFraming()
         if not connection.keep_alive or connection.must_close(is_last=not more_body):
             reply.must_close = True
         head = reply.head(site.starts)
@@ -189,12 +195,13 @@ class Answer:
         piece = reply.framing.frame(body, is_last=not more_body)
         if reply.must_close:
             connection.keep_alive = False
-        self._framing = reply.framing
+        self.framing = reply.framing
         self._sent_bytes = 0
         self.phase = STREAMING
-        self._write(head, piece, more_body)
+        self.write(head, piece, more_body or reply.framing.awaits_trailers)
 
-    def _write(self, head: bytes, piece: bytes, more_body: bool) -> None:
+    def write(self, head: bytes, piece: bytes, more_body: bool) -> None:
+        """Write a piece of the response as it is to be on the wire, and count it."""
         self._sent_bytes += len(head) + len(piece)
         if not more_body:
             self._count(self._sent_bytes)

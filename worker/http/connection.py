@@ -163,6 +163,7 @@ class Connection(Intake):
         scope["raw_path"] = raw_path
         scope["query_string"] = query
         scope["headers"] = headers
+        scope["extensions"] = site.extensions.copy()
         if framing is not None:
             scope["http_version"] = framing.http_version
         self.exchange = exchange = route.exchange(self, route.meter, scope)

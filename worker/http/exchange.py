@@ -11,13 +11,16 @@ from time import perf_counter_ns
 from penstock.worker.asgi.types import ASGIApp, ClientDisconnected, Message, Scope, is_disconnect
 from penstock.worker.http.answer import Answer
 from penstock.worker.http.extensions import EXTENSIONS
-from penstock.worker.http.fields import is_event_stream
+from penstock.worker.http.fields import as_bytes, is_event_stream
 from penstock.worker.http.inbox import CALLED_OFF, HALF_CLOSED, Inbox
 from penstock.worker.http.notes import CLIENT_CLOSED
 from penstock.worker.http.phases import DONE, LOST, STARTED, STREAMING, WAITING
 from penstock.worker.http.responses import TEXT_HEADERS, error_text
+from penstock.worker.http.trailers import end_with_trailers, promise_trailers
 
 log = logging.getLogger(__name__)
+
+_KINDS = ("http.response.start", "http.response.body")
 
 _ORDER = {
     WAITING: "the response has not been started",
@@ -70,10 +73,14 @@ class Exchange(Answer):
             self._headers = headers if type(headers) is list else list(headers)
             if self.notes is not None:
                 self._headers = self.notes.complete(self._headers)
+            if "trailers" in message and message["trailers"]:  # noqa: RUF019
+                promise_trailers(self)
             self.phase = STARTED
             return
         if phase == STARTED and kind == "http.response.body":
             body = message["body"] if "body" in message else b""  # noqa: SIM401
+            if type(body) is not bytes:
+                body = as_bytes(body)
             if self.is_plain and not ("more_body" in message and message["more_body"]):  # noqa: RUF019
                 self._answer(body)
                 if self.is_plain:
@@ -82,20 +89,25 @@ class Exchange(Answer):
                 self._begin(body, message.get("more_body", False))
         elif phase == STREAMING and kind == "http.response.body":
             body = message["body"] if "body" in message else b""  # noqa: SIM401
+            if type(body) is not bytes:
+                body = as_bytes(body)
             if "more_body" in message and message["more_body"]:  # noqa: RUF019
                 connection = self.connection
-                piece = self._framing.frame(body)
+                piece = self.framing.frame(body)
                 connection.site.sent_bytes += len(piece)
                 self._sent_bytes += len(piece)
                 connection.transport.write(piece)
             else:
-                self._write(b"", self._framing.frame(body, is_last=True), False)
+                framing = self.framing
+                self.write(b"", framing.frame(body, is_last=True), framing.awaits_trailers)
         elif phase == LOST:
             raise ClientDisconnected("the client is gone")
         elif kind in EXTENSIONS:
             await EXTENSIONS[kind](self, message)
-        else:
+        elif kind in _KINDS:
             raise RuntimeError(f"{kind!r} out of order: {_ORDER[phase]}")
+        else:
+            raise RuntimeError(f"there is no message {kind!r} that an HTTP response is made of")
         connection = self.connection
         if connection.is_write_blocked:
             await connection.writable()
@@ -159,7 +171,7 @@ class Exchange(Answer):
         inbox = self.inbox
         return (
             self.phase == STREAMING
-            and self._framing.left is None
+            and self.framing.left is None
             and (inbox is None or (inbox.is_complete and inbox.end != CALLED_OFF))
         )
 
@@ -195,7 +207,7 @@ class Exchange(Answer):
         """Make a response that ended too early look like one: cut the connection."""
         if self.phase < DONE:
             # A body that only ends with the connection ends as well with a FIN.
-            needs_reset = self.phase == STREAMING and self._framing.ends_with_connection
+            needs_reset = self.phase == STREAMING and self.framing.ends_with_connection
             self._end_early(500)
             self.connection.abort(with_reset=needs_reset)
 
@@ -227,10 +239,14 @@ class Exchange(Answer):
             self._fail()
 
     def _app_fell_short(self) -> None:
+        if self.phase == STREAMING and self.framing.awaits_trailers:
+            log.error("The app returned without the trailers that it had promised in %s", self.describe())
+            end_with_trailers(self)
+            return
         if self._is_called_off() and is_event_stream(self._headers):
             # Told of a disconnect, most libraries just return. Such a stream has no length, and may end
             # anywhere: its client throws half an event away. Of anything else the client must see the cut.
-            self._write(b"", self._framing.frame(b"", is_last=True), False)
+            self.write(b"", self.framing.frame(b"", is_last=True), False)
             return
         said = "without a response" if self.phase != STREAMING else "before the response was complete"
         log.error("The app returned %s in %s", said, self.describe())

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from penstock.worker.asgi.types import Message
+from penstock.worker.http.early_hints import send_early_hint
+from penstock.worker.http.trailers import send_trailers
 
 if TYPE_CHECKING:
     from penstock.worker.http.exchange import Exchange
@@ -16,7 +18,13 @@ if TYPE_CHECKING:
 Extension = Callable[["Exchange", Message], Awaitable[None]]
 
 # By the type of the message. It judges the phase itself, and raises RuntimeError for what comes out of order.
-EXTENSIONS: dict[str, Extension] = {}
+EXTENSIONS: dict[str, Extension] = {
+    "http.response.early_hint": send_early_hint,
+    "http.response.trailers": send_trailers,
+}
 
 # What a scope advertises; each request gets a copy. Only what is true.
-ADVERTISED: dict[str, dict[str, Any]] = {}
+ADVERTISED: dict[str, dict[str, Any]] = {
+    "http.response.early_hint": {},
+    "http.response.trailers": {},
+}

@@ -33,7 +33,9 @@ LENGTHS = tuple(b"%d" % length for length in range(LENGTHS_COUNT))
 
 
 def judge_name(name: bytes) -> int:
-    """Return what a header name means, and remember it. Raises ValueError."""
+    """Return what a header name means, and remember it. Raises ValueError or TypeError."""
+    if not isinstance(name, bytes):
+        raise TypeError(f"names of response headers are bytes, and not {type(name).__name__}")
     if _TOKEN.fullmatch(name) is None:
         raise ValueError(f"invalid name of a response header: {name!r}")
     meaning = _MEANINGS.get(name.lower(), ORDINARY)
@@ -43,7 +45,9 @@ def judge_name(name: bytes) -> int:
 
 
 def judge_value(value: bytes) -> None:
-    """Raise ValueError for a value that would end its header and begin another."""
+    """Raise ValueError for a value that would end its header and begin another, TypeError for no bytes."""
+    if not isinstance(value, bytes | bytearray):
+        raise TypeError(f"values of response headers are bytes, and not {type(value).__name__}")
     # An int is found in bytes ten times as fast as bytes.
     if CR in value or LF in value or NUL in value:
         raise ValueError("a response header has a newline or a null byte in it")
@@ -62,6 +66,15 @@ def judge_whole(declared: bytes, size: int) -> None:
     if length != size:
         than = "longer" if size > length else "shorter"
         raise RuntimeError(f"the response is {than} than its Content-Length: {size} bytes, not {length}")
+
+
+def as_bytes(body: object) -> bytes:
+    """Return a piece of a body as bytes, whatever kind of bytes it is. Raises TypeError for anything else."""
+    if isinstance(body, bytes):
+        return body
+    if isinstance(body, bytearray | memoryview):
+        return bytes(body)  # A copy: the app may go on writing into its own.
+    raise TypeError(f"the body of a response is bytes, and not {type(body).__name__}")
 
 
 def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -33,6 +33,9 @@ class BodyFraming:
 
     __slots__ = ("is_chunked", "is_silent", "left")
 
+    # The body is complete, and what is to come after it is not.
+    awaits_trailers = False
+
     def __init__(self, *, left: int | None = None, is_chunked: bool = False, is_silent: bool = False) -> None:
         self.left = left
         self.is_chunked = is_chunked
@@ -58,6 +61,28 @@ class BodyFraming:
                 raise RuntimeError("the response is shorter than its Content-Length")
             self.left -= len(piece)
         return piece
+
+
+class TrailedFraming(BodyFraming):
+    """Puts the pieces of a chunked body on the wire that trailers are to follow."""
+
+    __slots__ = ("awaits_trailers", "trailers")
+
+    def __init__(self) -> None:
+        super().__init__(is_chunked=True)
+        self.awaits_trailers = False
+        self.trailers = b""
+
+    def frame(self, piece: bytes, *, is_last: bool = False) -> bytes:
+        """Return the bytes to write for a piece; the end comes with the trailers."""
+        if self.awaits_trailers:
+            raise RuntimeError("the body of the response is complete, and its trailers are awaited")
+        self.awaits_trailers = is_last
+        return super().frame(piece)
+
+    def end(self) -> bytes:
+        """Return the end of the response."""
+        return b"0\r\n" + self.trailers + b"\r\n"
 
 
 class Reply:

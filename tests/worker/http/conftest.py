@@ -29,6 +29,7 @@ from penstock.worker.parking import ParkingLot
 from penstock.worker.spec import (
     Action,
     AppAction,
+    CompressionSpec,
     LimitsSpec,
     ListenerCells,
     ListenerSpec,
@@ -252,6 +253,7 @@ async def _serve(
     tls: ssl.SSLContext | None = None,
     root_path: str = "",
     parks: bool = False,
+    compression: CompressionSpec | None = None,
     **limits: Any,
 ) -> AsyncIterator[Serving]:
     loop = asyncio.get_running_loop()
@@ -266,7 +268,8 @@ async def _serve(
         address="test",
         limits=LimitsSpec(**limits),
         routes=tuple(
-            RouteSpec(name="route", match=match, action=action, cells=ROUTE) for match, action in routes
+            RouteSpec(name="route", match=match, action=action, cells=ROUTE, compression=compression)
+            for match, action in routes
         ),
         unmatched=UNMATCHED,
         cells=LISTENER,

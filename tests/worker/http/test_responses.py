@@ -397,7 +397,7 @@ async def test_scope_has_what_asgi_asks_for(serve: Any, tmp_path: Any) -> None:
         await server.ask(GET)
     tcp, unix = seen
     assert tcp["type"] == "http"
-    assert tcp["asgi"] == {"version": "3.0", "spec_version": "2.4"}
+    assert tcp["asgi"] == {"version": "3.0", "spec_version": "2.5"}
     assert (tcp["client"], tcp["server"], tcp["scheme"]) == (local, address, "http")
     assert "state" not in tcp
     assert "extensions" not in tcp

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 from penstock.worker.asgi.types import ClientDisconnected, Message, Scope
 from penstock.worker.http.compression import representation
 from penstock.worker.http.compression.codings import Coding
-from penstock.worker.http.compression.negotiation import Choice
+from penstock.worker.http.compression.decision import decide, is_worth_it
 from penstock.worker.http.compression.plan import STREAM_MEMORY, Plan, in_thread
 from penstock.worker.http.exchange import Exchange
-from penstock.worker.http.fields import content_length
+from penstock.worker.http.fields import as_bytes
 from penstock.worker.http.phases import LOST, STARTED, STREAMING
 from penstock.worker.http.reply import BodyFraming
 from penstock.worker.spec import CompressionSpec
@@ -88,75 +88,48 @@ class CompressedExchange(Exchange):
         await super().send(message)
 
     async def _send_first(self, message: Message) -> None:
-        body: bytes = message.get("body", b"")
+        body = as_bytes(message.get("body", b""))
         more_body: bool = message.get("more_body", False)
-        coding = self._coding(len(body), more_body=more_body)
-        if coding is None:
+        decision = decide(
+            self.plan, self.scope, self.status, self._headers, size=None if more_body else len(body)
+        )
+        self._headers = decision.headers
+        if decision.coding is None:
             await super().send(message)
         elif self.scope["method"] == "HEAD":
-            self._headers = representation.coded(self._headers, coding.token)
+            self._headers = representation.coded(self._headers, decision.coding.token)
             await super().send({"type": "http.response.body", "body": b"", "more_body": more_body})
         elif more_body:
-            await self._begin_stream(coding, message)
+            await self._begin_stream(decision.coding, decision.declared, message)
         else:
-            await self._send_whole(coding, message)
-
-    def _coding(self, size: int, *, more_body: bool) -> Coding | None:
-        """Choose a coding for the response that begins, and note in its headers what it depends on."""
-        traits = representation.judge(self.status, self._headers)
-        if traits is None:
-            if self.status == 304:
-                self._headers = representation.revalidated(self._headers, self.scope["headers"])
-            return None
-        if not self.plan.types.include(traits.content_type):
-            return None
-        known: int | None = None if more_body else size
-        if traits.declared is not None:
-            declared = content_length(traits.declared)
-            if not more_body and declared != size and self.scope["method"] != "HEAD":
-                return None  # It is wrong, and whoever writes it will say so.
-            known = declared
-        elif not size and self.scope["method"] == "HEAD":
-            known = None
-        choice = self.plan.choice(self.scope["headers"])
-        if known is not None and (known < self.plan.size_min and not (choice.refuses_identity and known)):
-            return None
-        self._headers = representation.varied(self._headers)
-        if choice.coding is None or (known is None and not more_body):
-            return None  # A HEAD that does not tell how much there is.
-        return self.plan.codings[choice.coding]
+            await self._send_whole(decision.coding, body)
 
     # All in one.
 
-    async def _send_whole(self, coding: Coding, message: Message) -> None:
-        body: bytes = message.get("body", b"")
+    async def _send_whole(self, coding: Coding, body: bytes) -> None:
         if len(body) <= coding.inline_bytes_max:
             packed = coding.whole(body)
         else:
             packed = await in_thread(coding.whole_in_thread, body)
-        if len(packed) < len(body) or self._choice().refuses_identity:
-            if self.phase == STARTED:
-                self._headers = representation.coded(self._headers, coding.token)
-            message = {"type": "http.response.body", "body": packed}
-        await super().send(message)
+        if self.phase == STARTED and is_worth_it(self.plan, self.scope, packed, body):
+            self._headers = representation.coded(self._headers, coding.token)
+            body = packed
+        await super().send({"type": "http.response.body", "body": body})
 
     # Piece by piece.
 
-    async def _begin_stream(self, coding: Coding, message: Message) -> None:
+    async def _begin_stream(self, coding: Coding, declared: int | None, message: Message) -> None:
         if not STREAM_MEMORY.take(coding.stream_bytes):
             await super().send(message)
             return
-        traits = representation.judge(self.status, self._headers)
-        assert traits is not None
-        promised = None if traits.declared is None else content_length(traits.declared)
-        self._stream = stream = Stream(coding, promised)
+        self._stream = stream = Stream(coding, declared)
         self._headers = representation.coded(self._headers, coding.token)
         # The head goes first: what it says is true whatever becomes of the body.
         await super().send({"type": "http.response.body", "body": b"", "more_body": True})
         await self._send_next(stream, message)
 
     async def _send_next(self, stream: Stream, message: Message) -> None:
-        body: bytes = message.get("body", b"")
+        body = as_bytes(message.get("body", b""))
         more_body: bool = message.get("more_body", False)
         stream.promised.frame(body, is_last=not more_body)
         work = stream.feed if more_body else stream.end
@@ -191,7 +164,7 @@ class CompressedExchange(Exchange):
         if self.phase == STREAMING and self._stream is stream and not stream.is_in_thread:
             packed = stream.coder.flush()
             if packed:
-                self._write(b"", self._framing.frame(packed), True)
+                self.write(b"", self.framing.frame(packed), True)
 
     @property
     def is_endless(self) -> bool:
@@ -204,9 +177,6 @@ class CompressedExchange(Exchange):
         if stream is not None:
             STREAM_MEMORY.give_back(stream.coding.stream_bytes)
         super()._count(sent_bytes)
-
-    def _choice(self) -> Choice:
-        return self.plan.choice(self.scope["headers"])
 
 
 class FixedAnswerExchange(Exchange):
