@@ -66,6 +66,7 @@ class Worker:
     spawned_s: float
     drain_timeout_s: float = 30.0  # what its own generation was promised
     can_take: bool = True  # it understands to be given connections
+    end_by_s: float | None = None  # it was told to end at once, and is killed then
     is_killed: bool = False  # we sent it SIGKILL; it is only to be reaped
     leave_reason: str | None = None  # why it gets a successor although its generation is wanted
     silent_since_s: float | None = None  # the last beat of one whose loop is blocked
@@ -120,6 +121,10 @@ class Fleet:
     def with_kill(self, pid: int) -> "Fleet":
         """Remember that a worker was sent SIGKILL."""
         return self._replaced(pid, lambda worker: replace(worker, is_killed=True))
+
+    def with_end(self, by_s: float) -> "Fleet":
+        """Note that all are to end at once, and when they are killed if they have not."""
+        return replace(self, workers=tuple(replace(worker, end_by_s=by_s) for worker in self.workers))
 
     def with_leave(self, pid: int, reason: str) -> "Fleet":
         """Have a worker replaced. The first reason stays."""

@@ -14,6 +14,10 @@ from penstock.master.fleet import Fleet, State, Worker
 # What a draining worker may take beyond its deadline, to run the app's own shutdown.
 DRAIN_GRACE_S = 10.0
 
+# How long workers that are to stop at once have for the apps' own shutdown: closing a pool of connections
+# takes some round trips. Who does not want to wait so long sends the signal once more.
+END_AT_ONCE_S = 5.0
+
 # Why a worker leaves whose loop is blocked for too long, as it is counted.
 HUNG = "timeout"
 
@@ -72,6 +76,8 @@ def next_deadline_s(fleet: Fleet) -> float | None:
 
 
 def _overdue_s(fleet: Fleet, worker: Worker) -> float | None:
+    if worker.end_by_s is not None:
+        return worker.end_by_s
     if worker.state is State.DRAINING:
         if _hangs(worker):
             return worker.since_s + HUNG_GRACE_S
@@ -86,6 +92,8 @@ def _overdue(fleet: Fleet, now_s: float) -> Step | None:
         overdue_s = _overdue_s(fleet, worker)
         if overdue_s is not None and now_s >= overdue_s and not worker.is_killed:
             reason = "it is still blocked" if _hangs(worker) else f"{worker.state.value} for too long"
+            if worker.end_by_s is not None:
+                reason = "it did not stop at once"
             return Kill(worker.pid, reason)
     return None
 

@@ -25,7 +25,7 @@ from penstock.master.parts import Parts
 from penstock.master.phases import is_sound, phase
 from penstock.master.planner import NeedsNewImage, PlanError
 from penstock.master.recycler import Recycler
-from penstock.master.rollout import next_deadline_s
+from penstock.master.rollout import END_AT_ONCE_S, next_deadline_s
 from penstock.master.systemd import Situation
 from penstock.master.verbs import VERBS
 from penstock.master.watch import Watch
@@ -59,6 +59,7 @@ class Supervisor:
             drain_reasons=parts.drain_reasons,
         )
         self._farewell = Farewell()
+        self._is_hurried = False  # it was to stop, and then to stop at once
         self._recycler = Recycler(parts.holdings.segment)
         self._hot_restart = HotRestart(parts, self._force)
         self._operations = parts.ledger.operations
@@ -212,8 +213,13 @@ class Supervisor:
             case signal.SIGTERM | signal.SIGINT if not self._is_leaving:
                 LOG.info("%s: draining; once more stops at once", number.name)
                 self._order("drain", origin=number.name)
-            case signal.SIGTERM | signal.SIGINT | signal.SIGQUIT:
+            case signal.SIGTERM | signal.SIGINT if not self._is_hurried:
                 LOG.info("%s: stopping at once", number.name)
+                self._is_hurried = True
+                self._order("drain", origin=number.name)
+                self._force.end_all(time.monotonic() + END_AT_ONCE_S)
+            case signal.SIGTERM | signal.SIGINT | signal.SIGQUIT:
+                LOG.info("%s: killing what is left", number.name)
                 self._order("drain", origin=number.name)
                 self._force.kill_all()
             case signal.SIGHUP:

@@ -146,6 +146,15 @@ class Workforce:
         LOG.info("worker %d (slot %d): to be replaced: %s", pid, worker.slot, reason)
         self.is_changed = True
 
+    def end_all(self, by_s: float) -> None:
+        """Have every worker cut off what is in flight, run its apps' shutdown and exit, or be killed then."""
+        for worker in self.fleet.workers:
+            if worker.state is State.STARTING:
+                kill(worker.pid, signal.SIGKILL)
+            else:
+                self._crew.send(worker.pid, messages.Drain(timeout_s=0.0, is_last=True))
+        self.fleet = self.fleet.with_end(by_s)
+
     def kill_all(self) -> None:
         """End every worker at once."""
         for worker in self.fleet.workers:

@@ -194,6 +194,11 @@ class Hosting:
             return left
         return 0
 
+    def cut(self) -> None:
+        """Cut off all that is in flight."""
+        for site in self._sites.values():
+            site.abort_all()
+
     async def stop(self, flush_s: float) -> None:
         """Run the shutdown of every app, and send the spans that are left, which may take so long."""
         for app in self._apps.values():

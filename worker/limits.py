@@ -160,6 +160,9 @@ ACCEPT_ENCODING_BYTES_MAX = 1024
 # Values of Accept-Encoding and Content-Type whose meaning is remembered: a few dozen are in use, and
 # 256 of a kilobyte are 256 KiB a route.
 NEGOTIATIONS_MAX = 256
+# What an app has sent is not kept back longer than this: nobody sees it, and rows that an app makes
+# one after the other, each in some 100 us, are compressed fifty at a time.
+COMPRESSION_FLUSH_S = 0.005
 # What may take longer than this is compressed in a thread: a hop there and back takes about a tenth
 # of it, and others wait no longer than for a usual app.
 COMPRESSION_INLINE_US = 1000

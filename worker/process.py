@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvloop
 
@@ -143,6 +144,7 @@ class WorkerProcess:
         self._pulse = Pulse(row, assignment.spec, self._hosting)
         witness.exchanges = self._hosting.exchanges
         self._drain_order: asyncio.Future[Drain] = self._loop.create_future()
+        self._hurry: asyncio.Future[None] = self._loop.create_future()  # nothing more is to be waited for
         self._giver: Giver | None = None  # while it drains
         self._is_idling_out = False  # it drains, and idle connections end here
         self._link = MasterLink(
@@ -188,20 +190,33 @@ class WorkerProcess:
 
     async def _drain(self, order: Drain) -> None:
         started_s = time.monotonic()
+        emptying = self._loop.create_task(self._empty(order, started_s))
+        first: list[asyncio.Future[Any]] = [emptying, self._hurry]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if emptying.done():
+            left = emptying.result()
+            if left:
+                LOG.warning("drain: cut off %d connections after %g s", left, order.timeout_s)
+        else:
+            emptying.cancel()
+            self._hosting.cut()
+            await asyncio.wait([emptying])
+        await self._hosting.stop(started_s + order.timeout_s - time.monotonic())
+
+    async def _empty(self, order: Drain, started_s: float) -> int:
+        """Let what is in flight end, and count what had to be cut off."""
         await self._empty_queues(order.orphaned)
         await self._hosting.stop_accepting()
         self._link.send(Released())
         timeout_s = order.timeout_s - (time.monotonic() - started_s)
         ending = self._loop.create_task(self._end_streams(started_s, started_s + order.timeout_s))
-        if order.is_last:
-            self._is_idling_out = True
-            left = await self._hosting.drain(timeout_s, 0.0, LAST_FIRST_GRACE_S)
-        else:
-            left = await self._drain_to_siblings(timeout_s, can_give=order.can_give)
-        ending.cancel()
-        if left:
-            LOG.warning("drain: cut off %d connections after %g s", left, order.timeout_s)
-        await self._hosting.stop(started_s + order.timeout_s - time.monotonic())
+        try:
+            if order.is_last:
+                self._is_idling_out = True
+                return await self._hosting.drain(timeout_s, 0.0, LAST_FIRST_GRACE_S)
+            return await self._drain_to_siblings(timeout_s, can_give=order.can_give)
+        finally:
+            ending.cancel()
 
     async def _end_streams(self, started_s: float, until_s: float) -> None:
         after_s = started_s + self._assignment.spec.stream_drain_timeout_s
@@ -272,6 +287,8 @@ class WorkerProcess:
             case Drain():
                 if not self._drain_order.done():
                     self._drain_order.set_result(message)
+                elif message.timeout_s <= 0 and not self._hurry.done():
+                    self._hurry.set_result(None)
             case Take():
                 self._take(message, fds)
             case ReopenLog():

@@ -38,6 +38,7 @@ class Lifespan:
         self._started: asyncio.Future[None] | None = None
         self._stopped: asyncio.Future[None] | None = None
         self._supported = False
+        self._has_asked = False  # for a message, as apps without a lifespan do not
 
     async def startup(self) -> None:
         """
@@ -88,7 +89,7 @@ class Lifespan:
         }
         failure: Exception | None = None
         try:
-            await self._app(scope, self._inbox.get, self._send)
+            await self._app(scope, self._receive, self._send)
         except Exception as error:
             failure = error
         finally:
@@ -115,11 +116,18 @@ class Lifespan:
             return
         if failure is None:
             self._log.info("The app does not take part in the lifespan protocol")
+        elif self._has_asked:
+            # It knows the protocol: this is its startup that went wrong.
+            self._log.warning("The app's lifespan raised before startup was complete", exc_info=failure)
         else:
             # Most apps without one raise something, so the details are for who asks.
             self._log.info("The app does not support the lifespan protocol (%s)", type(failure).__name__)
             self._log.debug("The app's lifespan raised", exc_info=failure)
         self._started.set_result(None)
+
+    async def _receive(self) -> Message:
+        self._has_asked = True
+        return await self._inbox.get()
 
     async def _send(self, message: Message) -> None:
         assert self._started is not None

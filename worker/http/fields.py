@@ -54,7 +54,8 @@ def judge_value(value: bytes) -> None:
 
 
 def content_length(digits: bytes) -> int:
-    """Return the number in a Content-Length of the app. Raises ValueError."""
+    """Return the number in a Content-Length of the app. Raises ValueError or TypeError."""
+    judge_value(digits)
     if not digits.isdigit() or len(digits) > CONTENT_LENGTH_DIGITS_MAX:
         raise ValueError(f"invalid Content-Length in the response: {digits!r}")
     return int(digits)

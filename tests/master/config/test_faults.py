@@ -19,7 +19,7 @@ ROUTES = LISTENER + "    routes:\n"
 
 FAULTS = [
     # Misspelt, unknown and planned keys.
-    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, slow_request, admin, control, pidfile, user, group, preload, app_dir, root_path, lifespan, log, metrics, tracing, request_id or listeners; did you mean 'workers'?"),
+    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, slow_request, admin, control, pidfile, user, group, preload, app_dir, root_path, lifespan, log, metrics, tracing, request_id, compression or listeners; did you mean 'workers'?"),
     ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path, config or access; did you mean 'level'?"),
     ("x: 1\n", "1:1: x: found the key 'x', expected name, workers"),
     ("upstreams: {}\n", "1:1: upstreams: found the key 'upstreams', which is not supported yet"),
@@ -90,7 +90,7 @@ def test_a_fault_is_told_with_its_place_and_what_was_expected(
 
 
 LISTENER_FAULTS = [
-    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tcp, tls, limits or routes; did you mean 'bind'?"),
+    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tcp, tls, limits, compression or routes; did you mean 'bind'?"),
     ("    protocol: tcp\n", "3:15: listeners[0].protocol: found 'tcp', expected 'http': 'tcp' is not supported yet"),
     ("    protocol: udp\n", "3:15: listeners[0].protocol: found 'udp', expected 'http': 'udp' is not supported yet"),
     ("    protocol: htpp\n", "3:15: listeners[0].protocol: found 'htpp', expected 'http'; did you mean 'http'?"),
@@ -107,6 +107,13 @@ LISTENER_FAULTS = [
     ("    limits: {send_timeout: 400d}\n", "3:28: listeners[0].limits.send_timeout: found '400d', expected a duration of at most 366d"),
     ("    limits: {keepalive_timeout: 1s}\n", "3:14: listeners[0].limits.keepalive_timeout: found the key 'keepalive_timeout', expected header_bytes, header_count, body_bytes, header_timeout, body_timeout, keep_alive_timeout or send_timeout; did you mean 'keep_alive_timeout'?"),
     ("    limits: 5\n", "3:13: listeners[0].limits: found '5', expected a mapping with header_bytes"),
+    ("    compression: 5\n", "3:18: listeners[0].compression: found '5', expected a mapping with algorithms, types, min_size or level or true or false"),
+    ("    compression: {algorithms: [lz4]}\n", "3:32: listeners[0].compression.algorithms[0]: found 'lz4', expected 'br', 'gzip' or 'zstd'"),
+    ("    compression: {algorithms: []}\n", "3:31: listeners[0].compression.algorithms: found an empty list, expected at least one item"),
+    ("    compression: {types: [json]}\n", "3:27: listeners[0].compression.types[0]: found 'json', expected a media type such as text/* or application/json"),
+    ("    compression: {types: [text/event-stream]}\n", "3:27: listeners[0].compression.types[0]: found 'text/event-stream', expected another type: event streams are never compressed"),
+    ("    compression: {level: {gzip: 10}}\n", "3:33: listeners[0].compression.level.gzip: found '10', expected an integer from 1 to 9"),
+    ("    compression: {level: 6}\n", "3:26: listeners[0].compression.level: found '6', expected a mapping with zstd, br or gzip"),
     ("    tls: {}\n", "3:10: listeners[0].tls: found no 'certificates', expected a list under that key"),
     ("    tls: {certificates: []}\n", "3:25: listeners[0].tls.certificates: found an empty list, expected at least one item"),
     ("    tls: {certificates: [{cert: c}]}\n", "3:26: listeners[0].tls.certificates[0]: found no 'key', expected a path under that key"),
@@ -132,12 +139,12 @@ ROUTE_FAULTS = [
     ("{files: {root: .}}", "4:10: listeners[0].routes[0].files: found the key 'files', which is not supported yet"),
     ("{redirect: {to: /}}", "4:10: listeners[0].routes[0].redirect: found the key 'redirect', which is not supported yet"),
     ("{proxy: backend}", "4:10: listeners[0].routes[0].proxy: found the key 'proxy', which is not supported yet"),
-    ("{ap: a:b}", "4:10: listeners[0].routes[0].ap: found the key 'ap', expected name, match, app, factory or respond; did you mean 'app'?"),
+    ("{ap: a:b}", "4:10: listeners[0].routes[0].ap: found the key 'ap', expected name, match, app, factory, respond or compression; did you mean 'app'?"),
     ("{}", "4:9: listeners[0].routes[0]: found neither 'app' nor 'respond', expected one action"),
     ("{match: {path: /}}", "4:9: listeners[0].routes[0]: found neither 'app' nor 'respond', expected one action"),
     ("{app: a:b, respond: {}}", "4:9: listeners[0].routes[0]: found both 'app' and 'respond', expected one action"),
     ("{factory: true, respond: {}}", "4:19: listeners[0].routes[0].factory: found 'factory' without 'app', expected it beside one"),
-    ("[a]", "4:9: listeners[0].routes[0]: found a list, expected a mapping with name, match, app, factory or respond"),
+    ("[a]", "4:9: listeners[0].routes[0]: found a list, expected a mapping with name, match, app, factory, respond or compression"),
     ("{app: main}", "4:15: listeners[0].routes[0].app: found 'main', expected module:attribute, such as main:app; did you mean 'main:app'?"),
     ("{app: src/main.py}", "4:15: listeners[0].routes[0].app: found 'src/main.py', expected module:attribute, such as main:app; did you mean 'src.main:app'?"),
     ("{app: 'main:make()'}", "4:15: listeners[0].routes[0].app: found 'main:make()', expected module:attribute, such as main:app; did you mean 'main:make'? a factory is named without () and with factory: true"),

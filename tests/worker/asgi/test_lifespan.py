@@ -97,21 +97,33 @@ def test_startup_failed_is_told_with_the_apps_words(mode: Mode) -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("startup", ["raise", "return"])
-def test_app_without_a_lifespan_is_fine_in_auto(caplog: Any, startup: str) -> None:
+async def knows_only_http(scope: Any, receive: Any, send: Any) -> None:
+    """Refuse the lifespan, as apps do that have none."""
+    assert scope["type"] == "http"
+
+
+@pytest.mark.parametrize(
+    ("app", "expected"),
+    [
+        (knows_only_http, {logging.INFO, logging.DEBUG}),
+        (App(startup="return"), {logging.INFO}),
+        (App(startup="raise"), {logging.WARNING}),
+    ],
+)
+def test_app_without_a_lifespan_is_fine_in_auto(caplog: Any, app: Any, expected: set[int]) -> None:
     """
-    Noted in a line; the traceback is for who asks for it.
+    Noted in a line; the traceback is for who asks for it, unless it was the startup that raised.
     """
     caplog.set_level(logging.DEBUG)
 
     async def scenario() -> None:
-        lifespan = Lifespan(App(startup=startup), "auto", LOG)
+        lifespan = Lifespan(app, "auto", LOG)
         await lifespan.startup()
         await lifespan.shutdown()
 
     run(scenario)
     levels = {record.levelno for record in caplog.records if record.name == "penstock"}
-    assert levels == ({logging.INFO, logging.DEBUG} if startup == "raise" else {logging.INFO})
+    assert levels == expected
 
 
 @pytest.mark.parametrize("startup", ["raise", "return"])

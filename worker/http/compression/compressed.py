@@ -18,6 +18,7 @@ from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.fields import as_bytes
 from penstock.worker.http.phases import LOST, STARTED, STREAMING
 from penstock.worker.http.reply import BodyFraming
+from penstock.worker.limits import COMPRESSION_FLUSH_S
 from penstock.worker.spec import CompressionSpec
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class CompressedExchange(Exchange):
                 stream.is_in_thread = False
         if more_body and body and not stream.flush_is_due:
             stream.flush_is_due = True
-            self.connection.site.loop.call_soon(self._flush, stream)
+            self.connection.site.loop.call_later(COMPRESSION_FLUSH_S, self._flush, stream)
         if packed or not more_body:
             await super().send({"type": "http.response.body", "body": packed, "more_body": more_body})
         elif self.phase == LOST:
@@ -155,10 +156,10 @@ class CompressedExchange(Exchange):
 
     def _flush(self, stream: Stream) -> None:
         """
-        Let the client have all that there is: the app makes a pause.
+        Let the client have all that there is.
 
-        An app that has more at hand sends it before the loop turns, and what it sends is
-        compressed as if it were one piece; whatever it waits for, its client has the rest.
+        Not after each piece: one of ten bytes would become eleven. What an app sends in a row is
+        compressed as one, and whatever it waits for then, its client has all of it in a moment.
         """
         stream.flush_is_due = False
         if self.phase == STREAMING and self._stream is stream and not stream.is_in_thread:
