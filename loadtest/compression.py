@@ -152,10 +152,8 @@ def nginx(*, is_on: bool) -> Words:
         assert found is not None
         config = place.folder / "nginx.conf"
         text = config.read_text().replace("try_files /file =404;", "")
-        gzip = (
-            NGINX_GZIP.replace("{{", "{").replace("}}", "}") if is_on else "types { application/json json; }"
-        )
-        config.write_text(text.replace("access_log off;", f"access_log off; {gzip};".replace(";;", ";"), 1))
+        more = NGINX_GZIP if is_on else NGINX_TYPES
+        config.write_text(text.replace("access_log off;", f"access_log off; {more}", 1))
         return found
 
     return words

@@ -46,7 +46,7 @@ def judge_name(name: bytes) -> int:
 
 def judge_value(value: bytes) -> None:
     """Raise ValueError for a value that would end its header and begin another, TypeError for no bytes."""
-    if not isinstance(value, bytes | bytearray):
+    if type(value) is not bytes and not isinstance(value, (bytes, bytearray)):  # a union costs a microsecond
         raise TypeError(f"values of response headers are bytes, and not {type(value).__name__}")
     # An int is found in bytes ten times as fast as bytes.
     if CR in value or LF in value or NUL in value:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 def compress(route: "Route", spec: CompressionSpec | None) -> "Route":
     """Have the responses of a route compressed, if it is configured so."""
-    if spec is not None:
+    # What answers in a way of its own, files or threads, compresses in its own way or not at all.
+    if spec is not None and route.exchange is Exchange:
         plan = Plan(spec)
         if route.app is not None:
             route.exchange = type("AppExchange", (CompressedExchange,), {"__slots__": (), "plan": plan})
@@ -79,31 +80,35 @@ class CompressedExchange(Exchange):
 
     async def send(self, message: Message) -> None:
         """Take a message of the response, and compress what is in it."""
-        if message["type"] == "http.response.body":
-            if self.phase == STARTED:
-                await self._send_first(message)
+        phase = self.phase
+        if phase == STARTED and message["type"] == "http.response.body":
+            body = message.get("body", b"")
+            more_body = message.get("more_body", False)
+            if type(body) is not bytes:
+                body = as_bytes(body)
+            decision = decide(
+                self.plan, self.scope, self.status, self._headers, size=None if more_body else len(body)
+            )
+            self._headers = decision.headers
+            if decision.coding is not None:
+                await self._begin_coded(decision.coding, decision.declared, body, more_body=more_body)
                 return
-            if self.phase == STREAMING and self._stream is not None:
-                await self._send_next(self._stream, message)
-                return
+        elif phase == STREAMING and self._stream is not None and message["type"] == "http.response.body":
+            body = as_bytes(message.get("body", b""))
+            await self._send_next(self._stream, body, more_body=message.get("more_body", False))
+            return
         await super().send(message)
 
-    async def _send_first(self, message: Message) -> None:
-        body = as_bytes(message.get("body", b""))
-        more_body: bool = message.get("more_body", False)
-        decision = decide(
-            self.plan, self.scope, self.status, self._headers, size=None if more_body else len(body)
-        )
-        self._headers = decision.headers
-        if decision.coding is None:
-            await super().send(message)
-        elif self.scope["method"] == "HEAD":
-            self._headers = representation.coded(self._headers, decision.coding.token)
+    async def _begin_coded(
+        self, coding: Coding, declared: int | None, body: bytes, *, more_body: bool
+    ) -> None:
+        if self.scope["method"] == "HEAD":
+            self._headers = representation.coded(self._headers, coding.token)
             await super().send({"type": "http.response.body", "body": b"", "more_body": more_body})
         elif more_body:
-            await self._begin_stream(decision.coding, decision.declared, message)
+            await self._begin_stream(coding, declared, body)
         else:
-            await self._send_whole(decision.coding, body)
+            await self._send_whole(coding, body)
 
     # All in one.
 
@@ -119,19 +124,17 @@ class CompressedExchange(Exchange):
 
     # Piece by piece.
 
-    async def _begin_stream(self, coding: Coding, declared: int | None, message: Message) -> None:
+    async def _begin_stream(self, coding: Coding, declared: int | None, body: bytes) -> None:
         if not STREAM_MEMORY.take(coding.stream_bytes):
-            await super().send(message)
+            await super().send({"type": "http.response.body", "body": body, "more_body": True})
             return
         self._stream = stream = Stream(coding, declared)
         self._headers = representation.coded(self._headers, coding.token)
         # The head goes first: what it says is true whatever becomes of the body.
         await super().send({"type": "http.response.body", "body": b"", "more_body": True})
-        await self._send_next(stream, message)
+        await self._send_next(stream, body, more_body=True)
 
-    async def _send_next(self, stream: Stream, message: Message) -> None:
-        body = as_bytes(message.get("body", b""))
-        more_body: bool = message.get("more_body", False)
+    async def _send_next(self, stream: Stream, body: bytes, *, more_body: bool) -> None:
         stream.promised.frame(body, is_last=not more_body)
         work = stream.feed if more_body else stream.end
         if len(body) <= stream.coding.inline_bytes_max and not stream.turn.locked():
@@ -204,9 +207,8 @@ def _variants(plan: Plan, route: "Route") -> dict[str | None, tuple[representati
     traits = representation.judge(route.status, headers)
     if traits is None or not plan.types.include(traits.content_type) or len(body) < plan.size_min:
         return {}
-    found: dict[str | None, tuple[representation.Headers, bytes]] = {
-        None: (representation.varied(headers), body)
-    }
+    headers = representation.varied(headers, has_vary=traits.has_vary)
+    found: dict[str | None, tuple[representation.Headers, bytes]] = {None: (headers, body)}
     for name, coding in plan.codings.items():
         packed = coding.whole(body)
         if len(packed) < len(body):

@@ -37,14 +37,18 @@ def decide(plan: Plan, scope: Scope, status: int, headers: Headers, *, size: int
     if not plan.types.include(traits.content_type):
         return Decision(None, headers)
     is_head = scope["method"] == "HEAD"
-    declared = None if traits.declared is None else content_length(traits.declared)
+    declared = size  # as nearly always when both are told
+    if traits.declared is None:
+        declared = None
+    elif size is None or traits.declared != b"%d" % size:
+        declared = content_length(traits.declared)
     if size is not None and declared is not None and declared != size and not is_head:
         return Decision(None, headers)  # It is wrong, and whoever writes it says so.
     known = size if declared is None and not (is_head and not size) else declared
     choice = plan.choice(scope["headers"])
     if known is not None and (not known or (known < plan.size_min and not choice.refuses_identity)):
         return Decision(None, headers)
-    headers = representation.varied(headers)
+    headers = representation.varied(headers, has_vary=traits.has_vary)
     if choice.coding is None or (known is None and size is not None):
         return Decision(None, headers)  # The latter is a HEAD that does not tell how much there is.
     return Decision(plan.codings[choice.coding], headers, declared)

@@ -7,16 +7,34 @@ Pure: headers go in, headers come out.
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from penstock.worker.limits import RESPONSE_NAMES_MAX
+
 Headers = list[tuple[bytes, bytes]]
 
-# Their presence says that the bytes are to stay as they are: they are coded already, are a part of
-# a whole that somebody else puts together, or something was reckoned from them.
-_FIXED = frozenset((b"content-encoding", b"content-range", b"content-digest", b"content-md5", b"digest"))
+# What a header means here. The presence of a FIXED one says that the bytes are to stay as they are:
+# they are coded already, are a part of a whole that somebody else puts together, or something was
+# reckoned from them.
+OTHER, TYPE, LENGTH, CACHE_CONTROL, VARY, FIXED = range(6)
+_ROLES = {
+    b"content-type": TYPE,
+    b"content-length": LENGTH,
+    b"cache-control": CACHE_CONTROL,
+    b"vary": VARY,
+    b"content-encoding": FIXED,
+    b"content-range": FIXED,
+    b"content-digest": FIXED,
+    b"content-md5": FIXED,
+    b"digest": FIXED,
+}
+# Names as apps write them.
+_roles: dict[bytes, int] = dict(_ROLES)
 
 # Those that have no body, or a part of one.
 _UNFIT = frozenset((204, 205, 206, 304))
 
 ACCEPT_ENCODING = b"Accept-Encoding"
+_CHANGED = (b"content-length", b"accept-ranges")
+_VARIES = (b"vary", ACCEPT_ENCODING)
 
 
 class Traits(NamedTuple):
@@ -24,6 +42,7 @@ class Traits(NamedTuple):
 
     content_type: bytes
     declared: bytes | None  # its Content-Length
+    has_vary: bool = False
 
 
 def judge(status: int, headers: Iterable[tuple[bytes, bytes]]) -> Traits | None:
@@ -31,15 +50,27 @@ def judge(status: int, headers: Iterable[tuple[bytes, bytes]]) -> Traits | None:
     if status in _UNFIT:
         return None
     content_type = declared = None
+    has_vary = False
     for name, value in headers:
-        folded = name.lower()
-        if folded == b"content-type":
+        role = _roles[name] if name in _roles else _role(name)
+        if not role:
+            continue
+        if role == TYPE:
             content_type = value
-        elif folded == b"content-length":
+        elif role == LENGTH:
             declared = value
-        elif folded in _FIXED or (folded == b"cache-control" and b"no-transform" in value.lower()):
+        elif role == VARY:
+            has_vary = True
+        elif role == FIXED or b"no-transform" in value.lower():
             return None
-    return None if content_type is None else Traits(content_type, declared)
+    return None if content_type is None else Traits(content_type, declared, has_vary)
+
+
+def _role(name: bytes) -> int:
+    role = _ROLES.get(name.lower(), OTHER)
+    if len(_roles) < RESPONSE_NAMES_MAX:
+        _roles[name] = role
+    return role
 
 
 def coded(headers: Iterable[tuple[bytes, bytes]], coding: bytes) -> Headers:
@@ -47,22 +78,25 @@ def coded(headers: Iterable[tuple[bytes, bytes]], coding: bytes) -> Headers:
     Give the headers of the coded response.
 
     Its length is another one, ranges of it cannot be asked for, and it equals what the
-    ETag names in meaning only.
+    ETag names in meaning only. They were `varied` before.
     """
     kept: Headers = []
     for name, value in headers:
         folded = name.lower()
-        if folded in (b"content-length", b"accept-ranges"):
-            continue
-        kept.append((name, weakened(value) if folded == b"etag" else value))
-    kept = varied(kept)
+        if folded == b"etag":
+            kept.append((name, weakened(value)))
+        elif folded not in _CHANGED:
+            kept.append((name, value))
     kept.append((b"content-encoding", coding))
     return kept
 
 
-def varied(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def varied(headers: Iterable[tuple[bytes, bytes]], *, has_vary: bool = True) -> Headers:
     """Give the headers with Accept-Encoding in Vary, once: caches keep a response for each."""
     kept = list(headers)
+    if not has_vary:
+        kept.append(_VARIES)
+        return kept
     last = None
     for index, (name, value) in enumerate(kept):
         if name.lower() == b"vary":
