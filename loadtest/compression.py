@@ -112,7 +112,7 @@ pin: false
 admin: none
 log: {{level: warning}}
 workers: 1
-compression: {{algorithms: [{name}], min_size: 1B}}
+compression: {setting}
 listeners: [{{bind: "127.0.0.1:{port}", routes: [{{app: "main:app"}}]}}]
 """
 NGINX_TYPES = "types { application/json json; text/html html; }"
@@ -127,13 +127,8 @@ def penstock(name: str | None) -> Words:
     """Run Penstock with one coding, or none."""
 
     def words(place: Place) -> list[str]:
-        if name is None:
-            return [
-                *commands.penstock(Work(app="main:app"), place),
-                "--control",
-                str(place.folder / "control"),
-            ]
-        (place.folder / "p.yaml").write_text(CONFIG.format(name=name, port=place.port))
+        setting = "none" if name is None else f"{{algorithms: [{name}], min_size: 1B}}"
+        (place.folder / "p.yaml").write_text(CONFIG.format(setting=setting, port=place.port))
         return ["penstock", "-c", str(place.folder / "p.yaml"), "--control", str(place.folder / "control")]
 
     return words
