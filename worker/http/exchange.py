@@ -243,6 +243,11 @@ class Exchange(Answer):
             log.error("The app returned without the trailers that it had promised in %s", self.describe())
             end_with_trailers(self)
             return
+        if self.phase < STREAMING and self.inbox is not None and self.inbox.end == HALF_CLOSED:
+            # It was told of a disconnect, and took the client for gone, as it nearly always is.
+            self._end_early(CLIENT_CLOSED)
+            self.connection.abort()
+            return
         if self._is_called_off() and is_event_stream(self._headers):
             # Told of a disconnect, most libraries just return. Such a stream has no length, and may end
             # anywhere: its client throws half an event away. Of anything else the client must see the cut.

@@ -134,6 +134,27 @@ async def test_half_close_reaches_a_waiting_app(serve: Any) -> None:
     assert seen == ["http.request", "http.disconnect", "http.disconnect"]
 
 
+async def test_app_that_returns_at_a_half_close_has_not_failed(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    Django gives up when it hears of a disconnect, and most who send a FIN are gone indeed.
+    """
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while "http.disconnect" not in seen:
+            seen.append((await receive())["type"])
+
+    async with serve(app) as server:
+        client = await server.client()
+        await client.send(GET)
+        await server.until(lambda: seen)
+        client.finish()
+        assert await client.rest() == b""
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 async def test_idle_connection_that_the_client_closes_is_forgotten(serve: Any) -> None:
     """
     Nothing is left of it.
