@@ -48,11 +48,11 @@ class Answer:
 
     # Those without a value here are set when they begin to mean something.
     __slots__ = (
-        "_framing",
         "_headers",
         "_sent_bytes",
         "connection",
         "entry",
+        "framing",
         "inbox",
         "is_plain",
         "meter",
@@ -67,7 +67,7 @@ class Answer:
     task: asyncio.Task[None]  # when an app was called
     status: int  # since the response was started
     _headers: list[tuple[bytes, bytes]]
-    _framing: BodyFraming
+    framing: BodyFraming  # since the head was written
 
     def __init__(self, connection: "Connection", meter: Meter, scope: Scope) -> None:
         self.connection = connection
@@ -172,29 +172,41 @@ class Answer:
 
     def _begin(self, body: bytes, more_body: bool) -> None:
         """Write the head of any response, with the first or only piece of the body."""
-        connection = self.connection
-        site = connection.site
+        reply, head = self.compose(None if more_body else len(body), is_last=not more_body)
+        # The last thing that can be wrong; from here on the response is on its way.
+        piece = reply.framing.frame(body, is_last=not more_body)
+        self.commit(reply)
+        self.write(head, piece, more_body)
+
+    def compose(self, whole_size: int | None, *, is_last: bool) -> tuple[Reply, bytes]:
+        """
+        Judge the response, and compose its head; nothing has happened yet.
+
+        `whole_size` is the size of a body that is known, and `is_last` says that all of it is there.
+        """
         scope = self.scope
+        connection = self.connection
         reply = Reply(
             self.status,
             self._headers,
             method=scope["method"],
             http_version=scope["http_version"],
-            whole_size=None if more_body else len(body),
+            whole_size=whole_size,
         )
-        if not connection.keep_alive or connection.must_close(is_last=not more_body):
+        if not connection.keep_alive or connection.must_close(is_last=is_last):
             reply.must_close = True
-        head = reply.head(site.starts)
-        # The last thing that can be wrong; from here on the response is on its way.
-        piece = reply.framing.frame(body, is_last=not more_body)
+        return reply, reply.head(connection.site.starts)
+
+    def commit(self, reply: Reply) -> None:
+        """Begin the response: its head is about to be written."""
         if reply.must_close:
-            connection.keep_alive = False
-        self._framing = reply.framing
+            self.connection.keep_alive = False
+        self.framing = reply.framing
         self._sent_bytes = 0
         self.phase = STREAMING
-        self._write(head, piece, more_body)
 
-    def _write(self, head: bytes, piece: bytes, more_body: bool) -> None:
+    def write(self, head: bytes, piece: bytes, more_body: bool) -> None:
+        """Write a piece of the response, and finish it if nothing comes after."""
         self._sent_bytes += len(head) + len(piece)
         if not more_body:
             self._count(self._sent_bytes)

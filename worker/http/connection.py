@@ -62,6 +62,8 @@ class Connection(Intake):
             exchange.disconnected()
             self.site.detach(exchange)
         self._wake_writers()
+        if self.pour is not None:
+            self.pour.lost()
         self.site.closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -163,6 +165,7 @@ class Connection(Intake):
         scope["raw_path"] = raw_path
         scope["query_string"] = query
         scope["headers"] = headers
+        scope["extensions"] = site.extensions.copy()
         if framing is not None:
             scope["http_version"] = framing.http_version
         self.exchange = exchange = route.exchange(self, route.meter, scope)

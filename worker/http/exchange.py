@@ -84,12 +84,12 @@ class Exchange(Answer):
             body = message["body"] if "body" in message else b""  # noqa: SIM401
             if "more_body" in message and message["more_body"]:  # noqa: RUF019
                 connection = self.connection
-                piece = self._framing.frame(body)
+                piece = self.framing.frame(body)
                 connection.site.sent_bytes += len(piece)
                 self._sent_bytes += len(piece)
                 connection.transport.write(piece)
             else:
-                self._write(b"", self._framing.frame(body, is_last=True), False)
+                self.write(b"", self.framing.frame(body, is_last=True), False)
         elif phase == LOST:
             raise ClientDisconnected("the client is gone")
         elif kind in EXTENSIONS:
@@ -135,6 +135,18 @@ class Exchange(Answer):
             if self.notes is not None and self.notes.on_end is not None:
                 self.notes.on_end(self)
 
+    # For what sends files.
+
+    def assure_client(self) -> None:
+        """Raise ClientDisconnected if the client is gone, or about to be."""
+        if self.phase == LOST or self.connection.transport.is_closing():
+            raise ClientDisconnected("the client is gone")
+
+    def sent(self, size: int) -> None:
+        """Count bytes of the response that were written past `write`."""
+        self._sent_bytes += size
+        self.connection.site.sent_bytes += size
+
     # For the connection.
 
     def expect_body(self, *, is_complete: bool, expects_continue: bool) -> Inbox:
@@ -159,7 +171,7 @@ class Exchange(Answer):
         inbox = self.inbox
         return (
             self.phase == STREAMING
-            and self._framing.left is None
+            and self.framing.left is None
             and (inbox is None or (inbox.is_complete and inbox.end != CALLED_OFF))
         )
 
@@ -195,7 +207,7 @@ class Exchange(Answer):
         """Make a response that ended too early look like one: cut the connection."""
         if self.phase < DONE:
             # A body that only ends with the connection ends as well with a FIN.
-            needs_reset = self.phase == STREAMING and self._framing.ends_with_connection
+            needs_reset = self.phase == STREAMING and self.framing.ends_with_connection
             self._end_early(500)
             self.connection.abort(with_reset=needs_reset)
 
@@ -230,7 +242,7 @@ class Exchange(Answer):
         if self._is_called_off() and is_event_stream(self._headers):
             # Told of a disconnect, most libraries just return. Such a stream has no length, and may end
             # anywhere: its client throws half an event away. Of anything else the client must see the cut.
-            self._write(b"", self._framing.frame(b"", is_last=True), False)
+            self.write(b"", self.framing.frame(b"", is_last=True), False)
             return
         said = "without a response" if self.phase != STREAMING else "before the response was complete"
         log.error("The app returned %s in %s", said, self.describe())

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from penstock.worker.asgi.types import Message
+from penstock.worker.http.pathsend import send_path, send_zero_copy
 
 if TYPE_CHECKING:
     from penstock.worker.http.exchange import Exchange
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 Extension = Callable[["Exchange", Message], Awaitable[None]]
 
 # By the type of the message. It judges the phase itself, and raises RuntimeError for what comes out of order.
-EXTENSIONS: dict[str, Extension] = {}
+EXTENSIONS: dict[str, Extension] = {
+    "http.response.pathsend": send_path,
+    "http.response.zerocopysend": send_zero_copy,
+}
 
 # What a scope advertises; each request gets a copy. Only what is true.
-ADVERTISED: dict[str, dict[str, Any]] = {}
+ADVERTISED: dict[str, dict[str, Any]] = {
+    "http.response.pathsend": {},
+    "http.response.zerocopysend": {},
+}

@@ -18,6 +18,7 @@ from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.http.connection import Connection, TlsConnection
 from penstock.worker.http.exchange import Exchange
+from penstock.worker.http.extensions import ADVERTISED
 from penstock.worker.http.head import HeadParser
 from penstock.worker.http.leaving import Leaving
 from penstock.worker.http.notes import NEVER_US, Observer, Opening, Refusal
@@ -92,6 +93,7 @@ class Site(Leaving):
         "_where",
         "board",
         "body_bytes_max",
+        "extensions",
         "head_parser",
         "head_starts",
         "header_bytes_max",
@@ -153,7 +155,9 @@ class Site(Leaving):
             "raw_path": b"",
             "query_string": b"",
             "headers": [],
+            "extensions": {},
         }
+        self.extensions = dict(ADVERTISED)
         self.head_parser = HeadParser(listener.limits.header_count)
         self.starts = HeadStarts(None if server_header is None else server_header.encode())
         self.head_starts = self.starts.every
