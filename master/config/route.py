@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, field
 
+from penstock.master.config.files import Files
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import AppTarget, HeaderName, HeaderValue, Label, Record, says
 
@@ -51,14 +52,13 @@ class Respond(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A matching rule and what to do with the requests it takes: one of `app` and `respond`."""
+    """A matching rule and what to do with the requests it takes: one of `app`, `files` and `respond`."""
 
     LATER: ClassVar[frozenset[str]] = frozenset(
         {
             "auth",
             "compression",
             "cors",
-            "files",
             "handler",
             "proxy",
             "rate_limit",
@@ -72,6 +72,7 @@ class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     match: Annotated[Match, says("Which requests the route takes. Default: all.")] = Match()
     app: Annotated[AppTarget | None, says("An ASGI application to call, as module:attribute.")] = None
     factory: Annotated[bool, says("Call the attribute to get the application.")] = False
+    files: Annotated[Files | None, says("The files of a folder.")] = None
     respond: Annotated[Respond | None, says("A fixed response.")] = None
 
     @property

@@ -33,6 +33,7 @@ from penstock.worker.limits import JOIN_BYTES_MAX
 
 if TYPE_CHECKING:
     from penstock.worker.http.connection import Connection
+    from penstock.worker.http.site import Route
 
 
 class Answer:
@@ -82,8 +83,12 @@ class Answer:
         self.meter = meter
         self.started_ns = perf_counter_ns()  # on Linux the same clock as monotonic_ns
 
+    def answer(self, route: "Route") -> None:
+        """Answer without an app: with what the route has for all."""
+        self.respond(route.status, route.headers, route.body)
+
     def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-        """Answer without an app."""
+        """Answer with a whole response."""
         self.status = status
         self._headers = list(headers)
         if self.notes is not None:

@@ -7,6 +7,7 @@ How the response is written is in `answer`.
 import asyncio
 import logging
 from time import perf_counter_ns
+from typing import ClassVar
 
 from penstock.worker.asgi.types import ASGIApp, ClientDisconnected, Message, Scope, is_disconnect
 from penstock.worker.http.answer import Answer
@@ -36,6 +37,9 @@ class Exchange(Answer):
     """
 
     __slots__ = ()
+
+    # What a client is told when whoever is to answer cannot.
+    failure_text: ClassVar[str] = "the application failed"
 
     # For the app.
 
@@ -230,13 +234,17 @@ class Exchange(Answer):
     # When something is wrong.
 
     def _app_failed(self, error: BaseException) -> None:
+        self._tell_failure(error)
+        if not is_disconnect(error, set()):
+            self._blame(error)
+        if self.phase < DONE:
+            self._fail()
+
+    def _tell_failure(self, error: BaseException) -> None:
         if is_disconnect(error, set()):
             log.debug("The app gave up %s: the client is gone", self.describe())
         else:
             log.error("The app raised in %s", self.describe(), exc_info=error)
-            self._blame(error)
-        if self.phase < DONE:
-            self._fail()
 
     def _app_fell_short(self) -> None:
         if self._is_called_off() and is_event_stream(self._headers):
@@ -263,7 +271,7 @@ class Exchange(Answer):
             return
         # The client must hear that this connection ends, or it loses its next request.
         self.is_plain = self.connection.keep_alive = False
-        self.respond(500, TEXT_HEADERS, error_text(500, "the application failed"))
+        self.respond(500, TEXT_HEADERS, error_text(500, self.failure_text))
 
     def _lose_client(self) -> None:
         self.phase = LOST
