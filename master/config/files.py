@@ -21,9 +21,7 @@ class Files(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "index.html"
     precompressed: Annotated[
         bool,
-        says(
-            "Send name.br, name.zst or name.gz beside a file if the client takes it and it is no older."
-        ),
+        says("Send name.br, name.zst or name.gz beside a file if the client takes it and it is no older."),
     ] = True
     cache_control: Annotated[HeaderValue | None, says("The Cache-Control of every file. Default: none.")] = (
         None

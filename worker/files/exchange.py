@@ -22,7 +22,8 @@ from penstock.worker.files.ranges import Span, spans_of
 from penstock.worker.files.target import Target, Variant
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.phases import STARTED, WAITING
-from penstock.worker.http.pour import FileShrunk
+from penstock.worker.http.pour import DONE as SENT
+from penstock.worker.http.pour import FileShrunk, Pour
 from penstock.worker.http.responses import TEXT_HEADERS, error_text
 from penstock.worker.http.stretches import Stretch, send_stretches
 from penstock.worker.http.tasks import IS_EAGER, TASK_NAME, Task
@@ -53,13 +54,16 @@ class Body(NamedTuple):
 class FileExchange(Exchange):
     """An exchange of a `files:` route; of a class of its own for each."""
 
-    __slots__ = ("_body",)
+    __slots__ = ("_become", "_body", "_poured")
 
     folder: ClassVar[Folder]
     tag: ClassVar[int]  # on the board
     failure_text = "the file cannot be read"
 
     _body: Body | None
+    # A file that was begun to be sent, and what its last turn came to.
+    _poured: Pour | None
+    _become: int
 
     def answer(self, route: "Route") -> None:
         """Answer at once, or begin to."""
@@ -71,7 +75,7 @@ class FileExchange(Exchange):
             text = error_text(405, "a file takes GET and HEAD")
             self.respond(405, (*TEXT_HEADERS, _ALLOW), text)
             return
-        self._body = None
+        self._body = self._poured = None
         try:
             raw_path = self.scope["raw_path"]
             found: Found | None = self.folder.kept(raw_path)
@@ -80,11 +84,11 @@ class FileExchange(Exchange):
                 if type(found) is Target:
                     self.folder.keep(raw_path, found)
             self._body = self._respond_with(found)
-            if self._body is None:
+            if self._body is None or self._sends_at_once(self._body):
                 return
         except BlockingIOError:
             pass
-        except OSError as error:
+        except (OSError, FileShrunk) as error:
             self._app_failed(error)
             return
         self._work_on(method)
@@ -107,8 +111,26 @@ class FileExchange(Exchange):
                 self.folder.keep(raw_path, found)
             self.assure_client()
             body = self._respond_with(found)
-        if body is not None:
+        if self._poured is not None:
+            await self._poured.run(self._become)
+            self.write(b"", b"", False)
+        elif body is not None:
             await send_stretches(self, body.stretches, body.tail)
+
+    def _sends_at_once(self, body: Body) -> bool:
+        """Begin to send a file; return whether that was all of it."""
+        connection = self.connection
+        if len(body.stretches) > 1 or connection.site.is_tls or connection.transport.get_write_buffer_size():
+            return False
+        lead, fd, offset, size = body.stretches[0]
+        reply, head = self.compose(size, is_last=True)
+        self.commit(reply)
+        self._poured = Pour(self, head + lead, fd, offset, size)
+        self._become = self._poured.turn()
+        if self._become != SENT:
+            return False
+        self.write(b"", b"", False)
+        return True
 
     def _find(self, raw_path: bytes) -> Found:
         return self.folder.find(raw_path, may_wait=True)

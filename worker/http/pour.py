@@ -44,7 +44,8 @@ async def pour(exchange: "Exchange", lead: bytes, fd: int, offset: int, count: i
             await asyncio.sleep(0)  # What was written in this turn of the loop goes out at its end.
         exchange.assure_client()
         if not transport.get_write_buffer_size():
-            await Pour(exchange, lead, fd, offset, count).run()
+            poured = Pour(exchange, lead, fd, offset, count)
+            await poured.run(poured.turn())
             return
     await _copy(exchange, lead, fd, offset, count)
 
@@ -94,13 +95,11 @@ class Pour:
         "_lead",
         "_news",
         "_offset",
-        "_sock",
-        "_transport",
+        "_socket_fd",
     )
 
     def __init__(self, exchange: "Exchange", lead: bytes, fd: int, offset: int, count: int) -> None:
         self._exchange = exchange
-        self._transport = exchange.connection.transport
         self._lead = lead
         self._fd = fd
         self._offset = offset
@@ -109,31 +108,30 @@ class Pour:
         self._is_fetched = False
         # While the client is waited for.
         self._news: asyncio.Future[int] | None = None
-        # The transport's own descriptor closes with it, and its number may then mean another.
-        self._sock: socket.socket = self._transport.get_extra_info("socket").dup()
+        # The transport's own. It closes with it, so nothing is sent without asking for that.
+        self._socket_fd: int = exchange.connection.transport.get_extra_info("socket").fileno()
 
     @property
     def left(self) -> int:
         """How many bytes the client is waited for to take; 0 while it is not the client."""
         return 0 if self._news is None else len(self._lead) + self._count
 
-    async def run(self) -> None:
-        """Send all of it."""
+    async def run(self, become: int) -> None:
+        """Send the rest, after a turn that came to this."""
         connection = self._exchange.connection
+        self._exchange.assure_client()  # It may have left since.
         assert connection.pour is None
         connection.pour = self
         try:
-            become = self._turn()
             while become != DONE:
                 if become == COLD:
                     await fetch(self._fd, self._offset, min(self._count, POUR_BYTES_PER_TURN))
                     self._is_fetched = True
-                    become = self._turn()
+                    become = self.turn()
                 else:
                     become = await self._go_on()
         finally:
             connection.pour = None
-            self._sock.close()
 
     def lost(self) -> None:
         """Hear that the connection is gone."""
@@ -147,33 +145,35 @@ class Pour:
         loop = connection.site.loop
         self._news = loop.create_future()
         # Reads of the transport go on meanwhile: to epoll the duplicate is another descriptor.
-        loop.add_writer(self._sock.fileno(), self._take_turn)
-        connection.watch_pour()
+        watched_fd = os.dup(self._socket_fd)
         try:
+            loop.add_writer(watched_fd, self._take_turn)
+            connection.watch_pour()
             return await self._news
         finally:
             self._news = None
             # Before it is closed, or epoll would keep it as long as the connection is open.
-            loop.remove_writer(self._sock.fileno())
+            loop.remove_writer(watched_fd)
+            os.close(watched_fd)
 
     def _take_turn(self) -> None:
         news = self._news
         if news is None or news.done():
             return
         try:
-            become = self._turn()
+            become = self.turn()
         except Exception as error:
             news.set_exception(error)
         else:
             if become in {DONE, COLD}:
                 news.set_result(become)
 
-    def _turn(self) -> int:
-        """Send what is due at once, and tell what it came to."""
+    def turn(self) -> int:
+        """Send what is due at once, and tell what it came to. Raises what `pour` does."""
         self._exchange.assure_client()
         try:
             if self._lead:
-                taken = self._sock.send(self._lead, socket.MSG_MORE)
+                taken = _send_some(self._socket_fd, self._lead)
                 self._exchange.sent(taken)
                 self._lead = self._lead[taken:]
                 if self._lead:
@@ -182,7 +182,7 @@ class Pour:
             if not self._is_fetched and not is_cached(self._fd, self._offset, size):
                 return COLD
             self._is_fetched = False
-            taken = os.sendfile(self._sock.fileno(), self._fd, self._offset, size)
+            taken = os.sendfile(self._socket_fd, self._fd, self._offset, size)
         except BlockingIOError:
             return FULL
         except (ConnectionError, TimeoutError) as error:
@@ -195,3 +195,12 @@ class Pour:
         if not self._count:
             return DONE
         return MORE if taken == size else FULL
+
+
+def _send_some(fd: int, data: bytes) -> int:
+    """Send on a socket whose descriptor is another's, and say that more follows."""
+    sock = socket.socket(fileno=fd)
+    try:
+        return sock.send(data, socket.MSG_MORE)
+    finally:
+        sock.detach()

@@ -131,7 +131,7 @@ ROUTE_FAULTS = [
     ("{app: a:b, rate_limit: {}}", "4:20: listeners[0].routes[0].rate_limit: found the key 'rate_limit', which is not supported yet"),
     ("{files: {root: /nowhere/at/all}}", "4:24: listeners[0].routes[0].files.root: found '/nowhere/at/all', expected a folder: no such file or directory"),
     ("{files: {root: /dev/null}}", "4:24: listeners[0].routes[0].files.root: found '/dev/null', expected a folder: not a directory"),
-    ("{files: {}}", "4:17: listeners[0].routes[0].files: found no 'root', expected one"),
+    ("{files: {}}", "4:17: listeners[0].routes[0].files: found no 'root', expected a path under that key"),
     ("{files: {root: /, indx: a}}", "4:27: listeners[0].routes[0].files.indx: found the key 'indx', expected root, index, precompressed, cache_control, follow_symlinks, fallback, dotfiles or types; did you mean 'index'?"),
     ("{files: {root: /, index: ../a}}", "4:34: listeners[0].routes[0].files.index: found '../a', expected the name of a file below the folder"),
     ("{files: {root: /, fallback: /a}}", "4:37: listeners[0].routes[0].files.fallback: found '/a', expected the name of a file below the folder"),

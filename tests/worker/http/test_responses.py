@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from penstock.worker.http.extensions import ADVERTISED
+
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 HEAD = b"HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n"
 OLD = b"GET /x HTTP/1.0\r\n\r\n"
@@ -400,7 +402,8 @@ async def test_scope_has_what_asgi_asks_for(serve: Any, tmp_path: Any) -> None:
     assert tcp["asgi"] == {"version": "3.0", "spec_version": "2.4"}
     assert (tcp["client"], tcp["server"], tcp["scheme"]) == (local, address, "http")
     assert "state" not in tcp
-    assert "extensions" not in tcp
+    assert tcp["extensions"] == ADVERTISED
+    assert tcp["extensions"] is not unix["extensions"]
     assert (unix["client"], unix["server"]) == (None, (path, None))
 
 
