@@ -113,7 +113,7 @@ def _walk(folder: int, name: bytes) -> int:
 
 
 async def open_path(path: str) -> tuple[Descriptor, int]:
-    """Open a regular file by its absolute path, off the loop if that may wait. Gives its size, too."""
+    """Open a regular file by its path, off the loop if that may wait. Gives its size, too."""
     name = os.fsencode(path)
     if b"\0" in name:
         raise ValueError("a path with a null byte in it")
