@@ -76,8 +76,8 @@ class FileExchange(Exchange):
             self.respond(405, (*TEXT_HEADERS, _ALLOW), text)
             return
         self._body = self._poured = None
+        raw_path = self.scope["raw_path"]
         try:
-            raw_path = self.scope["raw_path"]
             found: Found | None = self.folder.kept(raw_path)
             if found is None:
                 found = self.folder.find(raw_path, may_wait=False)
@@ -89,8 +89,11 @@ class FileExchange(Exchange):
         except BlockingIOError:
             pass
         except (OSError, FileShrunk) as error:
-            self._app_failed(error)
-            return
+            if not isinstance(error, FileShrunk) or self.phase != WAITING:
+                self._app_failed(error)
+                return
+            # It was written in place since it was looked at.
+            self.folder.forget(raw_path)
         self._work_on(method)
 
     def _work_on(self, method: str) -> None:
@@ -152,9 +155,7 @@ class FileExchange(Exchange):
         return None
 
     def _respond_target(self, target: Target) -> Body | None:
-        asked = {name: value for name, value in self.scope["headers"] if name in _READ}
-        if len(asked) > 1:
-            asked = self._joined()
+        asked = self._asked()
         variant = target.only or target.variants[choose(asked.get(b"accept-encoding"), target.sizes)]
         asked.pop(b"accept-encoding", None)
         if asked:
@@ -183,7 +184,7 @@ class FileExchange(Exchange):
             return self._send(206, headers, variant, first, last - first + 1)
         return self._start_parts(variant, spans)
 
-    def _joined(self) -> dict[bytes, bytes]:
+    def _asked(self) -> dict[bytes, bytes]:
         """Collect the headers that matter; the lines of a list become one."""
         asked: dict[bytes, bytes] = {}
         for name, value in self.scope["headers"]:
@@ -206,7 +207,9 @@ class FileExchange(Exchange):
     ) -> Body | None:
         if count <= FILE_WHOLE_BYTES_MAX:
             data = read_cached(variant.file.fd, offset, count) if count else b""
-            if data is not None and len(data) == count:
+            if data is not None:
+                if len(data) != count:
+                    raise FileShrunk
                 self.respond(status, headers, bytes(data))
                 return None
         self._start(status, headers)

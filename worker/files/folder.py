@@ -102,12 +102,14 @@ class Folder:
             return NOT_FOUND
         found = self._look(root, name, may_wait=may_wait)
         if found is NOT_FOUND and self._fallback is not None:
-            kept = self.kept(self._fallback)
-            return kept or self._look(root, self._fallback, may_wait=may_wait)
+            found = self.kept(self._fallback) or self._look(root, self._fallback, may_wait=may_wait)
+            if type(found) is Target:
+                found.key = self._fallback
         return found
 
     def keep(self, raw_path: bytes, target: Target) -> None:
         """Keep what was found, for those who ask for it soon. Called by the loop alone."""
+        raw_path = target.key or raw_path
         target.seen_s = target.used_s = self._now_s()
         if len(self._targets) >= FILES_OPEN_MAX and raw_path not in self._targets:
             oldest = sorted(self._targets, key=lambda path: self._targets[path].used_s)
@@ -117,9 +119,12 @@ class Folder:
         if self._sweep is None:
             self._sweep = self._loop.call_later(FILES_IDLE_S, self._let_go)
 
-    def forget(self) -> None:
-        """Close what is kept, such as when there are no descriptors left."""
-        self._targets.clear()
+    def forget(self, raw_path: bytes | None = None) -> None:
+        """Close what is kept of a path, or all, such as when there are no descriptors left."""
+        if raw_path is None:
+            self._targets.clear()
+        else:
+            self._targets.pop(raw_path, None)
 
     def _let_go(self) -> None:
         """Close what nobody has asked for lately: it may be deleted, and take up a disk."""

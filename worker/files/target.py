@@ -51,13 +51,15 @@ class Variant:
 class Target:
     """What a name means: a file, as it is and compressed."""
 
-    __slots__ = ("only", "seen_s", "sizes", "used_s", "variants")
+    __slots__ = ("key", "only", "seen_s", "sizes", "used_s", "variants")
 
     def __init__(self, variants: Mapping[bytes, Variant]) -> None:
         """Begin with at least the file as it is."""
         self.variants = variants
         self.only = variants[IDENTITY] if len(variants) == 1 else None
         self.sizes = {coding: variant.size for coding, variant in variants.items()}
+        # What it is kept by, if not by the path that was asked for.
+        self.key: bytes | None = None
         # When it was last looked up on the disk, and asked for.
         self.seen_s = self.used_s = 0.0
 

@@ -214,6 +214,7 @@ async def test_conditions(serve: Any, root: Path) -> None:
         assert (await ask("Range: bytes=0-1", f"If-Range: {etag}")).body == b"01"
         assert (await ask("Range: bytes=0-1", 'If-Range: "x"')).status == 200
         assert (await ask('If-None-Match: "x"', f"If-None-Match: {etag}")).status == 304
+        assert (await ask(f"If-None-Match: {etag}", 'If-None-Match: "x"')).status == 304
 
 
 async def test_variants(serve: Any, root: Path) -> None:
@@ -338,6 +339,18 @@ async def test_replaced_file_is_sent_as_it_was_opened(serve: Any, root: Path) ->
             assert client.received.strip(b"a") == b""
             size += len(client.received)
             client.received = b""
+
+
+async def test_file_written_in_place_is_looked_at_again(serve: Any, root: Path) -> None:
+    """
+    An editor that truncates and writes costs nobody a connection.
+    """
+    async with serve(**routes(root)) as server:
+        client = await server.client()
+        for text in ("0123456789" * 10, "short"):
+            (root / "a.txt").write_text(text)
+            await client.send(request("/static/a.txt"))
+            assert (await client.response()).body == text.encode()
 
 
 async def test_file_that_shrinks_cuts_the_connection(
