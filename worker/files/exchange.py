@@ -114,8 +114,9 @@ class FileExchange(Exchange):
                 self.folder.keep(raw_path, found)
             self.assure_client()
             body = self._respond_with(found)
-        if self._poured is not None:
-            await self._poured.run(self._become)
+        poured, self._poured = self._poured, None  # Each knows the other: a cycle would keep the file open.
+        if poured is not None:
+            await poured.run(self._become)
             self.write(b"", b"", False)
         elif body is not None:
             await send_stretches(self, body.stretches, body.tail)
@@ -128,9 +129,10 @@ class FileExchange(Exchange):
         lead, fd, offset, size = body.stretches[0]
         reply, head = self.compose(size, is_last=True)
         self.commit(reply)
-        self._poured = Pour(self, head + lead, fd, offset, size)
-        self._become = self._poured.turn()
+        poured = Pour(self, head + lead, fd, offset, size)
+        self._become = poured.turn()
         if self._become != SENT:
+            self._poured = poured
             return False
         self.write(b"", b"", False)
         return True

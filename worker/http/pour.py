@@ -22,8 +22,9 @@ from penstock.worker.limits import POUR_BYTES_PER_TURN, POUR_PIECE_BYTES
 if TYPE_CHECKING:
     from penstock.worker.http.exchange import Exchange
 
-# What became of a turn: all is sent, the client takes no more, there is more to send, a disk must be read.
-DONE, FULL, MORE, COLD = range(4)
+# What became of a turn: all is sent, the client takes no more, there is more to send, a disk must be read,
+# or something went wrong, which the next turn raises.
+DONE, FULL, MORE, COLD, FAILED = range(5)
 
 
 class FileShrunk(Exception):
@@ -128,6 +129,8 @@ class Pour:
                     await fetch(self._fd, self._offset, min(self._count, POUR_BYTES_PER_TURN))
                     self._is_fetched = True
                     become = self.turn()
+                elif become == FAILED:
+                    become = self.turn()
                 else:
                     become = await self._go_on()
         finally:
@@ -162,11 +165,12 @@ class Pour:
             return
         try:
             become = self.turn()
-        except Exception as error:
-            news.set_exception(error)
-        else:
-            if become in {DONE, COLD}:
-                news.set_result(become)
+        except Exception:
+            # It fails again for whoever waits. Handed over, the exception and this future would hold
+            # each other, and so the file open, until garbage is collected.
+            become = FAILED
+        if become in {DONE, COLD, FAILED}:
+            news.set_result(become)
 
     def turn(self) -> int:
         """Send what is due at once, and tell what it came to. Raises what `pour` does."""

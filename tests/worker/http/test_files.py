@@ -1,6 +1,7 @@
 """Folders that a site serves."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -339,6 +340,33 @@ async def test_replaced_file_is_sent_as_it_was_opened(serve: Any, root: Path) ->
             assert client.received.strip(b"a") == b""
             size += len(client.received)
             client.received = b""
+
+
+async def test_file_is_closed_when_its_clients_are_gone(serve: Any, root: Path) -> None:
+    """
+    At once, and not when garbage is collected some day.
+    """
+    (root / "huge").write_bytes(b"a" * 16_000_000)
+
+    def count() -> int:
+        links = Path("/proc/self/fd").iterdir()
+        return sum("huge" in os.readlink(link) for link in links if os.path.lexists(link))  # noqa: PTH115
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with serve(**routes(root)) as server:
+            for path in ("huge", "large", "huge"):
+                client = await server.client()
+                await client.send(request(f"/static/{path}"))
+                await client.until(b"\r\n\r\n")
+                client.sock.close()
+                await server.until(lambda: not server.site.connection_count)
+                await server.until(lambda: not server.site.active_count)
+                server.pass_time(1.0)  # The next one opens it anew.
+            assert count() <= 1
+    finally:
+        gc.enable()
 
 
 async def test_file_written_in_place_is_looked_at_again(serve: Any, root: Path) -> None:
