@@ -9,9 +9,11 @@ import os
 import pwd
 import ssl
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 
 from penstock.master.config.accounts import owner_ids
 from penstock.master.config.compression import settled
+from penstock.master.config.files import Files
 from penstock.master.config.listener import Listener, Tls
 from penstock.master.config.model import Config
 from penstock.master.config.route import Respond, Route
@@ -24,6 +26,7 @@ from penstock.worker.spec import (
     AccessSpec,
     Action,
     AppAction,
+    FilesAction,
     LimitsSpec,
     ListenerCells,
     ListenerSpec,
@@ -176,8 +179,24 @@ def _route_spec(config: Config, listener: Listener, route: Route, series: Series
 def _action(route: Route) -> Action:
     if route.app is not None:
         return AppAction(target=route.app, factory=route.factory)
+    if route.files is not None:
+        return _files_action(route.files)
     respond = route.respond or Respond()
     return RespondAction(status=respond.status, headers=respond.header_pairs(), body=respond.body.encode())
+
+
+def _files_action(files: Files) -> FilesAction:
+    return FilesAction(
+        # By its name now: an app may change the directory.
+        root=str(FilePath.cwd() / files.root),
+        index=files.index,
+        precompressed=files.precompressed,
+        cache_control=files.cache_control,
+        follow_symlinks=files.follow_symlinks,
+        fallback=files.fallback,
+        dotfiles=files.dotfiles,
+        types=tuple(files.types.items()),
+    )
 
 
 def _route_cells(listener: str, route: str, series: SeriesTable) -> RouteCells:

@@ -171,3 +171,29 @@ COMPRESSION_THREADS = 2
 # The coders of streams under way: some 220 of gzip, 75 of brotli and 50 of Zstandard, at the usual
 # levels. A stream that finds no room is sent as it is.
 COMPRESSION_STREAM_BYTES_MAX = 64 * 1024 * 1024
+# Files are sent in turns of so much, so that others get theirs: a megabyte out of the page cache
+# is some 60 us, four plain requests. nginx has twice as much.
+POUR_BYTES_PER_TURN = 1024 * 1024
+# Under TLS a piece is read, encrypted and waits as long as the client takes: see WRITE_HIGH_WATER_BYTES.
+POUR_PIECE_BYTES = 128 * 1024
+# Files as small as this are one write with their head; more would not be joined to it.
+FILE_WHOLE_BYTES_MAX = JOIN_BYTES_MAX
+
+# Threads that read cold files: enough for a disk to put requests in order, and few beside a loop.
+# What waits for them is at most one stretch for each connection.
+DISK_THREADS_MAX = 4
+DISK_BLOCK_BYTES = 256 * 1024
+# Where the kernel cannot say what is in the page cache: for so long a stretch that was read is
+# taken to be there, and so many are remembered, 2 GiB of files.
+DISK_READ_S = 30.0
+DISK_READS_MAX = 4096
+
+# Files that a `files:` route keeps open, with their variants up to four descriptors each: half of what
+# a process may have open without being asked (1024). Those not asked for in a while are let go.
+FILES_OPEN_MAX = 128
+FILES_IDLE_S = 10.0
+
+# Ranges of one request. A viewer of documents asks for a dozen; beyond, the whole is less trouble.
+RANGES_MAX = 16
+# Request headers of which files make something: longer ones mean nothing.
+FILE_HEADER_BYTES_MAX = 4096

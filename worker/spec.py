@@ -57,7 +57,20 @@ class RespondAction(msgspec.Struct, frozen=True, kw_only=True, tag="respond"):
     body: bytes = b""
 
 
-Action = AppAction | RespondAction
+class FilesAction(msgspec.Struct, frozen=True, kw_only=True, tag="files"):
+    """Serve the files below a folder: `root` is absolute. None of `index`, `fallback`: there is none."""
+
+    root: str
+    index: str | None = "index.html"
+    precompressed: bool = True
+    cache_control: str | None = None
+    follow_symlinks: bool = False
+    fallback: str | None = None
+    dotfiles: bool = False
+    types: tuple[tuple[str, str], ...] = ()  # by the end of the name: ".x"
+
+
+Action = AppAction | RespondAction | FilesAction
 
 
 class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ class Work:
     workers: int = 1
     body: str | None = None  # A fixed answer to every request.
     file_bytes: int | None = None  # A file of this size.
+    is_static: bool = False  # That file is served without an app by those that can; else by the app.
     connections: int = CONNECTIONS_MAX  # At once, at the most.
     floor: str | None = None  # The kind of floor server, by the name of the peer where None.
 
@@ -42,8 +43,13 @@ Command = Callable[[Work, Place], Sequence[str] | None]
 
 def penstock(work: Work, place: Place) -> list[str]:
     """Run Penstock."""
+    what = work.app
+    if work.is_static:
+        (place.folder / "public").mkdir(exist_ok=True)
+        (place.folder / "public" / "index.html").write_bytes(b"x" * (work.file_bytes or 0))
+        what = f"--static=/={place.folder}/public"
     return [
-        *("penstock", work.app, "--port", str(place.port), "--workers", str(work.workers)),
+        *("penstock", what, "--port", str(place.port), "--workers", str(work.workers)),
         *("--admin-bind", "none", "--log-level", "warning"),
     ]
 
@@ -54,7 +60,7 @@ def floor(kind: str) -> Command:
     def command(work: Work, place: Place) -> list[str] | None:
         if work.workers != 1:
             return None  # It is one process, and has no reload.
-        kinds = {"bare": work.body is not None, "task": True}
+        kinds = {"bare": work.body is not None, "task": not work.is_static}
         if not kinds[kind]:
             return None  # Its canned reply would be no answer to this.
         return [sys.executable, "floor.py", kind + (work.floor or ""), str(place.port), work.app]

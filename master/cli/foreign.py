@@ -14,7 +14,7 @@ _LATER = """
 --reload --reload-delay --reload-dir --reload-engine --reload-exclude --reload-extra-file
 --reload-include --reset-contextvars --reuse-port --server-header --ssl-ca-certs
 --ssl-cert-reqs --ssl-certfile --ssl-certificate --ssl-ciphers --ssl-keyfile --ssl-keyfile-password
---ssl-version --static --static-path-mount --statsd-host --threads
+--ssl-version --statsd-host --threads
 --timeout-worker-healthcheck --timeout-worker-startup --umask -m --use-colors --no-use-colors
 --worker-connections --workers-kill-timeout --ws --ws-max-queue --ws-max-size
 --ws-per-message-deflate --ws-ping-interval --ws-ping-timeout

@@ -13,6 +13,7 @@ from penstock.master.config.activation import named_fds
 from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind, is_wildcard
 from penstock.master.config.certificates import certificate_fault
 from penstock.master.config.compression import Compression
+from penstock.master.config.files import Files, files_fault
 from penstock.master.config.listener import Certificate, Keepalive, Limits, Listener, Tcp
 from penstock.master.config.model import Config, Recycle
 from penstock.master.config.opentelemetry import MISSING, is_installed
@@ -22,6 +23,8 @@ from penstock.master.config.telling import Log, Tracing
 from penstock.master.config.typed import Walk
 from penstock.master.config.units import duration_text, size_text
 
+# What a route may do.
+ACTIONS = ("app", "files", "respond")
 # Responses that have no body, whatever one writes (RFC 9110, section 6.4.1).
 BODILESS = {204, 205, 304}
 HEADER_BYTES_MIN = 256
@@ -50,6 +53,8 @@ def judge(walk: Walk) -> list[str]:
             case Route():
                 routes.setdefault(path[:-2], []).append((path, record))
                 _judge_route(record, path, walk)
+            case Files():
+                _judge_files(record, path, walk)
             case Respond():
                 _judge_respond(record, path, walk)
             case Limits():
@@ -128,15 +133,20 @@ def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:
 
 
 def _judge_route(route: Route, path: Path, walk: Walk) -> None:
-    actions = [
-        key for key in ("app", "respond") if getattr(route, key) is not None or (*path, key) in walk.places
-    ]
+    actions = [key for key in ACTIONS if getattr(route, key) is not None or (*path, key) in walk.places]
     if len(actions) != 1:
-        found = "both 'app' and 'respond'" if actions else "neither 'app' nor 'respond'"
-        walk.fault(walk.place(path), path, f"found {found}, expected one action")
+        found = " and ".join(map(repr, actions)) or "no action"
+        walk.fault(walk.place(path), path, f"found {found}, expected one of {', '.join(ACTIONS)}")
     if route.factory and route.app is None and (*path, "app") not in walk.places:
         inner = (*path, "factory")
         walk.fault(walk.place(inner), inner, "found 'factory' without 'app', expected it beside one")
+
+
+def _judge_files(files: Files, path: Path, walk: Walk) -> None:
+    fault = files_fault(files)
+    if fault is not None:
+        key, message = fault
+        walk.fault(walk.place((*path, key)), (*path, key), message)
 
 
 def _judge_respond(respond: Respond, path: Path, walk: Walk) -> None:

@@ -26,6 +26,7 @@ APP_PATTERN = (
 HEADER_NAME_PATTERN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 MEDIA_RANGE_PATTERN = r"[*!#$%&'+.^_`|~0-9a-z-]+/[*!#$%&'+.^_`|~0-9a-z-]+"
 ACCOUNT_CHARS_MAX = 256
+SUFFIX_PATTERN = r"\.[A-Za-z0-9_+-]+"
 OTLP_URL = "http://127.0.0.1:4318/v1/traces"
 REGEX_CHARS_MAX = 4096
 
@@ -253,6 +254,13 @@ def read_media_range(text: str) -> str:
     return folded
 
 
+def read_suffix(text: str) -> str:
+    """Read the end of a name."""
+    if not re.fullmatch(SUFFIX_PATTERN, text):
+        raise Mismatch("the end of a name, such as .x")
+    return text.lower()
+
+
 def _read_regex(text: str) -> str:
     if len(text) > REGEX_CHARS_MAX:
         raise Mismatch(f"a regular expression of at most {REGEX_CHARS_MAX} characters")
@@ -317,4 +325,5 @@ KINDS: dict[str, Kind] = {
         "a size such as 4096, 64KiB or 1MiB",
         {"anyOf": [{"type": "integer", "minimum": 0}, _text(units.SIZE_PATTERN)]},
     ),
+    "suffix": Kind(read_suffix, "the end of a name, such as .x", _text(SUFFIX_PATTERN)),
 }

@@ -195,6 +195,27 @@ OPTIONS = (
     ),
     Option(("--factory",), "APP is a function that returns the application.", APPS, is_flag=True),
     Option(
+        ("--static",),
+        "Serve the files of a folder below a path, such as /static=./public; APP is not needed then.",
+        APPS,
+        metavar="PREFIX=DIR",
+        is_repeatable=True,
+    ),
+    Option(
+        ("--static-path-mount",),
+        "The same, as granian has it: the folder.",
+        APPS,
+        metavar="DIR",
+        is_repeatable=True,
+    ),
+    Option(
+        ("--static-path-route",),
+        "And the path that it is served below. Default: /static.",
+        APPS,
+        metavar="PREFIX",
+        is_repeatable=True,
+    ),
+    Option(
         ("--lifespan",), "Use the ASGI lifespan protocol. Default: auto.", APPS, ("lifespan",), "auto|on|off"
     ),
     Option(

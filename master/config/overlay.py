@@ -11,6 +11,7 @@ from penstock.master.config import bind
 from penstock.master.config.given import Given, Level, Levels
 from penstock.master.config.options import BY_NAME, EACH, OPTIONS
 from penstock.master.config.problems import Mismatch, Path, Place, Problem
+from penstock.master.config.static import static_routes
 from penstock.master.config.tree import Mapping, Node, Scalar, Sequence
 from penstock.master.config.typed import BOOLEANS
 from penstock.master.config.variables import substituted
@@ -41,20 +42,25 @@ class Overlay:
 
     def lay(self, root: Node | None, app: Given | None) -> Node:
         """Lay everything over `root`, the file's tree, or over nothing."""
+        static = self._static_routes()
         if root is None:
             root = Mapping(BUILT_IN, ())
-            app = app or Given((WELCOME,), BUILT_IN)
+            if app is None and not static:
+                app = Given((WELCOME,), BUILT_IN)
         if not isinstance(root, Mapping):
             return root
-        if app is None:
+        if app is None and not (static and root.get("listeners") is None):
             if self._levels.find("factory"):
                 self._refuse("factory", "goes with APP; in a file a route has the key 'factory'")
+            if static:
+                message = "goes with APP or alone; in a file a route has the key 'files'"
+                self.problems.append(Problem(static[0].place, (), message))
             root = self._rebound(root)
         elif root.get("listeners") is not None:
             message = "found APP and a configuration file with listeners, expected one of them"
-            self.problems.append(Problem(app.place, (), message))
+            self.problems.append(Problem((app or static[0]).place, (), message))
         else:
-            root = with_value(root, ("listeners",), self._listeners(app))
+            root = with_value(root, ("listeners",), self._listeners(app, static))
         # Switches last: one that is on leaves a record that is there, one that is off puts an end to it.
         for option in sorted(OPTIONS, key=lambda each: each.is_switch):
             given = self._levels.find(option.name)
@@ -62,12 +68,17 @@ class Overlay:
                 root = self._set(root, option.path, given)
         return root
 
-    def _listeners(self, app: Given) -> Sequence:
-        route: tuple[tuple[Scalar, Node], ...] = ((_key("app"), app.scalar()),)
+    def _listeners(self, app: Given | None, static: tuple[Mapping, ...]) -> Sequence:
+        place = (app or static[0]).place
         factory = self._levels.find("factory")
-        if factory is not None:
-            route = (*route, (_key("factory"), factory.scalar()))
-        routes = Sequence(app.place, (Mapping(app.place, route),))
+        if app is not None:
+            route: tuple[tuple[Scalar, Node], ...] = ((_key("app"), app.scalar()),)
+            if factory is not None:
+                route = (*route, (_key("factory"), factory.scalar()))
+            static = (*static, Mapping(place, route))
+        elif factory is not None:
+            self._refuse("factory", "goes with APP")
+        routes = Sequence(place, static)
         scalars = self._binds(None) or (Scalar(BUILT_IN, f"{DEFAULT_HOST}:{DEFAULT_PORT}", is_literal=True),)
         listeners = []
         for number, scalar in enumerate(scalars, start=1):
@@ -77,8 +88,14 @@ class Overlay:
                 (_key("bind"), scalar),
                 (_key("routes"), routes),
             )
-            listeners.append(Mapping(app.place, pairs))
-        return Sequence(app.place, tuple(listeners))
+            listeners.append(Mapping(place, pairs))
+        return Sequence(place, tuple(listeners))
+
+    def _static_routes(self) -> tuple[Mapping, ...]:
+        """Make the routes of folders that were given by options."""
+        routes, problems = static_routes(self._levels)
+        self.problems += problems
+        return routes
 
     def _rebound(self, root: Mapping) -> Mapping:
         """Put the address that was given in place of the file's."""

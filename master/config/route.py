@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from msgspec import UNSET, Meta, UnsetType, field
 
 from penstock.master.config.compression import KEY_SAYS, Compression
+from penstock.master.config.files import Files
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import AppTarget, HeaderName, HeaderValue, Label, Record, says
 
@@ -52,13 +53,12 @@ class Respond(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A matching rule and what to do with the requests it takes: one of `app` and `respond`."""
+    """A matching rule and what to do with the requests it takes: one of `app`, `files` and `respond`."""
 
     LATER: ClassVar[frozenset[str]] = frozenset(
         {
             "auth",
             "cors",
-            "files",
             "handler",
             "proxy",
             "rate_limit",
@@ -72,6 +72,7 @@ class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     match: Annotated[Match, says("Which requests the route takes. Default: all.")] = Match()
     app: Annotated[AppTarget | None, says("An ASGI application to call, as module:attribute.")] = None
     factory: Annotated[bool, says("Call the attribute to get the application.")] = False
+    files: Annotated[Files | None, says("The files of a folder.")] = None
     respond: Annotated[Respond | None, says("A fixed response.")] = None
     compression: Annotated[Compression | bool | UnsetType | None, KEY_SAYS] = UNSET
 

@@ -33,6 +33,7 @@ from penstock.worker.limits import JOIN_BYTES_MAX
 
 if TYPE_CHECKING:
     from penstock.worker.http.connection import Connection
+    from penstock.worker.http.site import Route
 
 
 class Answer:
@@ -69,7 +70,7 @@ class Answer:
     status: int  # since the response was started
     wants_trailers: bool  # when the app has promised some: the client does
     _headers: list[tuple[bytes, bytes]]
-    framing: BodyFraming
+    framing: BodyFraming  # since the head was written
 
     def __init__(self, connection: "Connection", meter: Meter, scope: Scope) -> None:
         self.connection = connection
@@ -84,8 +85,12 @@ class Answer:
         self.meter = meter
         self.started_ns = perf_counter_ns()  # on Linux the same clock as monotonic_ns
 
+    def answer(self, route: "Route") -> None:
+        """Answer without an app: with what the route has for all."""
+        self.respond(route.status, route.headers, route.body)
+
     def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-        """Answer without an app."""
+        """Answer with a whole response."""
         self.status = status
         self._headers = list(headers)
         if self.notes is not None:
@@ -175,33 +180,45 @@ class Answer:
 
     def _begin(self, body: bytes, more_body: bool) -> None:
         """Write the head of any response, with the first or only piece of the body."""
-        connection = self.connection
-        site = connection.site
-        scope = self.scope
         has_trailers = getattr(self, "wants_trailers", False)
+        whole_size = None if more_body or has_trailers else len(body)
+        reply, head = self.compose(whole_size, is_last=not more_body)
+        if has_trailers and reply.framing.is_chunked:
+            reply.framing = TrailedFraming()
+        # The last thing that can be wrong; from here on the response is on its way.
+        piece = reply.framing.frame(body, is_last=not more_body)
+        self.commit(reply)
+        self.write(head, piece, more_body or reply.framing.awaits_trailers)
+
+    def compose(self, whole_size: int | None, *, is_last: bool) -> tuple[Reply, bytes]:
+        """
+        Judge the response, and compose its head; nothing has happened yet.
+
+        `whole_size` is the size of a body that is known, and `is_last` says that all of it is there.
+        """
+        scope = self.scope
+        connection = self.connection
         reply = Reply(
             self.status,
             self._headers,
             method=scope["method"],
             http_version=scope["http_version"],
-            whole_size=None if more_body or has_trailers else len(body),
+            whole_size=whole_size,
         )
-        if has_trailers and reply.framing.is_chunked:
-            reply.framing = TrailedFraming()
-        if not connection.keep_alive or connection.must_close(is_last=not more_body):
+        if not connection.keep_alive or connection.must_close(is_last=is_last):
             reply.must_close = True
-        head = reply.head(site.starts)
-        # The last thing that can be wrong; from here on the response is on its way.
-        piece = reply.framing.frame(body, is_last=not more_body)
+        return reply, reply.head(connection.site.starts)
+
+    def commit(self, reply: Reply) -> None:
+        """Begin the response: its head is about to be written."""
         if reply.must_close:
-            connection.keep_alive = False
+            self.connection.keep_alive = False
         self.framing = reply.framing
         self._sent_bytes = 0
         self.phase = STREAMING
-        self.write(head, piece, more_body or reply.framing.awaits_trailers)
 
     def write(self, head: bytes, piece: bytes, more_body: bool) -> None:
-        """Write a piece of the response as it is to be on the wire, and count it."""
+        """Write a piece of the response, and finish it if nothing comes after."""
         self._sent_bytes += len(head) + len(piece)
         if not more_body:
             self._count(self._sent_bytes)

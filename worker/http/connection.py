@@ -62,6 +62,8 @@ class Connection(Intake):
             exchange.disconnected()
             self.site.detach(exchange)
         self._wake_writers()
+        if self.pour is not None:
+            self.pour.lost()
         self.site.closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -186,8 +188,9 @@ class Connection(Intake):
             # Before the app runs: a response must know whether it is the last.
             self._hold(rest)
         if route.app is None:
-            exchange.respond(route.status, route.headers, route.body)
-            self.exchange = None
+            exchange.answer(route)
+            if exchange.phase >= DONE:
+                self.exchange = None
             return b""
         exchange.entry = site.board.begin(route.tag | METHOD_TAGS[method], exchange.started_ns, raw_path)
         if route.state:

@@ -7,6 +7,7 @@ How the response is written is in `answer`.
 import asyncio
 import logging
 from time import perf_counter_ns
+from typing import ClassVar
 
 from penstock.worker.asgi.types import ASGIApp, ClientDisconnected, Message, Scope, is_disconnect
 from penstock.worker.http.answer import Answer
@@ -39,6 +40,9 @@ class Exchange(Answer):
     """
 
     __slots__ = ()
+
+    # What a client is told when whoever is to answer cannot.
+    failure_text: ClassVar[str] = "the application failed"
 
     # For the app.
 
@@ -147,6 +151,18 @@ class Exchange(Answer):
             if self.notes is not None and self.notes.on_end is not None:
                 self.notes.on_end(self)
 
+    # For what sends files.
+
+    def assure_client(self) -> None:
+        """Raise ClientDisconnected if the client is gone, or about to be."""
+        if self.phase == LOST or self.connection.transport.is_closing():
+            raise ClientDisconnected("the client is gone")
+
+    def sent(self, size: int) -> None:
+        """Count bytes of the response that were written past `write`."""
+        self._sent_bytes += size
+        self.connection.site.sent_bytes += size
+
     # For the connection.
 
     def expect_body(self, *, is_complete: bool, expects_continue: bool) -> Inbox:
@@ -230,13 +246,17 @@ class Exchange(Answer):
     # When something is wrong.
 
     def _app_failed(self, error: BaseException) -> None:
+        self._tell_failure(error)
+        if not is_disconnect(error, set()):
+            self._blame(error)
+        if self.phase < DONE:
+            self._fail()
+
+    def _tell_failure(self, error: BaseException) -> None:
         if is_disconnect(error, set()):
             log.debug("The app gave up %s: the client is gone", self.describe())
         else:
             log.error("The app raised in %s", self.describe(), exc_info=error)
-            self._blame(error)
-        if self.phase < DONE:
-            self._fail()
 
     def _app_fell_short(self) -> None:
         if self.phase == STREAMING and self.framing.awaits_trailers:
@@ -272,7 +292,7 @@ class Exchange(Answer):
             return
         # The client must hear that this connection ends, or it loses its next request.
         self.is_plain = self.connection.keep_alive = False
-        self.respond(500, TEXT_HEADERS, error_text(500, "the application failed"))
+        self.respond(500, TEXT_HEADERS, error_text(500, self.failure_text))
 
     def _lose_client(self) -> None:
         self.phase = LOST

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.worker.asgi.types import Message
 from penstock.worker.http.early_hints import send_early_hint
 from penstock.worker.http.trailers import send_trailers
+from penstock.worker.http.pathsend import send_path, send_zero_copy
 
 if TYPE_CHECKING:
     from penstock.worker.http.exchange import Exchange
@@ -21,10 +22,14 @@ Extension = Callable[["Exchange", Message], Awaitable[None]]
 EXTENSIONS: dict[str, Extension] = {
     "http.response.early_hint": send_early_hint,
     "http.response.trailers": send_trailers,
+    "http.response.pathsend": send_path,
+    "http.response.zerocopysend": send_zero_copy,
 }
 
 # What a scope advertises; each request gets a copy. Only what is true.
 ADVERTISED: dict[str, dict[str, Any]] = {
     "http.response.early_hint": {},
     "http.response.trailers": {},
+    "http.response.pathsend": {},
+    "http.response.zerocopysend": {},
 }

@@ -19,6 +19,7 @@ from penstock.worker.http.wheel import NOT_WATCHED
 from penstock.worker.limits import LINGER_BYTES_MAX, LINGER_S, WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES
 
 if TYPE_CHECKING:
+    from penstock.worker.http.pour import Pour
     from penstock.worker.http.site import Site
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all
@@ -40,6 +41,7 @@ class Outlet(asyncio.Protocol, ABC):
         "is_write_blocked",
         "keep_alive",
         "leaves_s",
+        "pour",
         "site",
         "transport",
         "wheel_tick",
@@ -58,6 +60,8 @@ class Outlet(asyncio.Protocol, ABC):
         self.keep_alive = True
         self.is_write_blocked = False
         self._writers: list[asyncio.Future[None]] | None = None
+        # The file that is being sent past the transport.
+        self.pour: Pour | None = None
         # Output that waited at the last look; -1 when some was taken since.
         self._unsent_bytes = -1
         # Input thrown away, of an unread body or while lingering.
@@ -94,6 +98,12 @@ class Outlet(asyncio.Protocol, ABC):
             self._writers.append(waiter)
         await waiter
 
+    def watch_pour(self) -> None:
+        """Have the wheel watch a file that is sent as the client takes it."""
+        assert self.pour is not None
+        self._unsent_bytes = self.pour.left
+        self.site.watch(self, self.site.limits.send_timeout_s)
+
     def _wake_writers(self) -> None:
         writers, self._writers = self._writers, None
         if writers is not None:
@@ -107,7 +117,9 @@ class Outlet(asyncio.Protocol, ABC):
         none; cut the connection if nothing was taken since the last look.
         """
         unsent_bytes = self.transport.get_write_buffer_size()
-        if self.intake == CLOSING and self.site.is_tls:
+        if self.pour is not None:
+            unsent_bytes += self.pour.left
+        elif self.intake == CLOSING and self.site.is_tls:
             unsent_bytes += self._kernel_bytes()
         if not unsent_bytes:
             return False

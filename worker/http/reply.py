@@ -62,6 +62,25 @@ class BodyFraming:
             self.left -= len(piece)
         return piece
 
+    def around(self, size: int, *, is_last: bool) -> tuple[bytes, bytes]:
+        """
+        Return what comes before and after a piece of this size that is written elsewhere.
+
+        Raises RuntimeError if it does not fit. A silent body has nothing of it, nor the piece.
+        """
+        if self.is_silent:
+            return b"", b""
+        if self.is_chunked:
+            end = b"0\r\n\r\n" if is_last else b""
+            return (b"%x\r\n" % size, b"\r\n" + end) if size else (b"", end)
+        if self.left is not None:
+            if size > self.left:
+                raise RuntimeError("the response is longer than its Content-Length")
+            if is_last and size < self.left:
+                raise RuntimeError("the response is shorter than its Content-Length")
+            self.left -= size
+        return b"", b""
+
 
 class TrailedFraming(BodyFraming):
     """Puts the pieces of a chunked body on the wire that trailers are to follow."""

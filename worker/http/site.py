@@ -16,6 +16,8 @@ from penstock.shm.board import route_tag
 from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.files.exchange import exchange_of
+from penstock.worker.files.folder import Folder
 from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
 from penstock.worker.http.exchange import Exchange
@@ -30,7 +32,7 @@ from penstock.worker.http.wheel import Watched
 from penstock.worker.limits import LOCAL_NAMES_MAX, STALL_S
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
-from penstock.worker.spec import UNMATCHED, AppAction, ListenerSpec, RouteSpec
+from penstock.worker.spec import UNMATCHED, AppAction, FilesAction, ListenerSpec, RouteSpec
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.5"}
 
@@ -346,6 +348,10 @@ class Site(Leaving):
         action = spec.action
         if isinstance(action, AppAction):
             return route.calls(apps[action])
+        if isinstance(action, FilesAction):
+            folder = Folder(action, spec.match.path, self.loop, lambda: self.now_s, self.root_path)
+            route.exchange = exchange_of(folder, route.tag)
+            return route
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
         # A fixed answer that is wrong would be wrong for every client.
         Reply(action.status, headers, method="GET", http_version="1.1", whole_size=len(action.body))

@@ -403,6 +403,7 @@ async def test_scope_has_what_asgi_asks_for(serve: Any, tmp_path: Any) -> None:
     assert (tcp["client"], tcp["server"], tcp["scheme"]) == (local, address, "http")
     assert "state" not in tcp
     assert tcp["extensions"] == ADVERTISED
+    assert tcp["extensions"] is not unix["extensions"]
     assert (unix["client"], unix["server"]) == (None, (path, None))
 
 

@@ -1,0 +1,1 @@
+"""Files that are served without an app: the `files:` routes."""
