@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.worker.asgi.types import Message
 from penstock.worker.http.early_hints import send_early_hint
-from penstock.worker.http.trailers import send_trailers
 from penstock.worker.http.pathsend import send_path, send_zero_copy
+from penstock.worker.http.trailers import send_trailers
 
 if TYPE_CHECKING:
     from penstock.worker.http.exchange import Exchange
