@@ -26,7 +26,7 @@ class Verdict(Enum):
     ENTERED = auto()
     FULL = auto()  # Too many were at work, and nobody may wait, or too many did.
     LATE = auto()  # It waited, and was not called.
-    GONE = auto()  # Its client has left.
+    GONE = auto()  # Its client has left, or at least sends no more.
 
 
 class Gate:
@@ -171,6 +171,11 @@ def gated(base: type[Exchange], gate: Gate) -> type[Exchange]:
                 await super().run(app, scope)
             finally:
                 gate.leave()
+
+        def half_closed(self) -> None:
+            # Nearly always it has given up. If not, it reads that it was turned away.
+            super().half_closed()
+            gate.forget(self)
 
         def _lose_client(self) -> None:
             super()._lose_client()

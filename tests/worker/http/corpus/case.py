@@ -65,7 +65,7 @@ Row = tuple[Any, ...]
 
 
 def good(rows: Iterable[Row], prefix: str, **more: Any) -> list[Case]:
-    """Make cases of (name, bytes, what the app saw...): each request is answered, and the connection stays."""
+    """Make cases of (name, bytes, what the app saw...): all are answered, and the connection stays."""
     return [
         Case(f"{prefix}: {name}", data, (200,) * max(1, len(saw)), "open", saw, **more)
         for name, data, *rest in rows

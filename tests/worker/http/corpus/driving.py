@@ -30,7 +30,7 @@ class Outcome:
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with what was seen of a request that came whole, but for the paths that ask for something else."""
+    """Answer with what was seen of a request that came whole. Some paths ask for something else."""
     path = scope["path"]
     seen = {
         "method": scope["method"],
