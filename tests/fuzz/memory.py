@@ -84,6 +84,17 @@ class MemoryTransport(asyncio.Transport):
         self.close()
 
 
+class _Keeping(logging.Handler):
+    """Takes for trouble what is logged as an error."""
+
+    def __init__(self, troubles: list[Any]) -> None:
+        super().__init__(logging.ERROR)
+        self._troubles = troubles
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._troubles.append(record)
+
+
 class MemorySite:
     """Feeds one input after the other to one site, and looks at what becomes of it."""
 
@@ -92,10 +103,8 @@ class MemorySite:
         self._calls: list[Request] = []
         self._troubles: list[Any] = []
         self.loop.set_exception_handler(lambda _, context: self._troubles.append(context))
-        handler = logging.Handler(logging.ERROR)
-        handler.emit = self._troubles.append  # type: ignore[method-assign]
-        logging.getLogger("penstock").addHandler(handler)
-        self._forget = lambda: logging.getLogger("penstock").removeHandler(handler)
+        self._handler = _Keeping(self._troubles)
+        logging.getLogger("penstock").addHandler(self._handler)
         spec = ListenerSpec(
             name="fuzz",
             address="fuzz",
@@ -116,7 +125,7 @@ class MemorySite:
 
     def close(self) -> None:
         """Leave nothing behind."""
-        self._forget()
+        logging.getLogger("penstock").removeHandler(self._handler)
         self.loop.close()
 
     def remember(self, *, blocks: bool) -> None:

@@ -41,9 +41,18 @@ _METHODS = (
 )
 METHODS = {name.encode(): name for name in _METHODS.split()}
 
-# Headers that mean something to the server itself.
+# Headers that mean something to the server itself. And Proxy-Connection, which means nothing to us, but
+# Connection to llhttp: with "close" in it the parser takes no other head before it is reset.
 SPECIAL_HEADERS = frozenset(
-    (b"host", b"connection", b"content-length", b"transfer-encoding", b"expect", b"upgrade")
+    (
+        b"host",
+        b"connection",
+        b"content-length",
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        b"proxy-connection",
+    )
 )
 
 SPACE, CR, LF = 32, 13, 10

@@ -36,7 +36,16 @@ targets = st.one_of(
 )
 versions = st.sampled_from([b"HTTP/1.1"] * 6 + [b"HTTP/1.0", b"HTTP/1.2", b"HTTP/2.0", b"http/1.1"])
 names = st.sampled_from(
-    [b"Connection", b"Expect", b"Upgrade", b"Host", b"Content-Length", b"Transfer-Encoding", b"X"]
+    [
+        b"Connection",
+        b"Proxy-Connection",
+        b"Expect",
+        b"Upgrade",
+        b"Host",
+        b"Content-Length",
+        b"Transfer-Encoding",
+        b"X",
+    ]
 )
 lengths_and_codings = st.sampled_from(
     [

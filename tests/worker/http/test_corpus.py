@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.fuzz.memory import MemorySite
 from tests.worker.http.corpus import bounds, fields, framing, request_lines, sequences
 from tests.worker.http.corpus.case import Case
 from tests.worker.http.corpus.driving import Outcome, app, feed, feed_and_finish
@@ -124,3 +125,23 @@ def _in_bytes(data: bytes) -> list[bytes]:
         *(middle[at : at + 1009] for at in range(0, len(middle), 1009)),
         *_in_bytes(rest),
     ]
+
+
+def test_no_input_changes_the_outcome_of_another() -> None:
+    """
+    All connections of a listener share a parser and what it remembers: whatever one client sends,
+    the next one is answered as if it were alone.
+    """
+    inputs = [case.data for case in CASES if not case.limits and len(case.data) <= LONG_BYTES]
+    alone = []
+    for data in inputs:
+        memory = MemorySite()
+        alone.append(memory.feed([data]))
+        memory.close()
+    together = MemorySite()
+    for seed in range(4):
+        order = list(range(len(inputs)))
+        random.Random(seed).shuffle(order)
+        for index in order:
+            assert together.feed([inputs[index]]) == alone[index], inputs[index]
+    together.close()
