@@ -144,7 +144,7 @@ class Gate:
         now_s = self._loop.time()
         if now_s - self._logged_s >= QUEUE_LOG_PERIOD_S:
             LOG.warning(
-                "listener %s turned away %d requests with 503: %d at a time are its limit in each worker",
+                "listener %s turned away requests with 503 (%d): its limit in each worker is %d at a time",
                 self._name,
                 self._unlogged_count,
                 self._concurrency,
