@@ -56,6 +56,7 @@ SPECIAL_HEADERS = frozenset(
 )
 
 SPACE, CR, LF = 32, 13, 10
+BEFORE_END = -5  # the last byte of a head before its empty line
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VISIBLE = re.compile(rb"[\x21-\xff]+")
@@ -130,6 +131,8 @@ class HeadParser:
 
         The caller has judged the request line, and that it says HTTP/1.1.
         """
+        if head[BEFORE_END] <= CR:
+            return None  # More newlines after the end, which llhttp would skip, bare ones too.
         headers: Headers = []
         self.headers = headers
         self.host = None

@@ -135,3 +135,11 @@ def test_proxy_connection_of_one_client_does_not_end_the_next_ones(value: bytes)
     assert parser.parse(PLAIN)[0] == "GET"
     assert parser.parse(head)[4] is None
     assert parser.parse(PLAIN)[0] == "GET"
+
+
+@pytest.mark.parametrize("more", [b"\n\r\n\r\n", b"\r\r\n\r\n", b"\r\n\n\r\n\r\n", b"\r\n\r\n"])
+def test_scan_leaves_newlines_after_a_head_to_others(more: bytes) -> None:
+    """
+    llhttp skips them in silence, whatever they are.
+    """
+    assert warmed_up().scan(PLAIN + more) is None

@@ -30,6 +30,7 @@ CASES = [
     Case("pipeline: good and half an empty line", A + b"\r", (200,), "waiting", saw("a")),
     Case("pipeline: empty lines between", A + b"\r\n\r\n" + B, (200, 200), "open", saw("ab")),
     Case("pipeline: a bare newline between", A + b"\n" + B, (200, 400), "closed", saw("a")),
+    Case("pipeline: newlines after it", A + b"\r\n\n\r\n\r\n", (200, 400), "closed", saw("a")),
     Case(
         "pipeline: bodies between",
         post(b"one") + A + chunked(b"3\r\ntwo\r\n0\r\n\r\n") + B,
