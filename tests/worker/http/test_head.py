@@ -140,6 +140,6 @@ def test_proxy_connection_of_one_client_does_not_end_the_next_ones(value: bytes)
 @pytest.mark.parametrize("more", [b"\n\r\n\r\n", b"\r\r\n\r\n", b"\r\n\n\r\n\r\n", b"\r\n\r\n"])
 def test_scan_leaves_newlines_after_a_head_to_others(more: bytes) -> None:
     """
-    llhttp skips them in silence, whatever they are.
+    Llhttp skips them in silence, whatever they are.
     """
     assert warmed_up().scan(PLAIN + more) is None
