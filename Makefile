@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Tests wait more than they compute. PROCESSES=0 has one after the other, in a single process.
 PROCESSES ?= 4
 
-.PHONY: run test check format lint types layers guard guard-baseline peers prometheus-matrix soak smoke clean
+.PHONY: run test check format lint types layers guard guard-baseline peers prometheus-matrix soak fuzz smoke clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/penstock
@@ -51,6 +51,12 @@ prometheus-matrix: $(VENV)/.installed-dev
 # Volumes and long runs: minutes, not for every change.
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m soak
+
+# Coverage-guided, against a strict reading of the same bytes. What it finds is left in crash-*.
+SECONDS ?= 60
+fuzz: $(VENV)/.installed-dev
+	$(PIP) install --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.fuzz_requests -max_total_time=$(SECONDS)
 
 # Serve, ask, hot-restart and stop, on another Python: make smoke PYTHON=python3.13 VENV=.venv-3.13
 smoke: $(VENV)/.installed-dev

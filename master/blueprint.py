@@ -27,6 +27,7 @@ from penstock.worker.spec import (
     Action,
     AppAction,
     FilesAction,
+    GateCells,
     LimitsSpec,
     ListenerCells,
     ListenerSpec,
@@ -155,12 +156,16 @@ def _listener_spec(config: Config, listener: Listener, series: SeriesTable) -> L
             body_bytes=limits.body_bytes,
             header_timeout_s=limits.header_timeout_s,
             body_timeout_s=limits.body_timeout_s,
+            body_rate=limits.body_rate,
             keep_alive_s=limits.keep_alive_timeout_s,
             send_timeout_s=limits.send_timeout_s,
+            concurrency=limits.concurrency,
+            queue_timeout_s=limits.queue_timeout_s,
         ),
         routes=tuple(_route_spec(config, listener, route, series) for route in listener.routes),
         unmatched=_route_cells(listener.name, UNMATCHED, series),
         cells=_listener_cells(listener.name, series),
+        gate=_gate_cells(listener.name, series),
     )
 
 
@@ -216,6 +221,16 @@ def _listener_cells(listener: str, series: SeriesTable) -> ListenerCells:
         sent_bytes=series.define(names.SENT_BYTES, "counter", labels),
         connections_active=series.define(names.CONNECTIONS, "gauge", (*labels, ("state", active))),
         connections_idle=series.define(names.CONNECTIONS, "gauge", (*labels, ("state", idle))),
+    )
+
+
+def _gate_cells(listener: str, series: SeriesTable) -> GateCells:
+    labels = (("listener", listener),)
+    return GateCells(
+        queued=series.define(names.REQUESTS_QUEUED, "gauge", labels),
+        rejected=series.define_group(
+            names.REQUESTS_REJECTED, "counter", labels, "reason", names.REJECTION_REASONS
+        ),
     )
 
 

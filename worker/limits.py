@@ -15,6 +15,17 @@ WRITE_LOW_WATER_BYTES = 16 * 1024
 # the loop (256 KiB in uvloop) can come on top.
 BODY_HIGH_WATER_BYTES = 64 * 1024
 
+# How long a body may be slower than its minimum rate: TCP's slow start, a radio that wakes up, and a
+# packet lost and sent again twice are over by then.
+BODY_RATE_GRACE_S = 5.0
+
+# Requests that wait because as many as allowed are at work. Each keeps a task, its headers and up to
+# 64 KiB of its body: 1024 are some 4 MiB a listener and worker without bodies, 64 MiB with them, and
+# more than 1024 would not get their turn within any time that a client waits.
+QUEUED_REQUESTS_MAX = 1024
+# How often it is logged that requests were turned away.
+QUEUE_LOG_PERIOD_S = 60.0
+
 # What a client may send ahead of its turn. Reading stops at the first byte that
 # belongs to a later request, so one read of the loop (256 KiB) is the most that
 # can arrive; TLS may add the records that it had already decrypted.
@@ -36,6 +47,9 @@ LINGER_S = 2.0
 # extensions, but they are allowed.
 CHUNK_LINE_BYTES_MAX = 256
 CHUNK_DIGITS_MAX = 15  # 60 bits: no sum of sizes overflows anything
+# What the extensions of a body may be longer than the chunks that have them: nobody is made to
+# read a gigabyte for the sake of a kilobyte.
+CHUNK_EXTENSION_BYTES_MAX = 16 * 1024
 
 # Header names that responses use are remembered with what they mean. An app
 # has a few dozen; a hundred times that is 200 KiB.

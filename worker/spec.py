@@ -34,6 +34,14 @@ class ListenerCells(msgspec.Struct, frozen=True, kw_only=True):
     connections_idle: int
 
 
+class GateCells(msgspec.Struct, frozen=True, kw_only=True):
+    """Where is counted who waits at a listener's gate: word indexes into the cells of any row."""
+
+    queued: int  # a gauge
+    # Two words in a row: turned away at once, and after waiting in vain.
+    rejected: int
+
+
 class WorkerCells(msgspec.Struct, frozen=True, kw_only=True):
     """Where what the process itself takes is counted: word indexes into the cells of any row."""
 
@@ -112,8 +120,11 @@ class LimitsSpec(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes: int | None = None  # None: as much as the app will read
     header_timeout_s: float = 10.0
     body_timeout_s: float = 30.0  # between two pieces of a body
+    body_rate: int | None = 240  # bytes a second at least, all in all; None: as slow as it likes
     keep_alive_s: float = 75.0
     send_timeout_s: float = 60.0  # a client that takes no byte of the response
+    concurrency: int | None = None  # requests that apps are at work on at a time, in each worker
+    queue_timeout_s: float = 0.0  # how long the others wait for their turn
 
 
 class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +139,7 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     # What requests that no route takes are counted under.
     unmatched: RouteCells
     cells: ListenerCells
+    gate: GateCells | None = None  # None: not counted
 
 
 class LogSpec(msgspec.Struct, frozen=True, kw_only=True):

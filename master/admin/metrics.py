@@ -33,6 +33,8 @@ HELP: Final[Mapping[str, str]] = {
     names.CONNECTIONS_TOTAL: "Client connections accepted.",
     names.RECEIVED_BYTES: "Bytes received from clients.",
     names.SENT_BYTES: "Bytes sent to clients.",
+    names.REQUESTS_QUEUED: "Requests that wait because as many as allowed are at work.",
+    names.REQUESTS_REJECTED: "Requests answered with 503 because as many as allowed were at work.",
     names.WORKER_CPU_US: "Processor time of all workers, user and system.",
     names.GC_COLLECTIONS: "Garbage collections in all workers, by generation of Python's collector.",
     names.SPANS_EXPORTED: "Spans that the collector took.",

@@ -166,6 +166,12 @@ def _judge_limits(limits: Limits, path: Path, walk: Walk) -> None:
         # Keep-alive can be switched off; no response can be read in no time.
         if seconds <= 0 and key != "keep_alive_timeout":
             walk.fault(walk.place((*path, key)), (*path, key), "found 0, expected a duration above 0")
+    if limits.body_rate == 0:
+        inner = (*path, "body_rate")
+        walk.fault(walk.place(inner), inner, "found 0, expected at least 1, or none")
+    if limits.queue_timeout_s > 0 and limits.concurrency is None:
+        inner = (*path, "queue_timeout")
+        walk.fault(walk.place(inner), inner, "found a time to wait, expected 'concurrency' beside it")
 
 
 def _judge_certificate(certificate: Certificate, path: Path, walk: Walk) -> None:

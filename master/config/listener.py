@@ -14,6 +14,8 @@ from penstock.master.config.route import Route
 
 # listen() takes an int, and the kernel cuts it to net.core.somaxconn.
 BACKLOG_MAX = 2**31 - 1
+# More than any worker has memory for.
+CONCURRENCY_MAX = 1_000_000
 # The kernel's own limit.
 KEEPALIVE_COUNT_MAX = 127
 
@@ -23,10 +25,7 @@ class Limits(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     LATER: ClassVar[frozenset[str]] = frozenset(
         {
-            "body_rate",
-            "concurrency",
             "connections",
-            "queue_timeout",
             "requests_per_connection",
             "stream_timeout",
         }
@@ -43,12 +42,25 @@ class Limits(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body_timeout_s: Annotated[Duration, says("Between two pieces of a body; beyond: 408.")] = field(
         default=30.0, name="body_timeout"
     )
+    body_rate: Annotated[
+        Size | None,
+        says(
+            "Bytes of a body a second, all in all, after 5 seconds; slower: 408. none: as slow as it likes."
+        ),
+    ] = 240
     keep_alive_timeout_s: Annotated[Duration, says("How long an idle connection is kept.")] = field(
         default=75.0, name="keep_alive_timeout"
     )
     send_timeout_s: Annotated[Duration, says("How long a client may take no byte of a response.")] = field(
         default=60.0, name="send_timeout"
     )
+    concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=CONCURRENCY_MAX)] | None,
+        says("Requests that apps are at work on at a time, in each worker; beyond: 503. none: any number."),
+    ] = None
+    queue_timeout_s: Annotated[
+        Duration, says("How long a request beyond 'concurrency' waits for its turn before the 503.")
+    ] = field(default=0.0, name="queue_timeout")
 
 
 class Certificate(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):

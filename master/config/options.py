@@ -261,7 +261,7 @@ OPTIONS = (
         in_seconds=True,
     ),
     Option(
-        ("--limit-request-header-bytes",),
+        ("--limit-request-header-bytes", "--h11-max-incomplete-event-size"),
         "Request line and headers together. Default: 16KiB.",
         LIMITING,
         (*LIMITS, "header_bytes"),
@@ -280,6 +280,28 @@ OPTIONS = (
         LIMITING,
         (*LIMITS, "body_bytes"),
         "SIZE|none",
+    ),
+    Option(
+        ("--limit-request-body-rate",),
+        "Bytes of a request body a second, at least. Default: 240.",
+        LIMITING,
+        (*LIMITS, "body_rate"),
+        "SIZE|none",
+    ),
+    Option(
+        ("--limit-concurrency",),
+        "Requests at work at a time, in each worker; beyond: 503. Default: none.",
+        LIMITING,
+        (*LIMITS, "concurrency"),
+        "N|none",
+    ),
+    Option(
+        ("--queue-timeout",),
+        "How long requests beyond --limit-concurrency wait for their turn. Default: 0.",
+        LIMITING,
+        (*LIMITS, "queue_timeout"),
+        "SECONDS",
+        in_seconds=True,
     ),
     Option(("--log-level",), "critical, error, warning, info or debug.", LOGGING, ("log", "level"), "LEVEL"),
     Option(

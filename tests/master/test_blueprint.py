@@ -104,14 +104,17 @@ def test_every_limit_is_passed_on(series: SeriesTable) -> None:
         body_bytes=3,
         header_timeout_s=4.0,
         body_timeout_s=5.0,
-        keep_alive_timeout_s=6.0,
-        send_timeout_s=7.0,
+        body_rate=6,
+        keep_alive_timeout_s=7.0,
+        send_timeout_s=8.0,
+        concurrency=9,
+        queue_timeout_s=10.0,
     )
     config = Config(listeners=(msgspec.structs.replace(WEB, limits=limits),))
 
     passed = spec_of(config, series).listeners[0].limits
 
-    assert msgspec.structs.astuple(passed) == (1, 2, 3, 4.0, 5.0, 6.0, 7.0)
+    assert msgspec.structs.astuple(passed) == (1, 2, 3, 4.0, 5.0, 6, 7.0, 8.0, 9, 10.0)
 
 
 def test_the_defaults_of_both_sides_agree(series: SeriesTable) -> None:

@@ -12,9 +12,16 @@ import re
 from http import HTTPStatus
 
 from penstock.worker.http.head import RequestError
-from penstock.worker.limits import CHUNK_DIGITS_MAX, CHUNK_LINE_BYTES_MAX
+from penstock.worker.limits import CHUNK_DIGITS_MAX, CHUNK_EXTENSION_BYTES_MAX, CHUNK_LINE_BYTES_MAX
 
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,%d})(?:;[\t\x20-\x7e\x80-\xff]*)?" % CHUNK_DIGITS_MAX)
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+# Blanks are bad style, but to be taken (RFC 9112, section 7.1.1). Not between a size and what follows it,
+# though the same section has them there as well: too many have read too much into "5 ".
+_EXTENSION = rb";[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,%d})((?:%b)*)" % (CHUNK_DIGITS_MAX, _EXTENSION))
+# What may become one.
+_SIZE_START = re.compile(rb"[0-9A-Fa-f]{1,%d}(?:;[\t\x20-\x7e\x80-\xff]*)?" % CHUNK_DIGITS_MAX)
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
 # Where in the coding the next byte is.
@@ -26,10 +33,24 @@ class ChunkedDecoder:
     Decodes one body. Feed it until it is done; then it holds what came after.
     """
 
-    __slots__ = ("_buffer", "_left", "_state", "_trailer_bytes_left")
+    __slots__ = (
+        "_buffer",
+        "_excess",
+        "_left",
+        "_size_left",
+        "_state",
+        "_trailer_bytes_left",
+        "_trailer_count_left",
+    )
 
-    def __init__(self, trailer_bytes_max: int) -> None:
+    def __init__(
+        self, trailer_bytes_max: int, *, trailer_count_max: int = 100, size_max: int | None = None
+    ) -> None:
         self._state = _SIZE
+        self._size_left = size_max
+        # By how much extensions were longer than their chunks.
+        self._excess = 0
+        self._trailer_count_left = trailer_count_max
         self._left = 0
         # An incomplete line, never more than its bound and one read.
         self._buffer = b""
@@ -88,8 +109,17 @@ class ChunkedDecoder:
         match = _SIZE_LINE.fullmatch(line)
         if match is None or len(line) > CHUNK_LINE_BYTES_MAX:
             raise RequestError(HTTPStatus.BAD_REQUEST, "invalid chunk size")
-        self._left = int(match[1], 16)
-        return _DATA if self._left else _TRAILER
+        self._left = size = int(match[1], 16)
+        if self._size_left is not None:
+            # By what it says, not by what comes: so it does not matter in which pieces that is.
+            self._size_left -= size
+            if self._size_left < 0:
+                raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large")
+        if match[2]:
+            self._excess = max(0, self._excess + len(line) - size)
+            if self._excess > CHUNK_EXTENSION_BYTES_MAX:
+                raise RequestError(HTTPStatus.BAD_REQUEST, "too many chunk extensions")
+        return _DATA if size else _TRAILER
 
     def _trailer(self, line: bytes) -> int:
         if not line:
@@ -97,6 +127,9 @@ class ChunkedDecoder:
         self._trailer_bytes_left -= len(line) + 2
         if self._trailer_bytes_left < 0:
             raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "trailers too large")
+        self._trailer_count_left -= 1
+        if self._trailer_count_left < 0:
+            raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many trailers")
         if _TRAILER_LINE.fullmatch(line) is None:
             raise RequestError(HTTPStatus.BAD_REQUEST, "invalid trailer")
         return _TRAILER
@@ -105,8 +138,8 @@ class ChunkedDecoder:
         if b"\n" in line:
             raise RequestError(HTTPStatus.BAD_REQUEST, "bare newline")
         if state == _SIZE:
-            is_size = _SIZE_LINE.fullmatch(line.removesuffix(b"\r")) is not None
-            if not is_size or len(line) > CHUNK_LINE_BYTES_MAX:
+            line = line.removesuffix(b"\r")
+            if _SIZE_START.fullmatch(line) is None or len(line) > CHUNK_LINE_BYTES_MAX:
                 raise RequestError(HTTPStatus.BAD_REQUEST, "invalid chunk size")
-        elif len(line) > self._trailer_bytes_left:
+        elif len(line.removesuffix(b"\r")) + 2 > self._trailer_bytes_left and line != b"\r":
             raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "trailers too large")

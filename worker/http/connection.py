@@ -17,7 +17,7 @@ from penstock.worker.http.partial import END_OF_HEAD
 from penstock.worker.http.phases import BODY, CLOSING, DONE, HEAD, HELD, IDLE, LINGER, STREAMING
 from penstock.worker.http.responses import CONTINUE, refusal
 from penstock.worker.http.routing import Miss
-from penstock.worker.http.target import split_target
+from penstock.worker.http.target import reduce_target, split_target
 from penstock.worker.http.tasks import IS_EAGER, TASK_NAME, Task
 
 if TYPE_CHECKING:
@@ -144,7 +144,9 @@ class Connection(Intake):
             raw_path, query = target, b""
         else:
             try:
-                path, raw_path, query = split_target(target, method, host)
+                if path[0] != "/":
+                    target, host = reduce_target(target, method, host, headers, is_tls=site.is_tls)
+                path, raw_path, query = split_target(target)
             except RequestError as error:
                 self._refuse(
                     error, is_head=method == "HEAD", head=b"%b %b HTTP/1.1" % (method.encode(), target)
@@ -301,14 +303,17 @@ class Connection(Intake):
     def send_continue(self) -> None:
         """Ask the client for the body that it holds back."""
         site = self.site
-        self.deadline_s = site.now_s + site.limits.body_timeout_s
+        if self._body is not None:
+            self._body.wait_until(site.now_s)
+        site.watch(self, site.body_look_s)
         site.sent_bytes += len(CONTINUE)
         self.transport.write(CONTINUE)
 
     def body_taken(self) -> None:
         """Read on, if it was the app that was slow."""
         if self._is_reading_paused and self.intake == BODY:
-            self.deadline_s = self.site.now_s + self.site.limits.body_timeout_s
+            assert self._body is not None
+            self._body.wait_until(self.site.now_s)
             self._resume_reading()
 
     # Ending.
@@ -325,8 +330,13 @@ class Connection(Intake):
             # The app is at work. When it is done, its deadline will not be earlier.
             site.watch(self, site.limits.keep_alive_s)
         elif intake == BODY and not self._is_answered():
+            assert self._body is not None
             if self._is_reading_paused or self._expects_continue():
                 site.watch(self, site.limits.body_timeout_s)  # It is the app that is slow.
+                return
+            due_s = self._body.due_s(site.limits.body_timeout_s, site.limits.body_rate)
+            if due_s > now_s:
+                site.watch(self, due_s - now_s)
             else:
                 self._refuse(RequestError(HTTPStatus.REQUEST_TIMEOUT, "body not complete in time"))
         elif intake == BODY:

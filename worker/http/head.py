@@ -8,6 +8,7 @@ here, with the status to answer with.
 
 import re
 from http import HTTPStatus
+from ipaddress import AddressValueError, IPv6Address
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
@@ -40,19 +41,32 @@ _METHODS = (
 )
 METHODS = {name.encode(): name for name in _METHODS.split()}
 
-# Headers that mean something to the server itself.
+# Headers that mean something to the server itself. And Proxy-Connection, which means nothing to us, but
+# Connection to llhttp: with "close" in it the parser takes no other head before it is reset.
 SPECIAL_HEADERS = frozenset(
-    (b"host", b"connection", b"content-length", b"transfer-encoding", b"expect", b"upgrade")
+    (
+        b"host",
+        b"connection",
+        b"content-length",
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        b"proxy-connection",
+    )
 )
 
 SPACE, CR, LF = 32, 13, 10
+BEFORE_END = -5  # the last byte of a head before its empty line
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VISIBLE = re.compile(rb"[\x21-\xff]+")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
-# RFC 3986: a registered name, an IPv4 or a bracketed IPv6 address; then a port.
+# RFC 3986: a registered name, an IPv4 or a bracketed IPv6 address; then a port. But no comma, though
+# it has one: two Hosts that somebody on the way has made one of must not look like a name.
 _HOST = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?"
+    rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*)(?::([0-9]{0,5}))?"
 )
+PORT_MAX = 65535
 # What most clients write, though HTTP/1.1 means it anyway.
 _KEEP_ALIVE = {b"connection": b"keep-alive"}, {b"connection": b"Keep-Alive"}
 
@@ -117,6 +131,8 @@ class HeadParser:
 
         The caller has judged the request line, and that it says HTTP/1.1.
         """
+        if head[BEFORE_END] <= CR:
+            return None  # More newlines after the end, which llhttp would skip, bare ones too.
         headers: Headers = []
         self.headers = headers
         self.host = None
@@ -196,7 +212,7 @@ class HeadParser:
             return
         if host == self._good_host:
             return
-        if _HOST.fullmatch(host.strip(b" \t")) is None:
+        if not is_host(host):
             raise RequestError(HTTPStatus.BAD_REQUEST, "invalid Host")
         self._good_host = host
 
@@ -220,7 +236,7 @@ def judge_request_line(line: bytes) -> tuple[str, bytes, bytes]:
             return method, target, version  # as nearly all are
     if _TOKEN.fullmatch(parts[0]) is None or b"\r" in line or b"\n" in line:
         raise RequestError(HTTPStatus.BAD_REQUEST, "invalid request line")
-    if len(parts) == 2 and parts[1]:
+    if len(parts) == 2 and _VISIBLE.fullmatch(parts[1]) is not None:
         raise RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/0.9 is not supported")
     if len(parts) != 3 or not parts[1]:
         raise RequestError(HTTPStatus.BAD_REQUEST, "invalid request line")
@@ -233,6 +249,19 @@ def judge_request_line(line: bytes) -> tuple[str, bytes, bytes]:
     if method is None:
         raise RequestError(HTTPStatus.NOT_IMPLEMENTED, "method not implemented")
     return method, target, version
+
+
+def is_host(text: bytes) -> bool:
+    """Tell whether this is a host, with or without a port."""
+    match = _HOST.fullmatch(text)
+    if match is None or int(match[2] or 0) > PORT_MAX:
+        return False
+    if match[1] is not None:
+        try:
+            IPv6Address(match[1].decode())
+        except AddressValueError:
+            return False
+    return True
 
 
 def _refusal(error: HttpParserError) -> RequestError:
@@ -249,9 +278,9 @@ def _length(digits: bytes) -> int:
 
 
 def _framing(version: bytes, special: dict[bytes, bytes]) -> Framing:
-    connection = special.get(b"connection")
-    options = () if connection is None else [part.strip(b" \t") for part in connection.lower().split(b",")]
-    keep_alive = b"keep-alive" in options if version == b"HTTP/1.0" else b"close" not in options
+    options = _members(special.get(b"connection", b""))
+    # Of both, the end is the safer reading, and what RFC 9112, section 9.3 asks for first.
+    keep_alive = b"close" not in options and (version == b"HTTP/1.1" or b"keep-alive" in options)
     if b"upgrade" in special and b"upgrade" in options:
         # The client may go on in the other protocol, so these bytes are the last.
         keep_alive = False
@@ -273,7 +302,13 @@ def _framing(version: bytes, special: dict[bytes, bytes]) -> Framing:
     expects_continue = False
     expect = special.get(b"expect")
     if expect is not None and version == b"HTTP/1.1":
-        if expect.strip(b" \t").lower() != b"100-continue":
+        expectations = _members(expect)
+        if expectations - {b"100-continue"}:
             raise RequestError(HTTPStatus.EXPECTATION_FAILED, "unknown expectation")
-        expects_continue = length != 0
+        expects_continue = bool(expectations) and length != 0
     return Framing(version[5:].decode(), keep_alive, length, expects_continue)
+
+
+def _members(value: bytes) -> set[bytes]:
+    """Return the members of a list, in lower case. Empty ones count for nothing (RFC 9110, 5.6.1)."""
+    return {part.strip(b" \t") for part in value.lower().split(b",")} - {b""}

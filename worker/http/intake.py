@@ -7,13 +7,15 @@ construction, a bad request cannot overtake a good one before it, and what a
 client can queue is bounded in bytes.
 """
 
+import re
 from abc import abstractmethod
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from penstock.worker.http.blocks import Framing
 from penstock.worker.http.body import IncomingBody
 from penstock.worker.http.exchange import Exchange
-from penstock.worker.http.head import Headers, RequestError
+from penstock.worker.http.head import CR, Headers, RequestError
 from penstock.worker.http.notes import HEAD_START_BYTES
 from penstock.worker.http.outlet import Outlet
 from penstock.worker.http.partial import END_OF_HEAD, PartialHead, judge_oversize
@@ -22,6 +24,8 @@ from penstock.worker.limits import BODY_HIGH_WATER_BYTES, DISCARD_BYTES_MAX, DIS
 
 if TYPE_CHECKING:
     from penstock.worker.http.site import Site
+
+EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 
 class Intake(Outlet):
@@ -69,9 +73,7 @@ class Intake(Outlet):
         while data:
             intake = self.intake
             if intake == IDLE:
-                data = data.lstrip(b"\r\n")
-                if data:
-                    data = self._take_head(data)
+                data = self._skip_empty_lines(data) if data[0] <= CR else self._take_head(data)
             elif intake == BODY:
                 data = self._take_body(data)
             elif intake == HEAD:
@@ -82,6 +84,21 @@ class Intake(Outlet):
             else:
                 self._throw_away(data)
                 return
+
+    def _skip_empty_lines(self, data: bytes) -> bytes:
+        """Take off the empty lines before a request, and refuse what only looks like one."""
+        lines = EMPTY_LINES.match(data)
+        assert lines is not None
+        data = data[lines.end() :]
+        if data == b"\r":
+            # Half of one. The deadline stays what it was, or this would be a way to stay for ever.
+            self.intake = HEAD
+            self._partial = PartialHead(self.site.header_bytes_max)
+            return self._take_more_head(data)
+        if data and data[0] <= CR:
+            self._refuse(RequestError(HTTPStatus.BAD_REQUEST, "bare newline"), head=data[:HEAD_START_BYTES])
+            return b""
+        return self._take_head(data) if data else b""
 
     def _take_head(self, data: bytes) -> bytes:
         """Begin the request that `data` starts with; return what is left."""
@@ -141,12 +158,18 @@ class Intake(Outlet):
             return rest[length:]
         self.intake = BODY
         try:
-            self._body = IncomingBody(length, size_max=size_max, trailer_bytes_max=site.header_bytes_max)
+            self._body = IncomingBody(
+                length,
+                size_max=size_max,
+                trailer_bytes_max=site.header_bytes_max,
+                trailer_count_max=site.limits.header_count,
+                now_s=site.now_s,
+            )
         except RequestError as error:
             self._refuse(error)
             return rest
         exchange.expect_body(is_complete=False, expects_continue=framing.expects_continue)
-        site.watch(self, site.limits.body_timeout_s)
+        site.watch(self, site.body_look_s)
         return rest
 
     def _came_whole(self, exchange: Exchange, rest: bytes) -> None:
@@ -183,7 +206,7 @@ class Intake(Outlet):
             elif self._discarded_bytes > DISCARD_BYTES_MAX:
                 self.linger()
             return rest
-        self.deadline_s = site.now_s + site.limits.body_timeout_s
+        body.heard_s = site.now_s  # The wheel comes by now and then, and looks at it.
         assert exchange.inbox is not None
         untaken = exchange.inbox.put(piece, is_last=body.is_complete)
         if body.is_complete:

@@ -6,7 +6,7 @@ as it cannot become valid, whatever follows.
 import re
 from http import HTTPStatus
 
-from penstock.worker.http.head import RequestError, judge_request_line
+from penstock.worker.http.head import CR, RequestError, judge_request_line
 from penstock.worker.http.notes import HEAD_START_BYTES
 
 END_OF_HEAD = b"\r\n\r\n"
@@ -47,6 +47,9 @@ class PartialHead:
         buffer = self._buffer
         seen = max(0, len(buffer) + 1 - len(END_OF_HEAD))
         buffer += data
+        if buffer[0] == CR:
+            # The half of an empty line before a request: whoever took it off before looks again.
+            return bytes(buffer) if len(buffer) > 1 else None
         if buffer.find(END_OF_HEAD, seen) >= 0:
             return bytes(buffer)
         if len(buffer) > self._bytes_max:

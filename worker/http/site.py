@@ -22,6 +22,7 @@ from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.extensions import ADVERTISED
+from penstock.worker.http.gate import Gate, gated
 from penstock.worker.http.head import HeadParser
 from penstock.worker.http.leaving import Leaving
 from penstock.worker.http.notes import NEVER_US, Observer, Opening, Refusal
@@ -29,7 +30,7 @@ from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.routing import Miss, Router
 from penstock.worker.http.wheel import Watched
-from penstock.worker.limits import LOCAL_NAMES_MAX, STALL_S
+from penstock.worker.limits import BODY_RATE_GRACE_S, LOCAL_NAMES_MAX, STALL_S
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
 from penstock.worker.spec import UNMATCHED, AppAction, FilesAction, ListenerSpec, RouteSpec
@@ -96,7 +97,9 @@ class Site(Leaving):
         "_where",
         "board",
         "body_bytes_max",
+        "body_look_s",
         "extensions",
+        "gate",
         "head_parser",
         "head_starts",
         "header_bytes_max",
@@ -141,6 +144,10 @@ class Site(Leaving):
         self.name = listener.name
         self.header_bytes_max = listener.limits.header_bytes
         self.body_bytes_max = listener.limits.body_bytes
+        # When a body is looked at first.
+        self.body_look_s = listener.limits.body_timeout_s
+        if listener.limits.body_rate is not None:
+            self.body_look_s = min(self.body_look_s, BODY_RATE_GRACE_S)
         self.is_tls = is_tls
         self.root_path = root_path.rstrip("/")
         self._raw_root_path = self.root_path.encode()
@@ -173,6 +180,11 @@ class Site(Leaving):
         routes = [
             (each.match, compress(self._route(each, apps), each.compression)) for each in listener.routes
         ]
+        self.gate = self._gate(listener)
+        if self.gate is not None:
+            for _, route in routes:
+                if route.app is not None:
+                    route.exchange = gated(route.exchange, self.gate)
         self.router = Router(routes)
         self.only_route = self.router.only
         text = error_text(404, "no route takes this request")
@@ -342,6 +354,19 @@ class Site(Leaving):
         if path == root or path.startswith(root + "/") or path == "*":
             return path, raw_path
         return root + path, self._raw_root_path + raw_path
+
+    def _gate(self, listener: ListenerSpec) -> Gate | None:
+        limits = listener.limits
+        if limits.concurrency is None:
+            return None
+        return Gate(
+            listener.name,
+            limits.concurrency,
+            limits.queue_timeout_s,
+            self.loop,
+            cells=self._cells,
+            where=listener.gate,
+        )
 
     def _route(self, spec: RouteSpec, apps: Mapping[AppAction, HostedApp]) -> Route:
         route = Route(Meter(self._cells, spec.cells.requests, spec.cells.duration, spec.name))

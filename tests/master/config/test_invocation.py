@@ -100,6 +100,9 @@ def test_options_are_read_as_the_file_is() -> None:
         limit_request_body="1MiB",
         limit_request_header_bytes="4096",
         limit_request_header_count="50",
+        limit_request_body_rate="1KiB",
+        limit_concurrency="60",
+        queue_timeout="0.5",
     )
 
     assert (config.workers, config.pin, config.drain_timeout_s, config.name) == (3, False, 5.0, "n")
@@ -114,6 +117,7 @@ def test_options_are_read_as_the_file_is() -> None:
     assert (limits.keep_alive_timeout_s, limits.header_timeout_s, limits.body_timeout_s) == (1.5, 0.5, 7.0)
     assert (limits.send_timeout_s, limits.body_bytes) == (8.0, 1048576)
     assert (limits.header_bytes, limits.header_count) == (4096, 50)
+    assert (limits.body_rate, limits.concurrency, limits.queue_timeout_s) == (1024, 60, 0.5)
 
 
 @pytest.mark.parametrize(

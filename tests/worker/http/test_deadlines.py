@@ -107,7 +107,7 @@ async def test_body_that_stops_is_a_408(serve: Any, framing: bytes) -> None:
     """
     Counted between two pieces; the app sees the disconnect.
     """
-    async with serve(echo, body_timeout_s=30.0) as server:
+    async with serve(echo, body_timeout_s=30.0, body_rate=None) as server:
         client = await server.client()
         await client.send(POST + framing)
         await server.until(server.site.in_flight)

@@ -19,6 +19,8 @@ PARTS = (
     b"Transfer-Encoding: chunked\r\n",
     b"Connection: close\r\n",
     b"Connection: keep-alive\r\n",
+    b"Proxy-Connection: close\r\n",
+    b"Proxy-Connection: upgrade\r\n",
     b"Connection: upgrade\r\nUpgrade: x\r\n",
     b"Expect: 100-continue\r\n",
     b"X: y\r\n",
@@ -120,3 +122,24 @@ def test_beginning_of_a_good_head_is_never_hopeless(head: bytes, size: int) -> N
     Wherever it is cut.
     """
     judge_partial(head[:size])
+
+
+@pytest.mark.parametrize("value", [b"close", b"upgrade", b"keep-alive, close", b"Close"])
+def test_proxy_connection_of_one_client_does_not_end_the_next_ones(value: bytes) -> None:
+    """
+    Llhttp takes it for Connection, and one that has read "close" refuses whatever comes next.
+    """
+    parser = warmed_up()
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nProxy-Connection: %b\r\n\r\n" % value
+    assert parser.scan(head) is None
+    assert parser.parse(PLAIN)[0] == "GET"
+    assert parser.parse(head)[4] is None
+    assert parser.parse(PLAIN)[0] == "GET"
+
+
+@pytest.mark.parametrize("more", [b"\n\r\n\r\n", b"\r\r\n\r\n", b"\r\n\n\r\n\r\n", b"\r\n\r\n"])
+def test_scan_leaves_newlines_after_a_head_to_others(more: bytes) -> None:
+    """
+    Llhttp skips them in silence, whatever they are.
+    """
+    assert warmed_up().scan(PLAIN + more) is None
