@@ -148,3 +148,13 @@ ACCESS_FIELD_BYTES_MAX = 1024
 ACCESS_CLOSE_S = 2.0
 # A failing disk is not told of with every line.
 ACCESS_COMPLAINT_S = 60.0
+
+# What anybody can cause is logged once in a while, of each kind. There are a few dozen; were there ever
+# more, they would only be told again sooner.
+COMPLAINT_PERIOD_S = 60.0
+COMPLAINT_KINDS_MAX = 64
+
+# Of the proxies that a request came through, so many are looked at, and of a Forwarded header so much:
+# more than any chain that is meant, and some 30 us.
+FORWARDED_HOPS_MAX = 32
+FORWARDED_CHARS_MAX = 4096

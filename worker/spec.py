@@ -94,6 +94,13 @@ class LimitsSpec(msgspec.Struct, frozen=True, kw_only=True):
     send_timeout_s: float = 60.0  # a client that takes no byte of the response
 
 
+class ProxiesSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Proxies that are believed (addresses, networks, "unix:" and "*"), and the headers they speak in."""
+
+    trusted: tuple[str, ...]
+    family: Literal["x-forwarded", "forwarded"] = "x-forwarded"
+
+
 class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One address that the worker serves, through the shards it is lent."""
 
@@ -102,6 +109,7 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Literal["http"] = "http"
     backlog: int = 2048
     limits: LimitsSpec
+    proxies: ProxiesSpec | None = None
     routes: tuple[RouteSpec, ...]
     # What requests that no route takes are counted under.
     unmatched: RouteCells

@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
-from penstock.worker.http.blocks import Blocks, Framing, is_judged
+from penstock.worker.http.blocks import Block, Blocks, Framing, Said, is_judged
 from penstock.worker.limits import CONTENT_LENGTH_DIGITS_MAX
 
 Headers = list[tuple[bytes, bytes]]
@@ -69,18 +69,26 @@ class HeadParser:
     __slots__ = (
         "_count_max",
         "_feed",
+        "_forwarded",
         "_good_host",
         "_open",
         "_parser",
+        "_special_names",
         "blocks",
+        "forwarded",
         "headers",
         "host",
         "on_message_complete",
         "special",
     )
 
-    def __init__(self, header_count_max: int) -> None:
+    def __init__(self, header_count_max: int, forwarded: tuple[bytes, ...] = ()) -> None:
+        """Prepare. `forwarded` are the headers of proxies: whom a request is for, and by which scheme."""
         self._count_max = header_count_max
+        self._forwarded = forwarded
+        self._special_names = SPECIAL_HEADERS.union(forwarded)
+        # What `scan` found that has such headers and is else as usual.
+        self.forwarded: Block | None = None
         # Of the message being parsed: its headers, its first Host, and its other
         # special headers, doubled ones joined with a comma.
         self.headers: Headers = []
@@ -104,7 +112,7 @@ class HeadParser:
             value = value.rstrip(b" \t")  # llhttp takes it off in front only
         if name == b"host" and self.host is None:
             self.host = value
-        elif name in SPECIAL_HEADERS:
+        elif name in self._special_names:
             special = self.special
             special[name] = special[name] + b"," + value if name in special else value
         self.headers.append((name, value))
@@ -130,7 +138,7 @@ class HeadParser:
             return None
         if special:
             if special not in _KEEP_ALIVE:
-                self._reset()
+                self._scan_forwarded(special)
                 return None
             special.clear()
         if self._open:
@@ -141,6 +149,30 @@ class HeadParser:
         if self.host != self._good_host or len(headers) > self._count_max:
             return None
         return headers
+
+    def _scan_forwarded(self, special: dict[bytes, bytes]) -> None:
+        """Go on with `scan` where something is special: leave in `forwarded` what only proxies made so."""
+        said = self._said(special)
+        if (
+            said is None
+            or (special and special not in _KEEP_ALIVE)
+            or self._open
+            or self.host != self._good_host
+            or len(self.headers) > self._count_max
+        ):
+            self._reset()
+            return
+        special.clear()
+        self.forwarded = self.headers, self.host, _PLAIN._replace(said=said)
+
+    def _said(self, special: dict[bytes, bytes]) -> Said | None:
+        """Take out of the special headers what proxies say."""
+        names = self._forwarded
+        if special.keys().isdisjoint(names):
+            return None
+        return Said(
+            special.pop(names[0], None), special.pop(names[1], None) if len(names) > 1 else None, None
+        )
 
     def parse(self, head: bytes) -> Head:
         """
@@ -175,6 +207,7 @@ class HeadParser:
             self._reset()
         if b"host" in special:
             raise RequestError(HTTPStatus.BAD_REQUEST, "more than one Host")
+        said = None if len(special) < 2 and b"content-length" in special else self._said(special)
         if version == b"HTTP/1.1" and len(special) == 1 and b"content-length" in special:
             # Nearly every head that does not pass `scan`.
             framing = Framing("1.1", True, _length(special[b"content-length"]), False)
@@ -184,6 +217,8 @@ class HeadParser:
             raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers")
         self._judge_host(version)
         usual = None if framing == _PLAIN else framing
+        if said is not None:
+            usual = framing._replace(said=said._replace(framing=usual))
         if not is_upgrade:
             blocks.saw(block, (self.headers, self.host, usual))
         return method, target, self.headers, self.host, usual

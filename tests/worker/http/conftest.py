@@ -33,6 +33,7 @@ from penstock.worker.spec import (
     ListenerCells,
     ListenerSpec,
     MatchSpec,
+    ProxiesSpec,
     RouteCells,
     RouteSpec,
 )
@@ -252,6 +253,7 @@ async def _serve(
     tls: ssl.SSLContext | None = None,
     root_path: str = "",
     parks: bool = False,
+    proxies: ProxiesSpec | None = None,
     **limits: Any,
 ) -> AsyncIterator[Serving]:
     loop = asyncio.get_running_loop()
@@ -265,6 +267,7 @@ async def _serve(
         name="test",
         address="test",
         limits=LimitsSpec(**limits),
+        proxies=proxies,
         routes=tuple(
             RouteSpec(name="route", match=match, action=action, cells=ROUTE) for match, action in routes
         ),
