@@ -89,7 +89,7 @@ def read_certificate(der: bytes) -> Certificate:
 
 def distinguished_name(subject: tuple[tuple[Attribute, ...], ...]) -> str:
     """Write a name as RFC 4514 has it: the last part first."""
-    return ",".join("+".join(_written(each) for each in part) for part in reversed(subject))
+    return ",".join("+".join(_written(each) for each in reversed(part)) for part in reversed(subject))
 
 
 def _read(der: bytes) -> Certificate:
