@@ -170,7 +170,7 @@ def test_broken_certificate_leaves_the_old_one_serving(start: Start, pair: Pair)
     pair.cert.write_text("half a certificate")
 
     server.signal(signal.SIGHUP)
-    status = server.wait_status(lambda status: status["failure"], "the failure")
+    status = server.wait_status(lambda status: status["master"]["last_failure"], "the failure")
 
     assert f"--ssl-certfile: found '{pair.cert}', expected a certificate in PEM" in json.dumps(status)
     assert "expected a certificate in PEM" in server.output()

@@ -138,7 +138,7 @@ def test_defaults_of_other_servers_do_not_ask_for_tls() -> None:
         ),
         (
             {"ssl_version": "1.4", "ssl_certfile": "cert", "ssl_keyfile": "key"},
-            "--ssl-version: found '1.4', expected '1.2' or '1.3'",
+            "--ssl-version: found '1.4', expected '1.2' or '1.3'; did you mean '1.3'?",
         ),
         (
             {"ssl_certfile": "cert"},
