@@ -221,7 +221,7 @@ class Connection(Intake):
             proxies.tell(said, scope)
         else:
             proxies.ignored(self._client)
-        return said.framing
+        return said[2]
 
     # For the site.
 

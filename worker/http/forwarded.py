@@ -37,17 +37,14 @@ class Element(NamedTuple):
     by: str | None = None
 
 
-class Seen(NamedTuple):
-    """What comes of it. None: not said, so it is as if there were no proxy."""
-
-    client: Name | None
-    scheme: str | None
-
-
-NOTHING = Seen(None, None)
+# What comes of it: the client and the scheme. None: not said, so it is as if there were no proxy.
+Seen = tuple[Name | None, str | None]
+NOTHING: Seen = (None, None)
 
 # Those of WebSocket are said of its handshake.
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+# As nearly all are written, and None for nothing.
+_USUAL = {b"http": "http", b"https": "https", None: None}
 
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -132,6 +129,14 @@ def read_x_forwarded(addresses: bytes | None, proto: bytes | None, trust: Trust)
     count = 1
     if addresses is not None:
         text = addresses.decode("latin-1")
+        if proto in _USUAL and ":" not in text and "," not in text:
+            # What most proxies send: one IPv4 address. The rest would find the same.
+            try:
+                inet_pton(AF_INET, text)
+            except (OSError, ValueError):
+                pass
+            else:
+                return (text, 0), _USUAL[proto]
         if "," not in text:
             hop = hop_of(text)
             if hop is not None:
@@ -147,7 +152,7 @@ def read_x_forwarded(addresses: bytes | None, proto: bytes | None, trust: Trust)
                 client, depth = hop[:2], at
                 if not trust.trusts(hop.packed):
                     break
-    return Seen(client, None if proto is None else _scheme(proto.decode("latin-1"), depth, count))
+    return client, None if proto is None else _scheme(proto.decode("latin-1"), depth, count)
 
 
 def _scheme(text: str, depth: int, count: int) -> str | None:
@@ -175,7 +180,7 @@ def read_forwarded(value: bytes, trust: Trust) -> Seen:
         client, scheme = element.hop[:2], element.scheme
         if not trust.trusts(element.hop.packed):
             break
-    return Seen(client, scheme)
+    return client, scheme
 
 
 def elements(value: bytes) -> Iterator[Element | None]:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
-from penstock.worker.http.blocks import Block, Blocks, Framing, Said, is_judged
+from penstock.worker.http.blocks import Block, Blocks, Framing, is_judged
 from penstock.worker.limits import CONTENT_LENGTH_DIGITS_MAX
 
 Headers = list[tuple[bytes, bytes]]
@@ -82,8 +82,11 @@ class HeadParser:
         "special",
     )
 
-    def __init__(self, header_count_max: int, forwarded: tuple[bytes, ...] = ()) -> None:
-        """Prepare. `forwarded` are the headers of proxies: whom a request is for, and by which scheme."""
+    def __init__(self, header_count_max: int, forwarded: tuple[bytes, bytes] = (b"", b"")) -> None:
+        """
+        Prepare. `forwarded` are the headers in which proxies say for whom a request
+        is made, and by which scheme; those without a name never come.
+        """
         self._count_max = header_count_max
         self._forwarded = forwarded
         self._special_names = SPECIAL_HEADERS.union(forwarded)
@@ -152,9 +155,11 @@ class HeadParser:
 
     def _scan_forwarded(self, special: dict[bytes, bytes]) -> None:
         """Go on with `scan` where something is special: leave in `forwarded` what only proxies made so."""
-        said = self._said(special)
+        names = self._forwarded
+        addresses = special.pop(names[0], None)
+        proto = special.pop(names[1], None)
         if (
-            said is None
+            (addresses is None and proto is None)
             or (special and special not in _KEEP_ALIVE)
             or self._open
             or self.host != self._good_host
@@ -162,17 +167,9 @@ class HeadParser:
         ):
             self._reset()
             return
-        special.clear()
-        self.forwarded = self.headers, self.host, _PLAIN._replace(said=said)
-
-    def _said(self, special: dict[bytes, bytes]) -> Said | None:
-        """Take out of the special headers what proxies say."""
-        names = self._forwarded
-        if special.keys().isdisjoint(names):
-            return None
-        return Said(
-            special.pop(names[0], None), special.pop(names[1], None) if len(names) > 1 else None, None
-        )
+        if special:
+            special.clear()
+        self.forwarded = self.headers, self.host, Framing("1.1", True, 0, False, (addresses, proto, None))
 
     def parse(self, head: bytes) -> Head:
         """
@@ -207,7 +204,11 @@ class HeadParser:
             self._reset()
         if b"host" in special:
             raise RequestError(HTTPStatus.BAD_REQUEST, "more than one Host")
-        said = None if len(special) < 2 and b"content-length" in special else self._said(special)
+        addresses = proto = None
+        if len(special) > 1 or b"content-length" not in special:
+            names = self._forwarded
+            addresses = special.pop(names[0], None)
+            proto = special.pop(names[1], None)
         if version == b"HTTP/1.1" and len(special) == 1 and b"content-length" in special:
             # Nearly every head that does not pass `scan`.
             framing = Framing("1.1", True, _length(special[b"content-length"]), False)
@@ -217,8 +218,8 @@ class HeadParser:
             raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers")
         self._judge_host(version)
         usual = None if framing == _PLAIN else framing
-        if said is not None:
-            usual = framing._replace(said=said._replace(framing=usual))
+        if addresses is not None or proto is not None:
+            usual = Framing(*framing[:4], (addresses, proto, usual))
         if not is_upgrade:
             blocks.saw(block, (self.headers, self.host, usual))
         return method, target, self.headers, self.host, usual

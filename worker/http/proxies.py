@@ -4,17 +4,15 @@ The proxies of one listener: whether they are believed, and what they say of a r
 A request without their headers never gets here.
 """
 
-from collections.abc import Callable
-
 from penstock.worker.asgi.types import Scope
 from penstock.worker.http.blocks import Said
-from penstock.worker.http.forwarded import Name, Seen, Trust, read_forwarded, read_x_forwarded
+from penstock.worker.http.forwarded import NOTHING, Name, Seen, Trust, read_forwarded, read_x_forwarded
 from penstock.worker.logs import LOG
 from penstock.worker.spec import ProxiesSpec
 
 # By family, the headers that are read: whom a request is for, and by which scheme.
 X_FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto")
-FORWARDED = (b"forwarded",)
+FORWARDED = (b"forwarded", b"")
 FAMILIES = {"x-forwarded": X_FORWARDED, "forwarded": FORWARDED}
 
 # The scheme of a WebSocket for that of the request it begins with.
@@ -29,8 +27,7 @@ class Proxies:
     def __init__(self, spec: ProxiesSpec, listener: str) -> None:
         self._trust = Trust(spec.trusted)
         self._listener = listener
-        self._read: Callable[[Said], Seen]
-        self._read = self._read_x_forwarded if spec.family == "x-forwarded" else self._read_forwarded
+        self._read = read_x_forwarded if spec.family == "x-forwarded" else _read_forwarded
         self.has_told = False
 
     def trusts(self, peer: Name | None) -> bool:
@@ -39,7 +36,7 @@ class Proxies:
 
     def tell(self, said: Said, scope: Scope) -> None:
         """Put the client and the scheme that a trusted proxy tells of into a scope."""
-        client, scheme = self._read(said)
+        client, scheme = self._read(said[0], said[1], self._trust)
         if client is not None:
             scope["client"] = client
         if scheme is not None:
@@ -58,8 +55,6 @@ class Proxies:
             who,
         )
 
-    def _read_x_forwarded(self, said: Said) -> Seen:
-        return read_x_forwarded(said.addresses, said.proto, self._trust)
 
-    def _read_forwarded(self, said: Said) -> Seen:
-        return Seen(None, None) if said.addresses is None else read_forwarded(said.addresses, self._trust)
+def _read_forwarded(value: bytes | None, _: bytes | None, trust: Trust) -> Seen:
+    return NOTHING if value is None else read_forwarded(value, trust)

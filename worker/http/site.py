@@ -164,7 +164,7 @@ class Site(Leaving):
         self.proxies = None if listener.proxies is None else Proxies(listener.proxies, listener.name)
         self.head_parser = HeadParser(
             listener.limits.header_count,
-            () if listener.proxies is None else FAMILIES[listener.proxies.family],
+            (b"", b"") if listener.proxies is None else FAMILIES[listener.proxies.family],
         )
         self._complaints = Complaints()
         self.starts = HeadStarts(None if server_header is None else server_header.encode())

@@ -177,8 +177,8 @@ async def test_it_is_the_client_that_observers_see(serve: Any) -> None:
     assert seen == [("203.0.113.9", 0)]
 
 
-@pytest.mark.parametrize("names", [(), (b"x-forwarded-for", b"x-forwarded-proto")])
-def test_usual_requests_of_proxies_are_scanned_once(names: tuple[bytes, ...]) -> None:
+@pytest.mark.parametrize("names", [(b"", b""), (b"x-forwarded-for", b"x-forwarded-proto")])
+def test_usual_requests_of_proxies_are_scanned_once(names: tuple[bytes, bytes]) -> None:
     """
     To parse twice costs a third of a request.
     """
@@ -189,7 +189,7 @@ def test_usual_requests_of_proxies_are_scanned_once(names: tuple[bytes, ...]) ->
 
     found = parser.scan(request(FOR, PROTO))
 
-    if not names:
+    if not names[0]:
         assert found is not None
         return
     assert found is None
