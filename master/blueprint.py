@@ -14,9 +14,10 @@ from pathlib import Path as FilePath
 from penstock.master.config.accounts import owner_ids
 from penstock.master.config.compression import settled
 from penstock.master.config.files import Files
-from penstock.master.config.listener import Listener, Tls
+from penstock.master.config.listener import Listener
 from penstock.master.config.model import Config
 from penstock.master.config.route import Respond, Route
+from penstock.master.config.tls import Tls
 from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry
@@ -33,6 +34,7 @@ from penstock.worker.spec import (
     ListenerSpec,
     LogSpec,
     MatchSpec,
+    ProxiesSpec,
     RequestIdSpec,
     RespondAction,
     RouteCells,
@@ -42,6 +44,7 @@ from penstock.worker.spec import (
     WorkerCells,
     WorkerSpec,
 )
+from penstock.worker.tls.context import KeyPair, TlsSettings, open_context
 
 # What listeners and processes count beside their routes is far less than this.
 CELLS_BESIDE = 2048
@@ -162,11 +165,18 @@ def _listener_spec(config: Config, listener: Listener, series: SeriesTable) -> L
             concurrency=limits.concurrency,
             queue_timeout_s=limits.queue_timeout_s,
         ),
+        proxies=_proxies_spec(listener),
         routes=tuple(_route_spec(config, listener, route, series) for route in listener.routes),
         unmatched=_route_cells(listener.name, UNMATCHED, series),
         cells=_listener_cells(listener.name, series),
         gate=_gate_cells(listener.name, series),
     )
+
+
+def _proxies_spec(listener: Listener) -> ProxiesSpec | None:
+    if listener.forwarded is None:
+        return None
+    return ProxiesSpec(trusted=listener.trusted_proxies, family=listener.forwarded)
 
 
 def _route_spec(config: Config, listener: Listener, route: Route, series: SeriesTable) -> RouteSpec:
@@ -272,17 +282,22 @@ def tls_contexts(config: Config) -> dict[str, ssl.SSLContext]:
 
     In the master, before the fork: workers may have dropped the right to read
     keys, and with one context they share session tickets. Raises OSError,
-    ssl.SSLError; the config was judged, so only a file that changed since does.
+    ssl.SSLError, ValueError; the config was judged, so only a file that changed
+    since does.
     """
     return {
-        listener.name: _context(listener.tls) for listener in config.listeners if listener.tls is not None
+        listener.name: open_context(_tls_settings(listener.name, listener.tls))
+        for listener in config.listeners
+        if listener.tls is not None
     }
 
 
-def _context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3 if tls.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    for pair in tls.certificates:
-        context.load_cert_chain(pair.cert, pair.key)
-    return context
+def _tls_settings(listener: str, tls: Tls) -> TlsSettings:
+    return TlsSettings(
+        listener=listener,
+        pairs=tuple(KeyPair(each.cert, each.key, each.password) for each in tls.certificates),
+        min_version=tls.min_version,
+        ciphers=tls.ciphers,
+        client_ca=tls.client_ca,
+        client_cert=tls.client_cert,
+    )

@@ -14,11 +14,14 @@ from pathlib import Path
 from penstock.master.blueprint import Account
 from penstock.master.config.bind import Bind, TcpBind, UnixBind
 from penstock.master.config.model import Config
+from penstock.master.config.tls import Tls
 from penstock.master.listeners import Listener, ListenError, add_shards, is_socket_alive, open_listener
 from penstock.master.pidfile import Pidfile, PidfileTaken
 from penstock.master.tcp_options import does_kernel_fastopen
 from penstock.shm.segment import Segment
 from penstock.worker.logs import LOG
+from penstock.worker.tls.context import leaf_of
+from penstock.worker.tls.x509 import Certificate
 
 # Ports to try after the default admin port, when nobody asked for it by name.
 ADMIN_PORT_TRIES = 100
@@ -132,7 +135,24 @@ def retune_listeners(held: dict[str, Listener], config: Config) -> None:
     if not does_kernel_fastopen() and any(each.tcp and each.tcp.fastopen for each in config.listeners):
         LOG.warning("fastopen has no effect: the kernel allows it to clients only (net.ipv4.tcp_fastopen)")
     for each in config.listeners:
-        held[str(each.address)].retune(each.backlog, each.tcp_options)
+        listener = held[str(each.address)]
+        listener.retune(each.backlog, each.tcp_options)
+        listener.certificates = served_certificates(each.tls)
+
+
+def served_certificates(tls: Tls | None) -> tuple[Certificate, ...]:
+    """Read the certificates of a listener, each name once, with the one that ends first."""
+    if tls is None:
+        return ()
+    by_name: dict[str, Certificate] = {}
+    for pair in tls.certificates:
+        try:
+            leaf = leaf_of(pair.cert)
+        except (OSError, ValueError):
+            continue  # It was there a moment ago.
+        if leaf.name not in by_name or leaf.not_after_s < by_name[leaf.name].not_after_s:
+            by_name[leaf.name] = leaf
+    return tuple(by_name.values())
 
 
 def open_admin(config: Config) -> Listener | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from penstock import __version__
 from penstock.master.admin.status import (
+    CertificateStatus,
     CrashLoopStatus,
     Failure,
     FleetStatus,
@@ -166,4 +167,11 @@ def _listener_status(
         # A shared shard is everyone's, so no slot's.
         slot = slots.get(min(holders)) if len(holders) == 1 else None
         shards.append(ShardStatus(index=index, slot=slot, queued=queued_connections(sock)))
-    return ListenerStatus(name=listener.name, address=listener.shown_address, shards=tuple(shards))
+    return ListenerStatus(
+        name=listener.name,
+        address=listener.shown_address,
+        shards=tuple(shards),
+        certificates=tuple(
+            CertificateStatus(name=each.name, expires_at=each.not_after_s) for each in listener.certificates
+        ),
+    )

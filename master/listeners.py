@@ -23,6 +23,7 @@ from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind
 from penstock.master.config.listener import Tcp
 from penstock.master.tcp_options import is_tcp, set_tcp_options
 from penstock.worker.logs import LOG
+from penstock.worker.tls.x509 import Certificate
 
 
 class ListenError(Exception):
@@ -37,6 +38,7 @@ class Listener:
     address: Bind
     backlog: int
     shards: list[socket.socket] = field(default_factory=list)
+    certificates: tuple[Certificate, ...] = ()  # those that are served there
     tcp: Tcp | None = None  # options of every shard; None: as the kernel, or who opened it, has them
 
     @property

@@ -7,7 +7,6 @@ open before, and none that was not.
 """
 
 import os
-import ssl
 from collections.abc import Iterable, Mapping
 
 from penstock.master.access_file import AccessFile
@@ -118,7 +117,7 @@ class Planner:
             )
         except KeyError as error:
             raise PlanError(str(error.args[0]), is_config=True) from error
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, ValueError) as error:
             raise PlanError(f"certificate: {error}", is_config=True) from error
         except ListenError as error:
             raise PlanError(str(error), is_config=False) from error

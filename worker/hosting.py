@@ -116,7 +116,12 @@ class Hosting:
         if tls is None:
             site.park_in(self._lot)
             self.givable[listener.address] = site
-        self.shards[listener.address] = LentShards(site.connect, backlog=listener.backlog, tls=tls)
+        self.shards[listener.address] = LentShards(
+            site.connect,
+            backlog=listener.backlog,
+            tls=tls,
+            handshake_timeout_s=listener.limits.header_timeout_s,
+        )
 
     @property
     def connection_count(self) -> int:

@@ -211,3 +211,12 @@ FILES_IDLE_S = 10.0
 RANGES_MAX = 16
 # Request headers of which files make something: longer ones mean nothing.
 FILE_HEADER_BYTES_MAX = 4096
+# What anybody can cause is logged once in a while, of each kind. There are a few dozen; were there ever
+# more, they would only be told again sooner.
+COMPLAINT_PERIOD_S = 60.0
+COMPLAINT_KINDS_MAX = 64
+
+# Of the proxies that a request came through, so many are looked at, and of a Forwarded header so much:
+# more than any chain that is meant, and some 30 us.
+FORWARDED_HOPS_MAX = 32
+FORWARDED_CHARS_MAX = 4096

@@ -42,10 +42,12 @@ class LentShards:
         *,
         backlog: int,
         tls: ssl.SSLContext | None,
+        handshake_timeout_s: float | None = None,
     ) -> None:
         self._connect = connect
-        self._backlog = backlog
-        self._tls = tls
+        self._options: dict[str, Any] = {"backlog": backlog, "ssl": tls}
+        if tls is not None:
+            self._options["ssl_handshake_timeout"] = handshake_timeout_s
         self._servers: dict[int, asyncio.Server] = {}
         self._expected: set[int] = set()
         self._adoptions: set[asyncio.Task[None]] = set()
@@ -86,10 +88,8 @@ class LentShards:
         # Both calls listen() again, which rewrites the backlog: it must be given.
         loop = asyncio.get_running_loop()
         if sock.family != socket.AF_UNIX:
-            return await loop.create_server(self._connect, sock=sock, backlog=self._backlog, ssl=self._tls)
-        return await loop.create_unix_server(
-            self._connect, sock=sock, backlog=self._backlog, ssl=self._tls, **_KEEP_SOCKET_FILE
-        )
+            return await loop.create_server(self._connect, sock=sock, **self._options)
+        return await loop.create_unix_server(self._connect, sock=sock, **self._options, **_KEEP_SOCKET_FILE)
 
     def release(self, shard: int) -> None:
         """Stop accepting on this shard; connections that were accepted stay."""

@@ -127,6 +127,13 @@ class LimitsSpec(msgspec.Struct, frozen=True, kw_only=True):
     queue_timeout_s: float = 0.0  # how long the others wait for their turn
 
 
+class ProxiesSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Proxies that are believed (addresses, networks, "unix:" and "*"), and the headers they speak in."""
+
+    trusted: tuple[str, ...]
+    family: Literal["x-forwarded", "forwarded"] = "x-forwarded"
+
+
 class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One address that the worker serves, through the shards it is lent."""
 
@@ -135,6 +142,7 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Literal["http"] = "http"
     backlog: int = 2048
     limits: LimitsSpec
+    proxies: ProxiesSpec | None = None
     routes: tuple[RouteSpec, ...]
     # What requests that no route takes are counted under.
     unmatched: RouteCells

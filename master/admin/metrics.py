@@ -179,6 +179,17 @@ def _fleet_families(totals: Totals, fleet: FleetStatus, now_ns: int) -> Iterable
         totals.rows_corrupt,
     )
 
+    expiry = Metric(
+        "penstock_tls_certificate_expiry_timestamp_seconds",
+        "When the certificates that are served end, by the first host name in them.",
+        "gauge",
+    )
+    for listener in fleet.listeners:
+        for each in listener.certificates:
+            labels = {"listener": listener.name, "name": each.name}
+            expiry.add_sample(expiry.name, labels, each.expires_at)
+    yield expiry
+
     build = Metric("penstock_build", "What is running.", "info")
     build.add_sample(
         "penstock_build_info", {"version": fleet.version, "python": platform.python_version()}, 1

@@ -54,12 +54,20 @@ class ShardStatus(msgspec.Struct, frozen=True, kw_only=True):
     queued: int
 
 
+class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate that is served: what people call it, and when it ends."""
+
+    name: str
+    expires_at: float  # wall-clock time, in seconds
+
+
 class ListenerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One address and its shards."""
 
     name: str
     address: str
     shards: tuple[ShardStatus, ...] = ()
+    certificates: tuple[CertificateStatus, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,15 +6,15 @@ Nothing that an operator asks for is dropped in silence. What is planned says
 """
 
 _LATER = """
---certfile --capture-output
---date-header --no-date-header --ech-key --env -e --forwarded-allow-ips
---header --http1-keep-alive --initgroups --interface --keyfile
---limit-request-field_size --limit-request-line --no-proxy-headers
---no-server-header --paste --proxy-headers --proxy-protocol --pythonpath
+--capture-output
+--date-header --no-date-header --ech-key --env -e
+--header --http1-keep-alive --initgroups --interface
+--limit-request-field_size --limit-request-line
+--no-server-header --paste --proxy-protocol --pythonpath
 --reload --reload-delay --reload-dir --reload-engine --reload-exclude --reload-extra-file
---reload-include --reset-contextvars --reuse-port --server-header --ssl-ca-certs
---ssl-cert-reqs --ssl-certfile --ssl-certificate --ssl-ciphers --ssl-keyfile --ssl-keyfile-password
---ssl-version --statsd-host --threads
+--reload-include --reset-contextvars --reuse-port --server-header
+
+--statsd-host --threads
 --timeout-worker-healthcheck --timeout-worker-startup --umask -m --use-colors --no-use-colors
 --worker-connections --workers-kill-timeout --ws --ws-max-queue --ws-max-size
 --ws-per-message-deflate --ws-ping-interval --ws-ping-timeout

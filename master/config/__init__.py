@@ -9,11 +9,12 @@ from penstock.master.config.accounts import owner_ids
 from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind, parse_bind
 from penstock.master.config.control_socket import control_directories, control_path, instance_name
 from penstock.master.config.invocation import Invocation, Reading
-from penstock.master.config.listener import Limits, Listener, Tls
+from penstock.master.config.listener import Limits, Listener
 from penstock.master.config.model import Admin, Config
 from penstock.master.config.problems import ConfigError, Place, Problem
 from penstock.master.config.route import Match, Respond, Route
 from penstock.master.config.telling import Log
+from penstock.master.config.tls import Tls
 
 __all__ = [
     "Admin",

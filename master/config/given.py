@@ -79,10 +79,12 @@ def gather(options: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -
         elif text:
             texts = tuple(text.split()) if option.is_repeatable else (text,)
             variables[option.name] = _given(option, texts, variable)
-    if environ.get("FORWARDED_ALLOW_IPS"):
-        warnings.append("FORWARDED_ALLOW_IPS is not supported yet: no forwarded header is trusted")
     platform: Level = {}
-    for variable, name in (("WEB_CONCURRENCY", "workers"), ("PORT", "port")):
+    for variable, name in (
+        ("WEB_CONCURRENCY", "workers"),
+        ("PORT", "port"),
+        ("FORWARDED_ALLOW_IPS", "forwarded_allow_ips"),
+    ):
         if environ.get(variable):
             platform[name] = _given(BY_NAME[name], (environ[variable],), variable)
     if sockets := inherited_fds(environ):

@@ -93,7 +93,7 @@ class Invocation:
         odd = judge(walk)
         if walk.problems or config is None:
             raise ConfigError(walk.problems)
-        return Reading(config, (*warnings, *strange, *odd))
+        return Reading(config, (*warnings, *overlay.warnings, *strange, *odd))
 
     @property
     def config_file(self) -> str | None:

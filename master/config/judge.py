@@ -11,15 +11,16 @@ from collections.abc import Iterator, Mapping
 from penstock.master.config import accounts
 from penstock.master.config.activation import named_fds
 from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind, is_wildcard
-from penstock.master.config.certificates import certificate_fault
+from penstock.master.config.certificates import certificate_fault, tls_faults, tls_oddities, validity_oddity
 from penstock.master.config.compression import Compression
 from penstock.master.config.files import Files, files_fault
-from penstock.master.config.listener import Certificate, Keepalive, Limits, Listener, Tcp
+from penstock.master.config.listener import Keepalive, Limits, Listener, Tcp
 from penstock.master.config.model import Config, Recycle
 from penstock.master.config.opentelemetry import MISSING, is_installed
-from penstock.master.config.problems import Path, path_text, quoted
+from penstock.master.config.problems import Path, Problem, path_text, quoted
 from penstock.master.config.route import Match, Respond, Route
 from penstock.master.config.telling import Log, Tracing
+from penstock.master.config.tls import Certificate, Tls
 from penstock.master.config.typed import Walk
 from penstock.master.config.units import duration_text, size_text
 
@@ -45,6 +46,7 @@ def judge(walk: Walk) -> list[str]:
     """Add what is wrong to the walk's problems; answers warnings, each with its place."""
     listeners: list[tuple[Path, Listener]] = []
     routes: dict[Path, list[tuple[Path, Route]]] = {}
+    odd: list[str] = []
     for path, record in walk.records:
         match record:
             case Listener():
@@ -60,7 +62,9 @@ def judge(walk: Walk) -> list[str]:
             case Limits():
                 _judge_limits(record, path, walk)
             case Certificate():
-                _judge_certificate(record, path, walk)
+                odd += _judge_certificate(record, path, walk)
+            case Tls():
+                odd += _judge_tls(record, path, walk)
             case Compression() if record.fault is not None:
                 walk.fault(walk.place((*path, "algorithms")), (*path, "algorithms"), record.fault)
             case Log():
@@ -80,7 +84,7 @@ def judge(walk: Walk) -> list[str]:
     _judge_names([(path, each.name) for path, each in listeners], "listener", walk)
     for group in routes.values():
         _judge_names([(path, each.name) for path, each in group if each.name], "route", walk)
-    return [told for group in routes.values() for told in _shadowed(group, walk)]
+    return [*(told for group in routes.values() for told in _shadowed(group, walk)), *odd]
 
 
 def _judge_config(config: Config, path: Path, walk: Walk) -> None:
@@ -174,11 +178,20 @@ def _judge_limits(limits: Limits, path: Path, walk: Walk) -> None:
         walk.fault(walk.place(inner), inner, "found a time to wait, expected 'concurrency' beside it")
 
 
-def _judge_certificate(certificate: Certificate, path: Path, walk: Walk) -> None:
-    fault = certificate_fault(certificate.cert, certificate.key)
+def _judge_certificate(certificate: Certificate, path: Path, walk: Walk) -> list[str]:
+    fault = certificate_fault(certificate)
     if fault is not None:
         key, message = fault
         walk.fault(walk.place((*path, key)), (*path, key), message)
+        return []
+    told = validity_oddity(certificate)
+    return [] if told is None else [str(Problem(walk.place((*path, "cert")), (*path, "cert"), told))]
+
+
+def _judge_tls(tls: Tls, path: Path, walk: Walk) -> list[str]:
+    for key, message in tls_faults(tls):
+        walk.fault(walk.place((*path, key)), (*path, key), message)
+    return [str(Problem(walk.place((*path, key)), (*path, key), told)) for key, told in tls_oddities(tls)]
 
 
 def _judge_log(log: Log, path: Path, walk: Walk) -> None:

@@ -17,6 +17,8 @@ import msgspec
 
 from penstock.master.config import bind, units
 from penstock.master.config.problems import Mismatch, nearest
+from penstock.master.config.proxies import EXPECTED as PROXY_EXPECTED
+from penstock.master.config.proxies import read_trusted_proxy
 from penstock.worker.access.atoms import FormatError, judge_format
 
 NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
@@ -29,6 +31,8 @@ ACCOUNT_CHARS_MAX = 256
 SUFFIX_PATTERN = r"\.[A-Za-z0-9_+-]+"
 OTLP_URL = "http://127.0.0.1:4318/v1/traces"
 REGEX_CHARS_MAX = 4096
+# OpenSSL takes no longer one.
+PASSWORD_BYTES_MAX = 1023
 
 # What llhttp, and so httptools, can parse. Another method never gets as far as a route.
 # fmt: off
@@ -237,6 +241,13 @@ def read_access_format(text: str) -> str:
     return text
 
 
+def read_password(text: str) -> str:
+    """Read a password, which no message shows."""
+    if not text or "\0" in text or len(text.encode()) > PASSWORD_BYTES_MAX:
+        raise Mismatch(f"a password of 1 to {PASSWORD_BYTES_MAX} bytes", found="another text")
+    return text
+
+
 def read_secret(text: str) -> str:
     """Read what the access log does not show: "query", or the name of a header."""
     if not re.fullmatch(HEADER_NAME_PATTERN, text):
@@ -312,6 +323,7 @@ KINDS: dict[str, Kind] = {
     ),
     "name": Kind(read_name, "a name", _text(NAME_PATTERN)),
     "otlp_url": Kind(read_otlp_url, f"a URL such as {OTLP_URL}", _text("https?://.+")),
+    "password": Kind(read_password, "a password", {"type": "string", "minLength": 1}),
     "path": Kind(read_path, "a path", _text("[/~].*")),
     "ratio": Kind(
         read_ratio,
@@ -326,4 +338,7 @@ KINDS: dict[str, Kind] = {
         {"anyOf": [{"type": "integer", "minimum": 0}, _text(units.SIZE_PATTERN)]},
     ),
     "suffix": Kind(read_suffix, "the end of a name, such as .x", _text(SUFFIX_PATTERN)),
+    "trusted_proxy": Kind(
+        read_trusted_proxy, PROXY_EXPECTED, _text(r"(\*|unix:?|[0-9A-Fa-f:.\[\]]+(/[0-9]+)?)")
+    ),
 }

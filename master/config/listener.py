@@ -9,8 +9,10 @@ from msgspec import UNSET, Meta, UnsetType, field
 from penstock.master.config.bind import Bind, TcpBind, parse_bind
 from penstock.master.config.compression import KEY_SAYS, Compression
 from penstock.master.config.kinds import kind
-from penstock.master.config.record import BindText, Duration, FilePath, Label, Record, Size, says
+from penstock.master.config.proxies import TRUSTED_BY_DEFAULT
+from penstock.master.config.record import BindText, Duration, Label, Record, Size, says
 from penstock.master.config.route import Route
+from penstock.master.config.tls import Tls
 
 # listen() takes an int, and the kernel cuts it to net.core.somaxconn.
 BACKLOG_MAX = 2**31 - 1
@@ -63,31 +65,6 @@ class Limits(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = field(default=0.0, name="queue_timeout")
 
 
-class Certificate(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A certificate chain and its private key, as PEM files."""
-
-    cert: Annotated[FilePath, says("The certificate, then the chain above it.")]
-    key: Annotated[FilePath, says("The private key, without a passphrase.")]
-
-
-class Tls(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """TLS of a listener."""
-
-    LATER: ClassVar[frozenset[str]] = frozenset({"acme", "alpn", "ciphers", "client_ca", "client_cert"})
-
-    certificates: Annotated[
-        tuple[Certificate, ...],
-        Meta(min_length=1),
-        says("The first one is for clients that name no host."),
-    ]
-    min_version: Annotated[
-        Literal["1.2", "1.3"],
-        says("The oldest version that is spoken."),
-        # Written without quotes it is a number to an editor.
-        Meta(extra_json_schema={"x-written": {"enum": ["1.2", "1.3", 1.2, 1.3]}}),
-    ] = "1.2"
-
-
 class Keepalive(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     Probes by which the kernel finds out that a client has vanished.
@@ -127,9 +104,7 @@ class Tcp(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An address that is served, and what is served there."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset(
-        {"handler", "proxy", "proxy_protocol", "forwarded", "http2", "rate_limit", "trusted_proxies"}
-    )
+    LATER: ClassVar[frozenset[str]] = frozenset({"handler", "proxy", "proxy_protocol", "http2", "rate_limit"})
 
     name: Annotated[Label, says("The listener label in metrics and logs. Default: its address.")] = ""
     bind: Annotated[BindText, says("Where to listen: host:port, :port, [::]:port, unix:/path or fd:3.")]
@@ -152,6 +127,14 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         says("Options of its TCP connections. An inherited socket keeps its own unless this is written."),
     ] = None
     tls: Annotated[Tls | None, says("Speak TLS.")] = None
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, kind("trusted_proxy")], ...],
+        says("Proxies that are believed when they say for whom a request is made."),
+    ] = TRUSTED_BY_DEFAULT
+    forwarded: Annotated[
+        Literal["x-forwarded", "forwarded"] | None,
+        says("The headers in which they say so: X-Forwarded-For and -Proto, or Forwarded; none: neither."),
+    ] = "x-forwarded"
     limits: Annotated[Limits, says("What a client may send, and how long it may take.")] = Limits()
     compression: Annotated[Compression | bool | UnsetType | None, KEY_SAYS] = UNSET
     routes: Annotated[

@@ -52,6 +52,7 @@ class Option:
 WHERE = "Where to listen"
 PROCESSES = "Processes"
 APPS = "Applications"
+EDGE = "TLS and proxies"
 LIMITING = "Limits and timeouts"
 LOGGING = "Logging"
 TRACING = "Tracing"
@@ -227,6 +228,57 @@ OPTIONS = (
         APPS,
         ("compression",),
         off=("--no-compression",),
+    ),
+    Option(
+        ("--ssl-certfile", "--certfile", "--ssl-certificate"),
+        "Speak TLS, with this certificate and the chain above it, in PEM.",
+        EDGE,
+        metavar="FILE",
+    ),
+    Option(
+        ("--ssl-keyfile", "--keyfile"),
+        "Its private key. Default: in the file of the certificate.",
+        EDGE,
+        metavar="FILE",
+    ),
+    Option(
+        ("--ssl-keyfile-password",),
+        "What the key is encrypted with. Better as a variable: a command line can be seen.",
+        EDGE,
+        metavar="PASSWORD",
+    ),
+    Option(
+        ("--ssl-ca-certs", "--ca-certs", "--ssl-ca"),
+        "Who may issue clients' certificates, in PEM.",
+        EDGE,
+        metavar="FILE",
+    ),
+    Option(
+        ("--ssl-cert-reqs", "--cert-reqs"),
+        "Whether clients are asked for a certificate. Default: none.",
+        EDGE,
+        metavar="none|optional|required",
+    ),
+    Option(
+        ("--ssl-ciphers", "--ciphers"), "Ciphers of TLS 1.2, as OpenSSL writes them.", EDGE, metavar="LIST"
+    ),
+    Option(
+        ("--ssl-version", "--ssl-protocol-min"),
+        "The oldest version that is spoken. Default: 1.2.",
+        EDGE,
+        metavar="1.2|1.3",
+    ),
+    Option(
+        ("--proxy-headers",),
+        "Believe X-Forwarded-For and X-Forwarded-Proto of trusted proxies. Default: on.",
+        EDGE,
+        off=("--no-proxy-headers",),
+    ),
+    Option(
+        ("--forwarded-allow-ips",),
+        "Trusted proxies: addresses, networks, unix: or *. Default: 127.0.0.1,::1,unix:.",
+        EDGE,
+        metavar="LIST",
     ),
     Option(
         ("--timeout-keep-alive", "--keep-alive"),

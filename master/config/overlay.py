@@ -8,6 +8,7 @@ serves an APP when there is no file.
 from collections.abc import Mapping as EnvironmentMapping
 
 from penstock.master.config import bind
+from penstock.master.config.edge_options import EdgeOptions
 from penstock.master.config.given import Given, Level, Levels
 from penstock.master.config.options import BY_NAME, EACH, OPTIONS
 from penstock.master.config.problems import Mismatch, Path, Place, Problem
@@ -39,6 +40,7 @@ class Overlay:
         self._levels = levels
         self._environ = environ
         self.problems: list[Problem] = []
+        self.warnings: list[str] = []
 
     def lay(self, root: Node | None, app: Given | None) -> Node:
         """Lay everything over `root`, the file's tree, or over nothing."""
@@ -66,7 +68,25 @@ class Overlay:
             given = self._levels.find(option.name)
             if given is not None and option.path is not None:
                 root = self._set(root, option.path, given)
-        return root
+        return self._lay_edge(root)
+
+    def _lay_edge(self, root: Mapping) -> Mapping:
+        """Lay TLS and trusted proxies over every listener; TLS over those on TCP."""
+        edge = EdgeOptions(self._levels)
+        values = edge.values()
+        self.problems += edge.problems
+        self.warnings += edge.warnings
+        listeners = root.get("listeners")
+        if not values or not isinstance(listeners, Sequence):
+            return root
+        items: list[Node] = []
+        for item in listeners.items:
+            if isinstance(item, Mapping):
+                for path, node, is_for_tcp in values:
+                    if not (is_for_tcp and _is_unix(item)):
+                        item = with_value(item, path, node)  # noqa: PLW2901 - it is built up
+            items.append(item)
+        return with_value(root, ("listeners",), Sequence(listeners.place, tuple(items)))
 
     def _listeners(self, app: Given | None, static: tuple[Mapping, ...]) -> Sequence:
         place = (app or static[0]).place

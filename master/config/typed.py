@@ -173,6 +173,8 @@ def _build_scalar(wanted: inspect.Type, node: tree.Scalar, path: Path, walk: Wal
         try:
             text, is_replaced = substituted(text, walk.environ), True
         except Mismatch as mismatch:
+            if "password" in _kinds(wanted):
+                mismatch.found = mismatch.found or "a text with a variable"
             return walk.fault(node.place, path, mismatch.message(node.text))
     # What a variable brings is typed as if it had been written there.
     is_plain = node.is_plain or is_replaced
@@ -288,6 +290,12 @@ def _bare(wanted: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
     if isinstance(wanted, inspect.Metadata):
         return wanted.type, wanted.extra or {}
     return wanted, {}
+
+
+def _kinds(wanted: inspect.Type) -> set[str]:
+    bare, extra = _bare(wanted)
+    choices = bare.types if isinstance(bare, inspect.UnionType) else ()
+    return {each["kind"] for each in (extra, *(_bare(each)[1] for each in choices)) if "kind" in each}
 
 
 def _is_container(wanted: inspect.Type) -> bool:

@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from penstock.master.blueprint import Account, account_of, build_spec, tls_contexts
-from penstock.master.config.listener import Certificate, Limits, Listener, Tls
+from penstock.master.config.listener import Limits, Listener
 from penstock.master.config.model import Config
 from penstock.master.config.route import Match, Respond, Route
 from penstock.master.config.telling import Access, Log, RequestId
+from penstock.master.config.tls import Certificate, Tls
 from penstock.shm import histogram
 from penstock.shm.schema import Geometry
 from penstock.shm.segment import Segment

@@ -20,7 +20,13 @@ class Framing(NamedTuple):
     # Bytes of body; None when it is chunked.
     content_length: int | None
     expects_continue: bool
+    # What proxies say, as it came: X-Forwarded-For and -Proto, or Forwarded alone; then what the head says
+    # beside that.
+    said: "Said | None" = None
 
+
+# A tuple without names is made in a fifth of the time.
+Said = tuple[bytes | None, bytes | None, Framing | None]
 
 # Headers, Host, framing. The list is ours: whoever gets it copies it, since an app may change its own.
 Block = tuple[list[tuple[bytes, bytes]], bytes | None, Framing | None]

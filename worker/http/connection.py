@@ -7,10 +7,11 @@ connections end in `outlet`.
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.shm.board import method_tag
-from penstock.worker.http.blocks import Framing, is_judged
+from penstock.worker.asgi.types import Scope
+from penstock.worker.http.blocks import Framing, Said, is_judged
 from penstock.worker.http.head import METHODS, Headers, RequestError
 from penstock.worker.http.intake import Intake
 from penstock.worker.http.partial import END_OF_HEAD
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 LAST_FOUR = slice(-4, None)  # made once, not for every request
 FIRST_TEN = slice(10)
 LF = 10
+# A record of a handshake, of any version of TLS.
+TLS_HELLO = b"\x16\x03"
 METHOD_TAGS = {method: method_tag(method) for method in METHODS.values()}
 
 
@@ -34,7 +37,7 @@ class Connection(Intake):
     Serves one client of a site. Made by `Site.connect`.
     """
 
-    __slots__ = ("_client", "_is_resumed", "_server")
+    __slots__ = ("_client", "_is_proxy", "_is_resumed", "_server")
 
     def __init__(self, site: "Site", *, is_resumed: bool = False) -> None:
         super().__init__(site)
@@ -43,6 +46,8 @@ class Connection(Intake):
         # Looked up with the first request, so the latter tells whether there was one.
         self._client: tuple[str, int] | None = None
         self._server: tuple[str, int | None] | None = None
+        # Whether what it says of others is believed; None until it says something.
+        self._is_proxy: bool | None = None
 
     # For the loop.
 
@@ -92,6 +97,11 @@ class Connection(Intake):
                 if scanned is not None:
                     blocks.saw(rest, (scanned, head_parser.host, None))
                     self._begin(method, target, scanned, head_parser.host)
+                    return
+                if head_parser.forwarded is not None:
+                    block, head_parser.forwarded = head_parser.forwarded, None
+                    blocks.saw(rest, block)
+                    self._begin(method, target, *block)
                     return
         self._take(data)
 
@@ -169,7 +179,10 @@ class Connection(Intake):
         scope["headers"] = headers
         scope["extensions"] = site.extensions.copy()
         if framing is not None:
-            scope["http_version"] = framing.http_version
+            if framing.said is not None:
+                framing = self._believe(framing.said, scope)
+            if framing is not None:
+                scope["http_version"] = framing.http_version
         self.exchange = exchange = route.exchange(self, route.meter, scope)
         context = None if route.app is None else route.context.copy()
         if site.openings:
@@ -203,6 +216,18 @@ class Connection(Intake):
         else:
             exchange.task = Task(run, loop=site.loop, name=TASK_NAME, context=context)
         return b""
+
+    def _believe(self, said: Said, scope: Scope) -> Framing | None:
+        """Put into the scope what a trusted proxy says; return what the head says beside that."""
+        proxies = self.site.proxies
+        assert proxies is not None
+        if self._is_proxy is None:
+            self._is_proxy = proxies.trusts(self._client)
+        if self._is_proxy:
+            proxies.tell(said, scope)
+        else:
+            proxies.ignored(self._client)
+        return said[2]
 
     # For the site.
 
@@ -361,14 +386,16 @@ class Connection(Intake):
             return
         else:
             is_head = exchange.scope["method"] == "HEAD"
+        if self._partial is not None:
+            head = self._partial.start
+        if is_early and head[:2] == TLS_HELLO and not site.is_tls:
+            site.complain("a client speaks TLS to a port for plain HTTP")
         output = refusal(site.head_starts[error.status], error.status, error.reason, is_head=is_head)
         site.sent_bytes += len(output)
         if not is_early:
             assert exchange is not None
             exchange.refused(error.status, len(output))
         elif site.refusals:
-            if self._partial is not None:
-                head = self._partial.start
             site.note_refusal(self.transport, head, error.status, len(output))
         self.transport.write(output)
         self.linger()
@@ -380,4 +407,9 @@ class TlsConnection(Connection):
     any more. So it can be referred to weakly.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "tls_facts")
+
+    def __init__(self, site: "Site") -> None:
+        super().__init__(site)
+        # What an app is told of it, since its first request.
+        self.tls_facts: dict[str, Any] | None = None

@@ -12,7 +12,7 @@ from ipaddress import AddressValueError, IPv6Address
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
-from penstock.worker.http.blocks import Blocks, Framing, is_judged
+from penstock.worker.http.blocks import Block, Blocks, Framing, is_judged
 from penstock.worker.limits import CONTENT_LENGTH_DIGITS_MAX
 
 Headers = list[tuple[bytes, bytes]]
@@ -83,18 +83,29 @@ class HeadParser:
     __slots__ = (
         "_count_max",
         "_feed",
+        "_forwarded",
         "_good_host",
         "_open",
         "_parser",
+        "_special_names",
         "blocks",
+        "forwarded",
         "headers",
         "host",
         "on_message_complete",
         "special",
     )
 
-    def __init__(self, header_count_max: int) -> None:
+    def __init__(self, header_count_max: int, forwarded: tuple[bytes, bytes] = (b"", b"")) -> None:
+        """
+        Prepare. `forwarded` are the headers in which proxies say for whom a request
+        is made, and by which scheme; those without a name never come.
+        """
         self._count_max = header_count_max
+        self._forwarded = forwarded
+        self._special_names = SPECIAL_HEADERS.union(forwarded)
+        # What `scan` found that has such headers and is else as usual.
+        self.forwarded: Block | None = None
         # Of the message being parsed: its headers, its first Host, and its other
         # special headers, doubled ones joined with a comma.
         self.headers: Headers = []
@@ -118,7 +129,7 @@ class HeadParser:
             value = value.rstrip(b" \t")  # llhttp takes it off in front only
         if name == b"host" and self.host is None:
             self.host = value
-        elif name in SPECIAL_HEADERS:
+        elif name in self._special_names:
             special = self.special
             special[name] = special[name] + b"," + value if name in special else value
         self.headers.append((name, value))
@@ -146,7 +157,7 @@ class HeadParser:
             return None
         if special:
             if special not in _KEEP_ALIVE:
-                self._reset()
+                self._scan_forwarded(special)
                 return None
             special.clear()
         if self._open:
@@ -157,6 +168,24 @@ class HeadParser:
         if self.host != self._good_host or len(headers) > self._count_max:
             return None
         return headers
+
+    def _scan_forwarded(self, special: dict[bytes, bytes]) -> None:
+        """Go on with `scan` where something is special: leave in `forwarded` what only proxies made so."""
+        names = self._forwarded
+        addresses = special.pop(names[0], None)
+        proto = special.pop(names[1], None)
+        if (
+            (addresses is None and proto is None)
+            or (special and special not in _KEEP_ALIVE)
+            or self._open
+            or self.host != self._good_host
+            or len(self.headers) > self._count_max
+        ):
+            self._reset()
+            return
+        if special:
+            special.clear()
+        self.forwarded = self.headers, self.host, Framing("1.1", True, 0, False, (addresses, proto, None))
 
     def parse(self, head: bytes) -> Head:
         """
@@ -191,6 +220,11 @@ class HeadParser:
             self._reset()
         if b"host" in special:
             raise RequestError(HTTPStatus.BAD_REQUEST, "more than one Host")
+        addresses = proto = None
+        if len(special) > 1 or b"content-length" not in special:
+            names = self._forwarded
+            addresses = special.pop(names[0], None)
+            proto = special.pop(names[1], None)
         if version == b"HTTP/1.1" and len(special) == 1 and b"content-length" in special:
             # Nearly every head that does not pass `scan`.
             framing = Framing("1.1", True, _length(special[b"content-length"]), False)
@@ -200,6 +234,8 @@ class HeadParser:
             raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers")
         self._judge_host(version)
         usual = None if framing == _PLAIN else framing
+        if addresses is not None or proto is not None:
+            usual = Framing(*framing[:4], (addresses, proto, usual))
         if not is_upgrade:
             blocks.saw(block, (self.headers, self.host, usual))
         return method, target, self.headers, self.host, usual

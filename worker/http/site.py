@@ -9,6 +9,7 @@ A site knows no shared memory: its cells are any memoryview of 8-byte words.
 
 import asyncio
 import contextvars
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from penstock.worker.http.gate import Gate, gated
 from penstock.worker.http.head import HeadParser
 from penstock.worker.http.leaving import Leaving
 from penstock.worker.http.notes import NEVER_US, Observer, Opening, Refusal
+from penstock.worker.http.proxies import FAMILIES, Proxies
 from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.routing import Miss, Router
@@ -34,6 +36,8 @@ from penstock.worker.limits import BODY_RATE_GRACE_S, LOCAL_NAMES_MAX, STALL_S
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
 from penstock.worker.spec import UNMATCHED, AppAction, FilesAction, ListenerSpec, RouteSpec
+from penstock.worker.tls.complaints import Complaints
+from penstock.worker.tls.facts import tell_of_tls
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.5"}
 
@@ -91,6 +95,7 @@ class Site(Leaving):
     # an instance with more than thirty attributes keeps them in a dict.
     __slots__ = (
         "_cells",
+        "_complaints",
         "_names",
         "_not_found",
         "_raw_root_path",
@@ -111,6 +116,7 @@ class Site(Leaving):
         "only_route",
         "openings",
         "plain_starts",
+        "proxies",
         "received_bytes",
         "refusals",
         "root_path",
@@ -168,7 +174,13 @@ class Site(Leaving):
             "extensions": {},
         }
         self.extensions = dict(ADVERTISED)
-        self.head_parser = HeadParser(listener.limits.header_count)
+        # Who is believed about the clients behind it; None: nobody, and their headers mean nothing.
+        self.proxies = None if listener.proxies is None else Proxies(listener.proxies, listener.name)
+        self.head_parser = HeadParser(
+            listener.limits.header_count,
+            (b"", b"") if listener.proxies is None else FAMILIES[listener.proxies.family],
+        )
+        self._complaints = Complaints()
         self.starts = HeadStarts(None if server_header is None else server_header.encode())
         self.head_starts = self.starts.every
         self.plain_starts = self.starts.plain
@@ -202,6 +214,8 @@ class Site(Leaving):
         self.refusals: tuple[Refusal, ...] = ()
         # Responses that took less are not shown to observers, unless they failed (5xx) or have notes.
         self.noted_from_us = NEVER_US
+        if is_tls:
+            self.watch_requests(opening=tell_of_tls)
 
     # For the worker.
 
@@ -316,6 +330,12 @@ class Site(Leaving):
                 refusal(client, head, status, sent_bytes)
             except Exception:
                 LOG.exception("cannot take note of a refused request")
+
+    def complain(self, of: str) -> None:
+        """Log what clients do wrong: once, though they may do it again and again."""
+        told = self._complaints.judge(of, time.monotonic())
+        if told is not None:
+            LOG.info("%s: %s", self.name, told)
 
     def watch(self, connection: Watched, after_s: float) -> None:
         """Have the connection's `expire` called after a time, unless it is put off."""

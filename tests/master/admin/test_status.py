@@ -82,6 +82,7 @@ def test_status_has_the_promised_shape(site: "Site") -> None:
                 {"index": 0, "slot": 0, "queued": 0},
                 {"index": 1, "slot": None, "queued": 3},
             ),
+            "certificates": (),
         }
     ]
     assert status["upstreams"] == []

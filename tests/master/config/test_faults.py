@@ -90,7 +90,7 @@ def test_a_fault_is_told_with_its_place_and_what_was_expected(
 
 
 LISTENER_FAULTS = [
-    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tcp, tls, limits, compression or routes; did you mean 'bind'?"),
+    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tcp, tls, trusted_proxies, forwarded, limits, compression or routes; did you mean 'bind'?"),
     ("    protocol: tcp\n", "3:15: listeners[0].protocol: found 'tcp', expected 'http': 'tcp' is not supported yet"),
     ("    protocol: udp\n", "3:15: listeners[0].protocol: found 'udp', expected 'http': 'udp' is not supported yet"),
     ("    protocol: htpp\n", "3:15: listeners[0].protocol: found 'htpp', expected 'http'; did you mean 'http'?"),
@@ -120,7 +120,10 @@ LISTENER_FAULTS = [
     ("    compression: {level: 6}\n", "3:26: listeners[0].compression.level: found '6', expected a mapping with zstd, br or gzip"),
     ("    tls: {}\n", "3:10: listeners[0].tls: found no 'certificates', expected a list under that key"),
     ("    tls: {certificates: []}\n", "3:25: listeners[0].tls.certificates: found an empty list, expected at least one item"),
-    ("    tls: {certificates: [{cert: c}]}\n", "3:26: listeners[0].tls.certificates[0]: found no 'key', expected a path under that key"),
+    ("    tls: {certificates: [{key: k}]}\n", "3:26: listeners[0].tls.certificates[0]: found no 'cert', expected a path under that key"),
+    ("    trusted_proxies: [10.0.0.1/8]\n", "3:23: listeners[0].trusted_proxies[0]: found '10.0.0.1/8', expected an IP address, a network such as 10.0.0.0/8, 'unix:' or '*'; did you mean '10.0.0.0/8'?"),
+    ("    trusted_proxies: [lb.internal]\n", "3:23: listeners[0].trusted_proxies[0]: found 'lb.internal', expected an IP address, a network such as 10.0.0.0/8, 'unix:' or '*'; a host name cannot be trusted: write its address"),
+    ("    forwarded: both\n", "3:16: listeners[0].forwarded: found 'both', expected 'forwarded' or 'x-forwarded'"),
     ("    tls: {certificates: [{cert: /none/c, key: /none/k}]}\n", "3:33: listeners[0].tls.certificates[0].cert: found '/none/c', expected a PEM file: no such file"),
     ("    tls: {acme: {}}\n", "3:11: listeners[0].tls.acme: found the key 'acme', which is not supported yet"),
 ]  # fmt: skip

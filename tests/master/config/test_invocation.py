@@ -443,15 +443,6 @@ def test_a_variable_that_means_nothing_is_warned_about() -> None:
     )
 
 
-def test_a_variable_that_is_planned_says_so() -> None:
-    """
-    Whoever set it believes that clients' addresses are taken from a header.
-    """
-    (warning,) = read(None, {"FORWARDED_ALLOW_IPS": "10.0.0.0/8"}).warnings
-
-    assert warning.startswith("FORWARDED_ALLOW_IPS is not supported yet")
-
-
 def test_the_links_that_kubernetes_sets_are_not_taken_for_ours() -> None:
     """
     A Service called "penstock" puts PENSTOCK_PORT=tcp://10.0.0.1:80 into every container beside it.

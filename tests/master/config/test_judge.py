@@ -156,7 +156,7 @@ def test_a_certificate_that_can_be_served_passes(load: Load, pem: dict[str, str]
         ("cert text", "key", "expected a private key in PEM"),
         ("cert cert", "key", "expected a private key in PEM"),
         ("cert other", "key", "which is not the key of the certificate"),
-        ("cert locked", "key", "expected a private key without a passphrase"),
+        ("cert locked", "key", "a private key with a password, expected 'password' beside it"),
     ],
 )
 def test_a_certificate_that_cannot_be_served_is_told_at_its_line(

@@ -175,7 +175,7 @@ def test_the_schema_is_one_document_that_refers_to_nothing_outside() -> None:
     assert schema["title"] == "Penstock configuration"
     references = set(re.findall(r'"\$ref": "([^"]*)"', text))
     assert references == {f"#/$defs/{name}" for name in schema["$defs"]}
-    assert '"x-' not in text
+    assert not re.search(r'"x-[a-z]+":', text)
 
 
 def records(cls: type[Record] = Record) -> Iterator[type[Record]]:

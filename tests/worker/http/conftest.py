@@ -34,6 +34,7 @@ from penstock.worker.spec import (
     ListenerCells,
     ListenerSpec,
     MatchSpec,
+    ProxiesSpec,
     RouteCells,
     RouteSpec,
 )
@@ -254,6 +255,7 @@ async def _serve(
     root_path: str = "",
     parks: bool = False,
     compression: CompressionSpec | None = None,
+    proxies: ProxiesSpec | None = None,
     **limits: Any,
 ) -> AsyncIterator[Serving]:
     loop = asyncio.get_running_loop()
@@ -267,6 +269,7 @@ async def _serve(
         name="test",
         address="test",
         limits=LimitsSpec(**limits),
+        proxies=proxies,
         routes=tuple(
             RouteSpec(name="route", match=match, action=action, cells=ROUTE, compression=compression)
             for match, action in routes
