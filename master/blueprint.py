@@ -103,6 +103,7 @@ def build_spec(
         uid=account.uid,
         gid=account.gid,
         lifespan=config.lifespan,
+        reset_contextvars=config.reset_contextvars,
         cells=_worker_cells(series),
         tracing=_tracing_spec(config, series),
     )
@@ -154,6 +155,9 @@ def _listener_spec(listener: Listener, series: SeriesTable) -> ListenerSpec:
             keep_alive_s=limits.keep_alive_timeout_s,
             send_timeout_s=limits.send_timeout_s,
         ),
+        headers=listener.header_pairs(),
+        server_header=listener.server_header,
+        date_header=listener.date_header,
         routes=tuple(_route_spec(listener.name, route, series) for route in listener.routes),
         unmatched=_route_cells(listener.name, UNMATCHED, series),
         cells=_listener_cells(listener.name, series),

@@ -161,6 +161,8 @@ def load_config(invocation: Invocation) -> Config:
     """Read the configuration, and log what is odd about it. Raises ConfigError."""
     invocation.enter()
     reading = invocation.read()
+    if reading.config.umask is not None:
+        os.umask(reading.config.umask)
     for warning in reading.warnings:
         LOG.warning("%s", warning)
     return reading.config
