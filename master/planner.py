@@ -72,6 +72,11 @@ class Planner:
             if config.preload or self._apps is not None:
                 raise NeedsNewImage
             generation = self.plan(config, holdings, number)
+            if self._invocation.is_object:
+                LOG.warning(
+                    "reload: the app was given as an object, so the new workers have the same one; "
+                    "USR2 starts the program anew"
+                )
         except OSError as error:
             os.fchdir(here)
             raise PlanError(f"{self._invocation.directory}: {error.strerror}", is_config=False) from error

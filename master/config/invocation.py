@@ -52,13 +52,14 @@ class Invocation:
 
     `directory` is where it was typed; relative paths of `-c`, `--env-file` and
     `--chdir` mean that one, whatever the process has changed to since. `is_call`: it was
-    no command line but a call of `penstock.run`.
+    no command line but a call of `penstock.run`; `is_object`: with an app that no import finds again.
     """
 
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     app: str | None = None
     directory: str = field(default_factory=starting_directory)
     is_call: bool = False
+    is_object: bool = False
 
     def enter(self, environ: MutableMapping[str, str] | None = None) -> None:
         """

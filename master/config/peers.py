@@ -40,11 +40,13 @@ class Excuse:
     is_flag: bool = False
     refused: str = ""
 
-    def answer(self, flag: str, value: str) -> str:
-        """Say why it changes nothing; or nothing, where Penstock does just that."""
+    def answer(self, flag: str, value: str, said: str = "") -> str:
+        """Say why it changes nothing, or nothing where Penstock does just that. `said`: both, as written."""
         if value in self.natural:
             return ""
-        return f"{flag} is ignored: {self.told}" if self.told else f"{flag} {value} has no meaning here"
+        if self.told:
+            return f"{said or flag} is ignored: {self.told}"
+        return f"{said or f'{flag} {value}'} has no meaning here"
 
 
 @dataclass(frozen=True, slots=True)
