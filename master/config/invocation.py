@@ -18,6 +18,7 @@ from penstock.master.config.opentelemetry import laid_under
 from penstock.master.config.overlay import Overlay
 from penstock.master.config.problems import ConfigError, Place, Problem
 from penstock.master.config.python_path import extend_python_path
+from penstock.master.config.strangers import USUAL_FILE, refuse_stranger
 from penstock.master.config.tree import Node, read_tree
 from penstock.master.config.typed import Walk, build_config
 
@@ -95,7 +96,13 @@ class Invocation:
             app = levels.app
         root: Node | None = None
         if config_file is not None:
+            refuse_stranger(self._absolute(config_file.text), config_file.text)
             root = read_tree(self._absolute(config_file.text), config_file.text)
+        elif app is not None and FilePath(USUAL_FILE).exists():
+            # Gunicorn reads it without a word on the command line.
+            warnings.append(
+                f"{USUAL_FILE} is not read; `penstock check -c {USUAL_FILE}` says what it asks for"
+            )
         overlay = Overlay(levels, environ)
         walk = Walk(environ=environ, problems=overlay.problems)
         tree, strange = laid_under(overlay.lay(root, app), environ)

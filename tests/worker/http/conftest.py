@@ -252,6 +252,7 @@ async def _serve(
     tls: ssl.SSLContext | None = None,
     root_path: str = "",
     parks: bool = False,
+    headers: tuple[tuple[str, str], ...] = (),
     **limits: Any,
 ) -> AsyncIterator[Serving]:
     loop = asyncio.get_running_loop()
@@ -265,6 +266,7 @@ async def _serve(
         name="test",
         address="test",
         limits=LimitsSpec(**limits),
+        headers=headers,
         routes=tuple(
             RouteSpec(name="route", match=match, action=action, cells=ROUTE) for match, action in routes
         ),
