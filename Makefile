@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Tests wait more than they compute. PROCESSES=0 has one after the other, in a single process.
 PROCESSES ?= 4
 
-.PHONY: run test check format lint types layers guard guard-baseline peers peer-options keywords prometheus-matrix soak smoke clean
+.PHONY: run test check format lint types layers guard guard-baseline peers peer-options tables prometheus-matrix soak smoke clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/penstock
@@ -49,9 +49,10 @@ peer-options: peers $(VENV)/.installed-dev
 	$(BIN)/python tests/peers/refresh.py
 	$(BIN)/python -m pytest -q tests/master/config/test_peers.py
 
-# The keywords of `penstock.run`, from the table of options.
-keywords: $(VENV)/.installed-dev
+# What is written from the table of options: the keywords of `penstock.run`, the tables of docs/switching.md.
+tables: $(VENV)/.installed-dev
 	PYTHONPATH=. $(BIN)/python tests/master/keywords.py
+	PYTHONPATH=. $(BIN)/python tests/master/switching.py
 
 # The app's metrics with many versions of prometheus_client, which pip fetches.
 prometheus-matrix: $(VENV)/.installed-dev

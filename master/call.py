@@ -14,7 +14,8 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import setproctitle
@@ -90,10 +91,15 @@ def run(app: str | Callable[..., Any] | None, options: Mapping[str, Any]) -> Non
         sys.exit(status)
 
 
-def forbid() -> None:
-    """Have calls refused from now on: this process is a server by its command line."""
+@contextmanager
+def forbidden() -> Iterator[None]:
+    """Have calls refused meanwhile: this process is a server by its command line."""
     global _is_serving  # noqa: PLW0603
     _is_serving = True
+    try:
+        yield
+    finally:
+        _is_serving = False
 
 
 def texts_of(options: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], list[str]]:

@@ -1,7 +1,7 @@
 """
 The keywords of `penstock.run`, for type checkers and editors.
 
-Written by `make keywords` from the table of options; a test says when it is to be written anew.
+Written by `make tables` from the table of options; a test says when it is to be written anew.
 """
 
 from collections.abc import Iterable, Mapping

@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from typing import NoReturn
 
 from penstock.master.config.options import Option
-from penstock.master.config.peers import OURS, Alias, Excuse, Later, Refusal, meaning_of
+from penstock.master.config.peers import ALIASES, OURS, Alias, Excuse, Later, Refusal, meaning_of
 from penstock.master.config.problems import ConfigError, Place, Problem, path_text, quoted
 
 FILE_BYTES_MAX = 1024 * 1024
@@ -158,7 +158,7 @@ def advice_on(setting: str) -> str | None:
         case Refusal() as refusal:
             return refusal.told
         case Later():
-            return f"{flag} is not supported yet"
+            return f"{ALIASES[flag].flag if flag in ALIASES else flag} is not supported yet"
     return None
 
 

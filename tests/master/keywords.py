@@ -1,7 +1,7 @@
 """
 Writes `master/keywords.py`, the keywords of `penstock.run` for type checkers, from the table of options.
 
-    make keywords
+    make tables
 """
 
 import subprocess
@@ -17,7 +17,7 @@ FILE = Path(__file__).parents[2] / "master" / "keywords.py"
 HEAD = '''"""
 The keywords of `penstock.run`, for type checkers and editors.
 
-Written by `make keywords` from the table of options; a test says when it is to be written anew.
+Written by `make tables` from the table of options; a test says when it is to be written anew.
 """
 
 from collections.abc import Iterable, Mapping

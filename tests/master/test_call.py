@@ -131,7 +131,7 @@ def test_every_keyword_of_uvicorn_is_known() -> None:
 
 def test_keywords_are_typed_as_the_options_are() -> None:
     """
-    `make keywords` writes the file anew.
+    `make tables` writes the file anew.
     """
     assert FILE.read_text() == keywords_text()
     for option in OPTIONS:
