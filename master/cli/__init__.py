@@ -14,12 +14,11 @@ def main() -> None:
     from penstock.master.signals import keep_signals_for_later  # noqa: PLC0415
 
     keep_signals_for_later()  # Before what takes long to import: this may be an init, or told to reload.
-    from penstock.master.call import forbid  # noqa: PLC0415
+    from penstock.master.call import forbidden  # noqa: PLC0415
     from penstock.master.cli.command import penstock  # noqa: PLC0415
 
-    forbid()
-
-    penstock.main(prog_name="penstock")
+    with forbidden():
+        penstock.main(prog_name="penstock")
 
 
 def open_standard_streams() -> None:
