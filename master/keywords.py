@@ -115,7 +115,6 @@ class Keywords(TypedDict, total=False):
     no_http1_pipeline_flush: Any
     no_log: bool | None
     no_metrics: bool | None
-    no_reload: Any
     no_reload_ignore_worker_failure: Any
     no_respawn_failed_workers: Any
     no_sendfile: Any

@@ -69,7 +69,7 @@ class Planner:
         try:
             os.chdir(self._invocation.directory)
             config = load_config(self._invocation)
-            if config.preload or self._apps is not None:
+            if config.preload or self._apps is not None or self._invocation.is_restarted:
                 raise NeedsNewImage
             generation = self.plan(config, holdings, number)
             if self._invocation.is_object:

@@ -3,7 +3,7 @@ Options that are planned and not built yet, which is what they are refused with.
 """
 
 _LATER = """
---ech-key --forwarded-allow-ips
+--ech-key --forwarded-allow-ips --no-reload --ssl-protocol-min --static-path-mount --static-path-route
 --h11-max-incomplete-event-size --interface
 --limit-concurrency --limit-request-field_size --limit-request-line --no-proxy-headers
 --proxy-headers --proxy-protocol --queue-timeout

@@ -126,13 +126,13 @@ def _given(option: Option, texts: tuple[str, ...], source: str) -> Given:
     if option.is_switch:
         texts = tuple({"1": "true", "0": "false"}.get(text, text) for text in texts)
     notices: tuple[str, ...] = ()
-    if option.synonyms:
+    if option.words:
         notices = tuple(
-            f"{source}: {text!r} is taken for {option.synonyms[text.lower()]!r}, the nearest there is"
+            f"{source}: {text!r} is taken for {option.words[text.lower()]!r}, the nearest there is"
             for text in texts
             if text.lower() in option.approximate
         )
-        texts = tuple(option.synonyms.get(text.lower(), text) for text in texts)
+        texts = tuple(option.words.get(text.lower(), text) for text in texts)
     return Given(texts, Place(source), notices)
 
 

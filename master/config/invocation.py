@@ -113,6 +113,11 @@ class Invocation:
         return Reading(config, (*warnings, *strange, *odd))
 
     @property
+    def is_restarted(self) -> bool:
+        """Whether new code takes a new image: an object whose program is watched for changes."""
+        return self.is_object and self.options.get("reload") == ("true",)
+
+    @property
     def config_file(self) -> str | None:
         """The configuration file that is read, as an absolute path."""
         given = self._gather(os.environ)[0].find("config")

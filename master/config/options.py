@@ -22,7 +22,7 @@ class Option:
 
     `off` holds the flags that switch it off; an option with `off` or `is_flag`
     takes no value. `is_pairs`: each value is a name and what it is set to.
-    `synonyms` are other servers' words for its values, in lower case, of which
+    `words` are other servers' words for its values, in lower case, of which
     the `approximate` ones mean something else there.
     """
 
@@ -36,7 +36,7 @@ class Option:
     is_repeatable: bool = False
     in_seconds: bool = False
     is_pairs: bool = False
-    synonyms: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
     approximate: frozenset[str] = frozenset()
 
     @property
@@ -64,7 +64,7 @@ TRACING = "Tracing"
 FILES = "Files and identity"
 
 _LEVELS = ("critical", "error", "warning", "info", "debug")
-LEVEL_SYNONYMS = {level: level for level in _LEVELS} | {
+LEVELS = {level: level for level in _LEVELS} | {
     "fatal": "critical",
     "warn": "warning",
     "trace": "debug",
@@ -321,7 +321,7 @@ OPTIONS = (
         LOGGING,
         ("log", "level"),
         "LEVEL",
-        synonyms=LEVEL_SYNONYMS,
+        words=LEVELS,
         approximate=frozenset({"trace", "notset", "0", "5"}),
     ),
     Option(

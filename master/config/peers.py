@@ -200,7 +200,6 @@ EXCUSES = {
         "drop", refused="a header whose name has an underscore is never put into a WSGI environ"
     ),
     "--dirty-workers": _natural("0", refused=_DIRTY.told),
-    "--no-reload": _NOTHING,
     "--no-reload-ignore-worker-failure": _NOTHING,
     "--reload-ignore-worker-failure": _NOTHING,
 }
@@ -248,9 +247,6 @@ REFUSALS = {
     "--quic-bind": Refusal("HTTP/3 is not supported"),
     "--insecure-bind": Refusal("write a configuration file with two listeners, one of them without `tls`"),
     "--server-name": Refusal("write a configuration file whose routes have `match: {host: NAME}`"),
-    "--ssl-protocol-min": Refusal(
-        "write `min_version` of a listener's `tls` in a configuration file; the default is 1.2"
-    ),
     "--ssl-crl": Refusal("revocation lists are not supported"),
     "--proxy-allow-from": Refusal("the PROXY protocol is not supported yet"),
     "--no-ws": Refusal("write --ws none"),
@@ -259,8 +255,6 @@ REFUSALS = {
     "--dirty-threads": _DIRTY,
     "--dirty-graceful-timeout": _DIRTY,
     "--reload-ignore-patterns": Refusal("write --reload-exclude, which takes glob patterns"),
-    "--static-path-route": Refusal("write --static PREFIX=DIR"),
-    "--static-path-mount": Refusal("write --static PREFIX=DIR"),
     "--static-path-dir-to-file": Refusal(
         "write a configuration file with a `files` route, which has an index"
     ),

@@ -39,6 +39,12 @@ TYPES = {
     "SIZE|none": "int | str",
     "MODE": "int | str",
     "RATIO": "float | str",
+    "SECONDS|none": "float | str",
+    "N|none": "int | str",
+    "true|false": "bool | str",
+    "none|optional|required": "int | str",
+    "1.2|1.3": "int | float | str",
+    "LIST": "str | Iterable[str]",
     "PORT": "int",
     "PATH": PATH,
     "FILE": PATH,
@@ -50,7 +56,6 @@ NAMED = {
     "fd": "int | str",
     "log_config": f"{PATH} | Mapping[str, Any]",
     "log_level": "str | int",
-    "forwarded_allow_ips": "str | Iterable[str]",
 }
 
 
