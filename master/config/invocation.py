@@ -10,6 +10,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
+from penstock.master.config.app_name import spelt_out
 from penstock.master.config.env_file import apply_env_file, parse_pairs
 from penstock.master.config.given import Given, Levels, gather
 from penstock.master.config.judge import judge
@@ -94,6 +95,12 @@ class Invocation:
         config_file = levels.find("config")
         if app is None and "config" not in levels.options:
             app = levels.app
+        if app is not None:
+            name, is_factory, told = spelt_out(app.text)
+            app = Given((name,), app.place)
+            if is_factory:
+                levels.options.setdefault("factory", Given(("true",), app.place))
+            warnings += [told] if told else []
         root: Node | None = None
         if config_file is not None:
             refuse_stranger(self._absolute(config_file.text), config_file.text)
