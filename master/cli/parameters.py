@@ -19,6 +19,7 @@ from penstock.master.config.peers import (
     ALIASES,
     EXCUSES,
     OURS,
+    REFUSALS,
     Alias,
     Excuse,
     Later,
@@ -145,5 +146,5 @@ def _unknown(flag: str, known: Sequence[str]) -> str:
             return f"{flag} is not supported yet"
         case Refusal() as refusal:
             return refusal.answer(flag)
-    hint = nearest(flag, known)
+    hint = nearest(flag, [*known, *REFUSALS, *EXCUSES])
     return f"there is no option {flag}" + (f"; {hint}" if hint else "")

@@ -57,7 +57,10 @@ FLAGS = {
     "use_reloader": "--reload",
     "h11_max_incomplete_size": "--limit-request-header-bytes",
 }
-_HOOK = "there are no server hooks; the app's lifespan runs in each worker, --preload imports the app before"
+_HOOK = (
+    "there are no server hooks; what a worker needs goes into the app's lifespan, "
+    "and --preload imports the app in the master"
+)
 _HOOKS = (
     "on_starting on_reload when_ready pre_fork post_fork post_worker_init worker_int worker_abort pre_exec "
     "pre_request post_request child_exit worker_exit nworkers_changed on_exit ssl_context on_dirty_starting "

@@ -145,6 +145,7 @@ def test_the_version_is_told() -> None:
         ("--prot", "--port"),
         ("--time-out-keep-alive", "--timeout-keep-alive"),
         ("--no-pinn", "--no-pin"),
+        ("--deamon", "--daemon"),
     ],
 )
 @pytest.mark.parametrize("command", [(), ("check",)])
