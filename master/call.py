@@ -6,7 +6,6 @@ is a TypeError of the program. From there on everything is as with `penstock APP
 but that the app may be an object: workers are forked, so each has it.
 """
 
-import asyncio
 import gc
 import json
 import os
@@ -214,11 +213,9 @@ def _judge_place() -> None:
     """Raise RuntimeError where no server can be started, with what to do about it."""
     if _is_serving:
         raise RuntimeError(f"penstock.run() was called in a process of a server that runs; {_GUARD}")
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
+    # Who has not imported it has no loop, and the import takes longer than all the rest.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
         raise RuntimeError(
             "penstock.run() was called within a running event loop, and each worker makes its own; " + _GUARD
         )
