@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Tests wait more than they compute. PROCESSES=0 has one after the other, in a single process.
 PROCESSES ?= 4
 
-.PHONY: run test check format lint types layers guard guard-baseline peers prometheus-matrix soak fuzz smoke clean
+.PHONY: run test check format lint types layers guard guard-baseline peers peer-options tables prometheus-matrix soak fuzz smoke clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/penstock
@@ -43,6 +43,16 @@ guard-baseline: $(VENV)/.installed-dev
 # What `loadtest/compare` compares with. nginx and HAProxy come from the distribution.
 peers: $(VENV)/.installed
 	$(PIP) install --editable '.[bench]'
+
+# The options of the servers that people switch from, as installed: what is new in them is to be judged.
+peer-options: peers $(VENV)/.installed-dev
+	$(BIN)/python tests/peers/refresh.py
+	$(BIN)/python -m pytest -q tests/master/config/test_peers.py
+
+# What is written from the table of options: the keywords of `penstock.run`, the tables of docs/switching.md.
+tables: $(VENV)/.installed-dev
+	PYTHONPATH=. $(BIN)/python tests/master/keywords.py
+	PYTHONPATH=. $(BIN)/python tests/master/switching.py
 
 # The app's metrics with many versions of prometheus_client, which pip fetches.
 prometheus-matrix: $(VENV)/.installed-dev

@@ -111,6 +111,7 @@ def build_spec(
         uid=account.uid,
         gid=account.gid,
         lifespan=config.lifespan,
+        reset_contextvars=config.reset_contextvars,
         cells=_worker_cells(series),
         tracing=_tracing_spec(config, series),
     )
@@ -165,6 +166,9 @@ def _listener_spec(config: Config, listener: Listener, series: SeriesTable) -> L
             concurrency=limits.concurrency,
             queue_timeout_s=limits.queue_timeout_s,
         ),
+        headers=listener.header_pairs(),
+        server_header=listener.server_header,
+        date_header=listener.date_header,
         proxies=_proxies_spec(listener),
         routes=tuple(_route_spec(config, listener, route, series) for route in listener.routes),
         unmatched=_route_cells(listener.name, UNMATCHED, series),

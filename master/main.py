@@ -102,6 +102,8 @@ def serve(invocation: Invocation, environ: Mapping[str, str]) -> int:
         take_variables(os.environ)  # An app that is imported is not the service.
         status = preflight(invocation, request)
         leave_if_held(status)
+        if invocation.is_call:
+            sys.exit(status)  # Whatever the program does after the call, it is not to be done now.
         return status
     try:
         if (inherited := os.environ.get(HANDOVER_VARIABLE)) is not None:
@@ -114,15 +116,20 @@ def serve(invocation: Invocation, environ: Mapping[str, str]) -> int:
         print(f"penstock: {error}", file=sys.stderr)
         status = getattr(error, "status", EXIT_NOT_STARTED)
         if HANDOVER_VARIABLE not in os.environ:  # Else the boot shim goes on.
-            leave_if_held(status)
+            _leave_if_held(invocation, status)
         return status
     set_sockets_inheritable(environ, False)
     # What is loaded now stays: the collector need not look at it, nor fork copy it.
     gc.collect()
     gc.freeze()
     status = supervisor.run()
-    leave_if_held(status)
+    _leave_if_held(invocation, status)
     return status
+
+
+def _leave_if_held(invocation: Invocation, status: int) -> None:
+    if not invocation.is_call:  # Else there may be more to do, and the threads are the program's own.
+        leave_if_held(status)
 
 
 def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:

@@ -68,9 +68,14 @@ class Planner:
         try:
             os.chdir(self._invocation.directory)
             config = load_config(self._invocation)
-            if config.preload or self._apps is not None:
+            if config.preload or self._apps is not None or self._invocation.is_restarted:
                 raise NeedsNewImage
             generation = self.plan(config, holdings, number)
+            if self._invocation.is_object:
+                LOG.warning(
+                    "reload: the app was given as an object, so the new workers have the same one; "
+                    "USR2 starts the program anew"
+                )
         except OSError as error:
             os.fchdir(here)
             raise PlanError(f"{self._invocation.directory}: {error.strerror}", is_config=False) from error
@@ -160,6 +165,8 @@ def load_config(invocation: Invocation) -> Config:
     """Read the configuration, and log what is odd about it. Raises ConfigError."""
     invocation.enter()
     reading = invocation.read()
+    if reading.config.umask is not None:
+        os.umask(reading.config.umask)
     for warning in reading.warnings:
         LOG.warning("%s", warning)
     return reading.config

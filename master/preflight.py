@@ -21,6 +21,7 @@ def preflight(invocation: Invocation, request: str) -> int:
     """Check everything that can be checked without serving; say what is wrong. Returns the exit status."""
     try:
         _accept(request)
+        invocation.enter()
         config = invocation.load()
         prepare()  # An app that is imported finds prometheus_client as it will in a worker.
         for listener in config.listeners:

@@ -275,7 +275,7 @@ class Supervisor:
         try:
             generation = planner.reload(holdings, self._force.last_generation + 1)
         except NeedsNewImage:
-            LOG.info("reload: by a hot restart, because apps are imported in the master (preload)")
+            LOG.info("reload: by a hot restart, because apps are imported in the master")
             self._hot_restart.start("reload")
             return
         except PlanError as error:

@@ -56,6 +56,8 @@ class Upgrade:
     def start(self, segment_fd: int) -> str | None:
         """Begin to check what is on disk now. Returns why that cannot be, or None."""
         assert self._process is None, "one at a time"
+        if self._command_line is None:
+            return "this program was not started from a file, so it cannot be started again"
         LOG.info("hot restart: checking the new code")
         self._report_fd = os.memfd_create("penstock-preflight", os.MFD_CLOEXEC)
         try:
@@ -105,6 +107,7 @@ class Upgrade:
 
         The caller has blocked the signals.
         """
+        assert self._command_line is not None, "it was checked"
         LOG.info("hot restart: starting the new code")
         handover_fd = write_handover(handover)
         inherited = [handover_fd, *handover.descriptors()]

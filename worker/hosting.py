@@ -93,6 +93,8 @@ class Hosting:
             app = load_app(action.target, factory=action.factory, app_dir=self._spec.app_dir)
         lifespan = Lifespan(app, self._spec.lifespan, LOG)
         await lifespan.startup()
+        if self._spec.reset_contextvars:
+            lifespan.reset_context()
         return HostedApp(app, lifespan)
 
     def _open_site(self, listener: ListenerSpec) -> None:

@@ -143,6 +143,9 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     backlog: int = 2048
     limits: LimitsSpec
     proxies: ProxiesSpec | None = None
+    headers: tuple[tuple[str, str], ...] = ()  # of every response that does not set them itself
+    server_header: bool = True
+    date_header: bool = True
     routes: tuple[RouteSpec, ...]
     # What requests that no route takes are counted under.
     unmatched: RouteCells
@@ -217,5 +220,6 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     uid: int | None = None
     gid: int | None = None
     lifespan: Literal["auto", "on", "off"] = "auto"
+    reset_contextvars: bool = False  # requests start from an empty context, not from the lifespan's
     cells: WorkerCells | None = None  # None: not counted
     tracing: TracingSpec | None = None

@@ -10,16 +10,18 @@ def main() -> None:
         # Before anything is imported that other systems do not have.
         print(f"penstock runs on Linux only, and this is {sys.platform}", file=sys.stderr)
         sys.exit(3)
-    _open_standard_streams()
+    open_standard_streams()
     from penstock.master.signals import keep_signals_for_later  # noqa: PLC0415
 
     keep_signals_for_later()  # Before what takes long to import: this may be an init, or told to reload.
+    from penstock.master.call import forbidden  # noqa: PLC0415
     from penstock.master.cli.command import penstock  # noqa: PLC0415
 
-    penstock.main(prog_name="penstock")
+    with forbidden():
+        penstock.main(prog_name="penstock")
 
 
-def _open_standard_streams() -> None:
+def open_standard_streams() -> None:
     """
     Open what was closed of standard input, output and error.
 

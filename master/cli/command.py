@@ -66,6 +66,9 @@ def _penstock(**_: Any) -> NoReturn:
     if app is not None and ":" not in app and (hint := nearest(app, COMMANDS)):
         raise click.UsageError(f"there is no command {app!r}; {hint}", context)
     invocation = given_invocation(context)
+    if context.meta.get(CHECK):
+        unblock_signals()
+        _check()
     claim_sockets(os.environ)
     # A hot restart starts from this environment again, and not from what a file put into it.
     environ = dict(os.environ)
@@ -147,12 +150,24 @@ HELP = {
     "top": "Watch a running server in the terminal: workers, rates, latency, slow requests.",
 }
 
-VERSION = click.version_option(package.__version__, message="%(prog)s %(version)s")
+VERSION = click.version_option(package.__version__, "--version", "-v", message="%(prog)s %(version)s")
 
-penstock = VERSION(_command(_penstock, *invocation_parameters(), cls=Penstock))
+# In a context's `meta`: gunicorn's --check-config stood there.
+CHECK = "penstock.check"
+
+
+def _check_option() -> click.Option:
+    def note(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value:
+            context.meta[CHECK] = True
+
+    return click.Option(["--check-config"], is_flag=True, expose_value=False, hidden=True, callback=note)
+
+
+penstock = VERSION(_command(_penstock, *invocation_parameters(), _check_option(), cls=Penstock))
 
 COMMANDS: dict[str, Command] = {
-    "check": VERSION(_command(_check, *invocation_parameters(), cls=Check)),
+    "check": VERSION(_command(_check, *invocation_parameters(), _check_option(), cls=Check)),
     "schema": _command(_schema),
     "status": _command(
         _status,

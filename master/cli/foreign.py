@@ -1,37 +1,12 @@
 """
-Options of other servers, and of ours to come: refused or excused by name.
-
-Nothing that an operator asks for is dropped in silence. What is planned says
-"not supported yet"; what has no meaning here is accepted and warned about.
+Options that are planned and not built yet, which is what they are refused with.
 """
 
 _LATER = """
---capture-output
---date-header --no-date-header --ech-key --env -e
---header --http1-keep-alive --initgroups --interface
---limit-request-field_size --limit-request-line
---no-server-header --paste --proxy-protocol --pythonpath
---reload --reload-delay --reload-dir --reload-engine --reload-exclude --reload-extra-file
---reload-include --reset-contextvars --reuse-port --server-header
-
---statsd-host --threads
---timeout-worker-healthcheck --timeout-worker-startup --umask -m --use-colors --no-use-colors
---worker-connections --workers-kill-timeout --ws --ws-max-queue --ws-max-size
+--http1-keep-alive --interface --limit-request-field_size --limit-request-line --proxy-protocol
+--no-reload --reload --reload-delay --reload-dir --reload-engine --reload-exclude --reload-extra-file
+--reload-include --threads --timeout-worker-startup --use-colors --no-use-colors
+--ws --ws-max-queue --ws-max-size
 --ws-per-message-deflate --ws-ping-interval --ws-ping-timeout
 """
 LATER_OPTIONS = frozenset(_LATER.split())
-
-# Option: what it is that ours do in another way.
-INSTEAD = {
-    "--check-config": "write: penstock check",
-    "--daemon": "Penstock stays in the foreground; a supervisor such as systemd puts it in the background",
-    "-D": "Penstock stays in the foreground; a supervisor such as systemd puts it in the background",
-    "--print-config": "write: penstock check",
-}
-
-# Accepted without effect: the flags, and the values that are what Penstock does anyway.
-IDLE_OPTIONS: tuple[tuple[tuple[str, ...], frozenset[str]], ...] = (
-    (("--loop",), frozenset({"auto", "uvloop"})),
-    (("--http",), frozenset({"auto", "httptools"})),
-    (("--worker-class", "-k"), frozenset()),
-)

@@ -33,8 +33,9 @@ def write_help(formatter: click.HelpFormatter) -> None:
     formatter.write_paragraph()
     formatter.write_text(
         "Every option has a variable: --workers is also PENSTOCK_WORKERS. WEB_CONCURRENCY and PORT are "
-        "honoured. The command line wins over PENSTOCK_*, these over WEB_CONCURRENCY and PORT, and those "
-        "over the file."
+        "honoured, and so are UVICORN_*, GRANIAN_* and GUNICORN_CMD_ARGS. The command line wins over "
+        "PENSTOCK_*, these over other variables, and those over the file. The spellings of uvicorn, gunicorn "
+        "and granian are taken too."
     )
 
 
@@ -47,9 +48,17 @@ def write_options(formatter: click.HelpFormatter) -> None:
         with formatter.section(group):
             formatter.write_dl([(_flags(option), option.help) for option in options])
     with formatter.section("Other"):
-        formatter.write_dl([("--version", "Print the version."), ("--help, -h", "Print this page.")])
+        formatter.write_dl(
+            [
+                ("--check-config", "Do what `penstock check` does."),
+                ("--version, -v", "Print the version."),
+                ("--help, -h", "Print this page."),
+            ]
+        )
 
 
 def _flags(option: Option) -> str:
-    flags = ", ".join((*option.flags, *option.off))
+    # Other servers' spellings are in docs/configuration.md.
+    short = (flag for flag in option.flags[1:] if not flag.startswith("--"))
+    flags = ", ".join((option.flags[0], *short, *option.off))
     return flags if option.is_switch else f"{flags} {option.metavar}"

@@ -5,31 +5,50 @@ Click only splits the command line here. Values stay text, because the same
 walk that types the file types them too.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 
 import click
 from click.core import ParameterSource
 
-from penstock.master.cli.foreign import IDLE_OPTIONS, INSTEAD, LATER_OPTIONS
+from penstock.master.boot_shim import HANDOVER_VARIABLE
 from penstock.master.config import Invocation
+from penstock.master.config.borrowed import translated
 from penstock.master.config.options import BY_NAME, OPTIONS, Option
+from penstock.master.config.peers import (
+    ALIASES,
+    EXCUSES,
+    OURS,
+    REFUSALS,
+    Alias,
+    Excuse,
+    Later,
+    Refusal,
+    meaning_of,
+    spellings_of,
+)
 from penstock.master.config.problems import nearest
+
+# In a context's `meta`: what stood in words of other servers that are to be translated.
+TRANSLATED = "penstock.translated"
 
 
 def invocation_parameters() -> list[click.Parameter]:
     """Make the parameters of a command that reads a configuration."""
     parameters: list[click.Parameter] = [_parameter(option) for option in OPTIONS]
-    for flags, _ in IDLE_OPTIONS:
-        parameters.append(
-            click.Option([*flags, _idle(flags[0])], hidden=True, expose_value=False, callback=_warn_idle)
-        )
+    for flag, alias in ALIASES.items():
+        if meaning_of(flag) is alias and (alias.value is not None or alias.unit):
+            parameters.append(_hidden(flag, _translating(flag, alias), is_flag=alias.value is not None))
+    for flag, excuse in EXCUSES.items():
+        if meaning_of(flag) is excuse:
+            parameters.append(_hidden(flag, _excusing(flag, excuse), is_flag=excuse.is_flag))
     parameters.append(click.Argument(["app"], required=False, metavar="[APP]"))
     return parameters
 
 
 def given_invocation(context: click.Context) -> Invocation:
     """Take what was given on the command line, and nothing that was not."""
-    options: dict[str, tuple[str, ...]] = {}
+    options: dict[str, tuple[str, ...]] = dict(context.meta.get(TRANSLATED, {}))
     for name, value in context.params.items():
         if name not in BY_NAME or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
@@ -80,7 +99,7 @@ def first_word(arguments: Sequence[str], parameters: Sequence[click.Parameter]) 
 
 def _parameter(option: Option) -> click.Option:
     flags = "/".join((option.flags[0], *option.off)) if option.off else option.flags[0]
-    declared = [flags, *option.flags[1:], option.name]
+    declared = [flags, *option.flags[1:], *spellings_of(option), option.name]
     if option.is_switch:
         return click.Option(declared, is_flag=True, default=False, help=option.help)
     return click.Option(
@@ -88,20 +107,44 @@ def _parameter(option: Option) -> click.Option:
     )
 
 
-def _idle(flag: str) -> str:
-    return flag.lstrip("-").replace("-", "_")
+def _hidden(flag: str, callback: Callable[[str | bool | None], None], *, is_flag: bool) -> click.Option:
+    """Make a parameter that is in no help text: an option of another server."""
+
+    def called(_context: click.Context, _parameter: click.Parameter, value: str | bool | None) -> None:
+        if value is not None and value is not False:
+            callback(value)
+
+    name = "foreign_" + flag.strip("-").replace("-", "_")
+    return click.Option(
+        [flag, name], hidden=True, expose_value=False, callback=called, is_flag=is_flag, default=None
+    )
 
 
-def _warn_idle(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    natural = next(values for flags, values in IDLE_OPTIONS if flags[0] in parameter.opts)
-    if value is not None and value not in natural:
-        click.echo(f"penstock: {parameter.opts[0]} {value} has no meaning here and is ignored", err=True)
+def _translating(flag: str, alias: Alias) -> Callable[[str | bool | None], None]:
+    def translate(value: str | bool | None) -> None:
+        texts = (translated(alias, str(value)),)
+        click.get_current_context().meta.setdefault(TRANSLATED, {})[OURS[alias.flag].name] = texts
+
+    return translate
+
+
+def _excusing(flag: str, excuse: Excuse) -> Callable[[str | bool | None], None]:
+    def excuse_it(value: str | bool | None) -> None:
+        told = excuse.answer(flag, str(value))
+        if told and excuse.refused:
+            raise click.UsageError(f"{flag} {value}: {excuse.refused}")
+        # Once: a hot restart is still the same start to whoever typed it.
+        if told and HANDOVER_VARIABLE not in os.environ:
+            click.echo(f"penstock: {told}", err=True)
+
+    return excuse_it
 
 
 def _unknown(flag: str, known: Sequence[str]) -> str:
-    if flag in LATER_OPTIONS:
-        return f"{flag} is not supported yet"
-    if flag in INSTEAD:
-        return f"there is no option {flag}: {INSTEAD[flag]}"
-    hint = nearest(flag, known)
+    match meaning_of(flag):
+        case Later():
+            return f"{flag} is not supported yet"
+        case Refusal() as refusal:
+            return refusal.answer(flag)
+    hint = nearest(flag, [*known, *REFUSALS, *EXCUSES])
     return f"there is no option {flag}" + (f"; {hint}" if hint else "")

@@ -8,7 +8,7 @@ old values instead of taking them for the operator's.
 """
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from pathlib import Path as FilePath
 
 from penstock.master.config.problems import ConfigError, Place, Problem, quoted
@@ -18,6 +18,7 @@ FILE_BYTES_MAX = 1024 * 1024
 NOTE = "PENSTOCK_ENV_FILE_SET"
 
 _LINE = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 
 
@@ -55,6 +56,21 @@ def parse_env_file(text: str, file: str) -> dict[str, str]:
             problems.append(Problem(place, (), f"found {name}, expected {wanted}"))
         else:
             values[match[1]] = value
+    if problems:
+        raise ConfigError(problems)
+    return values
+
+
+def parse_pairs(texts: Iterable[str], place: Place) -> dict[str, str]:
+    """Take `NAME=value` texts, as `--env` has them. Raises ConfigError with every bad one."""
+    values: dict[str, str] = {}
+    problems = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not _NAME.fullmatch(name) or "\0" in value:
+            # Not the value: this may be a password.
+            problems.append(Problem(place, (), f"found {quoted(name)}, expected NAME=value"))
+        values[name] = value
     if problems:
         raise ConfigError(problems)
     return values

@@ -1,7 +1,7 @@
 """
-What the operator gave outside the file: options, PENSTOCK_* and the platforms' variables.
+What the operator gave outside the file: options, PENSTOCK_*, other servers' and the platforms' variables.
 
-Three levels, the strongest first. Values stay text here; typed.py reads them
+Four levels, the strongest first. Values stay text here; typed.py reads them
 as it reads the file.
 """
 
@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from penstock.master.config.activation import inherited_fds
+from penstock.master.config.borrowed import borrow
 from penstock.master.config.options import BY_NAME, Option
-from penstock.master.config.problems import Place, nearest
+from penstock.master.config.problems import Place, Problem, nearest
 from penstock.master.config.tree import Scalar
 from penstock.shm.counting import PURE
 
@@ -29,6 +30,7 @@ class Given:
 
     texts: tuple[str, ...]
     place: Place
+    notices: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -49,20 +51,32 @@ class Levels:
 
     options: Level
     variables: Level
+    borrowed: Level
     platform: Level
+    app: Given | None = None  # from a variable
+    problems: tuple[Problem, ...] = ()
 
     def __iter__(self) -> Iterator[Level]:
         """Go from the strongest to the weakest."""
-        return iter((self.options, self.variables, self.platform))
+        return iter((self.options, self.variables, self.borrowed, self.platform))
 
     def find(self, name: str) -> Given | None:
         """Find the strongest value of an option."""
         return next((level[name] for level in self if name in level), None)
 
 
-def gather(options: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> tuple[Levels, list[str]]:
-    """Sort what was given into levels, and warn of variables that mean nothing."""
-    said = {name: _given(BY_NAME[name], texts, BY_NAME[name].flags[0]) for name, texts in options.items()}
+def gather(
+    options: Mapping[str, tuple[str, ...]], environ: Mapping[str, str], *, is_call: bool = False
+) -> tuple[Levels, list[str]]:
+    """
+    Sort what was given into levels, and warn of variables that mean nothing.
+
+    `is_call`: the options are keywords of a function, and are called that.
+    """
+    said = {
+        name: _given(BY_NAME[name], texts, f"{name}=" if is_call else BY_NAME[name].flags[0])
+        for name, texts in options.items()
+    }
     by_variable = {option.variable: option for option in BY_NAME.values()}
     variables: Level = {}
     warnings: list[str] = []
@@ -77,8 +91,10 @@ def gather(options: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -
             hint = nearest(variable, by_variable)
             warnings.append(f"{variable} is not a variable of Penstock" + (f"; {hint}" if hint else ""))
         elif text:
-            texts = tuple(text.split()) if option.is_repeatable else (text,)
-            variables[option.name] = _given(option, texts, variable)
+            parts = [text]
+            if option.is_repeatable:
+                parts = text.splitlines() if option.is_pairs else text.split()
+            variables[option.name] = _given(option, tuple(parts), variable)
     platform: Level = {}
     for variable, name in (
         ("WEB_CONCURRENCY", "workers"),
@@ -91,7 +107,18 @@ def gather(options: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -
         # They were opened for this service, whatever port the platform speaks of.
         platform.pop("port", None)
         platform["bind"] = _given(BY_NAME["bind"], tuple(f"fd:{fd}" for fd in sockets), "LISTEN_FDS")
-    return Levels(said, variables, platform), warnings
+    found = borrow(environ)
+    borrowed = {
+        name: _given(BY_NAME[name], texts, place.source) for name, (texts, place) in found.texts.items()
+    }
+    levels = (said, variables, borrowed)
+    warnings += found.notices
+    warnings += [told for level in levels for given in level.values() for told in given.notices]
+    app = environ.get("PENSTOCK_APP")
+    from_variable = Given((app,), Place("PENSTOCK_APP")) if app else None
+    if from_variable is None and found.app is not None:
+        from_variable = Given((found.app[0],), found.app[1])
+    return Levels(*levels, platform, from_variable, tuple(found.problems)), warnings
 
 
 def _given(option: Option, texts: tuple[str, ...], source: str) -> Given:
@@ -100,7 +127,15 @@ def _given(option: Option, texts: tuple[str, ...], source: str) -> Given:
         texts = tuple(f"{text}s" if _NUMBER.fullmatch(text) else text for text in texts)
     if option.is_switch:
         texts = tuple({"1": "true", "0": "false"}.get(text, text) for text in texts)
-    return Given(texts, Place(source))
+    notices: tuple[str, ...] = ()
+    if option.words:
+        notices = tuple(
+            f"{source}: {text!r} is taken for {option.words[text.lower()]!r}, the nearest there is"
+            for text in texts
+            if text.lower() in option.approximate
+        )
+        texts = tuple(option.words.get(text.lower(), text) for text in texts)
+    return Given(texts, Place(source), notices)
 
 
 def _is_service_link(variable: str, text: str) -> bool:

@@ -134,6 +134,10 @@ def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:
         walk.fault(
             walk.place(inner), inner, f"found TCP options for {quoted(listener.bind)}, expected a TCP address"
         )
+    if any(name.lower() == "date" for name in listener.headers):
+        inner = (*path, "headers")
+        told = "found a fixed date, expected other headers: a Date is the time of its response"
+        walk.fault(walk.place(inner), inner, told)
 
 
 def _judge_route(route: Route, path: Path, walk: Walk) -> None:

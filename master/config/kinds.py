@@ -332,6 +332,11 @@ KINDS: dict[str, Kind] = {
     ),
     "root_path": Kind(read_root_path, "a path that begins with '/'", {"type": "string"}),
     "secret": Kind(read_secret, "'query' or a header name", _text(HEADER_NAME_PATTERN)),
+    "umask": Kind(
+        units.parse_umask,
+        "a mask in octal such as 022",
+        {"anyOf": [_text(units.UMASK_PATTERN), {"type": "integer", "minimum": 0}]},
+    ),
     "size": Kind(
         units.parse_size,
         "a size such as 4096, 64KiB or 1MiB",

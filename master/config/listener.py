@@ -10,8 +10,17 @@ from penstock.master.config.bind import Bind, TcpBind, parse_bind
 from penstock.master.config.compression import KEY_SAYS, Compression
 from penstock.master.config.kinds import kind
 from penstock.master.config.proxies import TRUSTED_BY_DEFAULT
-from penstock.master.config.record import BindText, Duration, Label, Record, Size, says
-from penstock.master.config.route import Route
+from penstock.master.config.record import (
+    BindText,
+    Duration,
+    HeaderName,
+    HeaderValue,
+    Label,
+    Record,
+    Size,
+    says,
+)
+from penstock.master.config.route import Route, flattened
 from penstock.master.config.tls import Tls
 
 # listen() takes an int, and the kernel cuts it to net.core.somaxconn.
@@ -136,6 +145,14 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         says("The headers in which they say so: X-Forwarded-For and -Proto, or Forwarded; none: neither."),
     ] = "x-forwarded"
     limits: Annotated[Limits, says("What a client may send, and how long it may take.")] = Limits()
+    headers: Annotated[
+        dict[HeaderName, HeaderValue | tuple[HeaderValue, ...]],
+        says(
+            "Headers of every response that does not set them itself; a list sends a header more than once."
+        ),
+    ] = field(default_factory=dict)
+    server_header: Annotated[bool, says("Put a Server header on responses.")] = True
+    date_header: Annotated[bool, says("Put a Date header on responses.")] = True
     compression: Annotated[Compression | bool | UnsetType | None, KEY_SAYS] = UNSET
     routes: Annotated[
         tuple[Route, ...],
@@ -152,6 +169,11 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def address(self) -> Bind:
         """The address, taken apart."""
         return parse_bind(self.bind)
+
+    def header_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Flatten the headers; of two that differ in case alone the later one counts."""
+        by_name = {name.lower(): (name, values) for name, values in self.headers.items()}
+        return tuple(flattened(dict(by_name.values())))
 
     @property
     def tcp_options(self) -> Tcp | None:

@@ -113,6 +113,10 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[str, kind("account")] | None,
         says("Their group. Default: that user's own."),
     ] = None
+    umask: Annotated[
+        Annotated[int, kind("umask")] | None,
+        says("Mask of the files and sockets that are made, in octal. Default: as it is."),
+    ] = None
     preload: Annotated[
         bool, says("Import the apps before workers are forked, so that they share its memory.")
     ] = False
@@ -125,6 +129,9 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["auto", "on", "off"],
         says("Whether apps take part in the ASGI lifespan protocol; auto: if they can."),
     ] = "auto"
+    reset_contextvars: Annotated[
+        bool, says("Have each request start without the context variables that the lifespan set.")
+    ] = False
     log: Annotated[Log, says("What is logged, and where to.")] = Log()
     metrics: Annotated[Metrics, says("Room for numbers in the shared segment.")] = Metrics()
     tracing: Annotated[Tracing | None, says("A span for each request, sent to a collector.")] = Tracing()

@@ -5,7 +5,8 @@ The command line, the PENSTOCK_* variables, the help text and the docs are all
 made from it, so a new key needs one line here to be an option everywhere.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from penstock.master.config.problems import Path
 
@@ -20,7 +21,9 @@ class Option:
     One option. `path` is the key it sets; None: it is handled by name.
 
     `off` holds the flags that switch it off; an option with `off` or `is_flag`
-    takes no value.
+    takes no value. `is_pairs`: each value is a name and what it is set to.
+    `words` are other servers' words for its values, in lower case, of which
+    the `approximate` ones mean something else there.
     """
 
     flags: tuple[str, ...]
@@ -32,6 +35,9 @@ class Option:
     is_flag: bool = False
     is_repeatable: bool = False
     in_seconds: bool = False
+    is_pairs: bool = False
+    words: Mapping[str, str] = field(default_factory=dict)
+    approximate: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -57,6 +63,18 @@ LIMITING = "Limits and timeouts"
 LOGGING = "Logging"
 TRACING = "Tracing"
 FILES = "Files and identity"
+
+_LEVELS = ("critical", "error", "warning", "info", "debug")
+LEVELS = {level: level for level in _LEVELS} | {
+    "fatal": "critical",
+    "warn": "warning",
+    "trace": "debug",
+    "notset": "debug",
+    # As Python's logging numbers them.
+    **{str(number): level for number, level in zip(range(50, 0, -10), _LEVELS, strict=True)},
+    "5": "debug",
+    "0": "debug",
+}
 
 OPTIONS = (
     Option(("--host",), "Address to listen on. Default: 127.0.0.1.", WHERE, metavar="HOST"),
@@ -194,7 +212,51 @@ OPTIONS = (
     Option(
         ("--app-dir",), "Put first on sys.path before APP is imported. Default: .", APPS, ("app_dir",), "DIR"
     ),
-    Option(("--factory",), "APP is a function that returns the application.", APPS, is_flag=True),
+    Option(("--factory",), "APP is a function that returns the application.", APPS, off=("--no-factory",)),
+    Option(
+        ("--reset-contextvars",),
+        "Have each request start without the context variables that the lifespan set.",
+        APPS,
+        ("reset_contextvars",),
+        is_flag=True,
+    ),
+    Option(
+        ("--env", "-e"),
+        "Set an environment variable; may be given more than once.",
+        APPS,
+        metavar="NAME=VALUE",
+        is_repeatable=True,
+        is_pairs=True,
+    ),
+    Option(
+        ("--pythonpath",),
+        "Directories, separated by commas, to put on sys.path before APP is imported.",
+        APPS,
+        metavar="DIRS",
+    ),
+    Option(
+        ("--header",),
+        "Put a header on every response; may be given more than once.",
+        APPS,
+        ("listeners", EACH, "headers"),
+        "NAME:VALUE",
+        is_repeatable=True,
+        is_pairs=True,
+    ),
+    Option(
+        ("--server-header",),
+        "Put a Server header on responses. Default: on.",
+        APPS,
+        ("listeners", EACH, "server_header"),
+        off=("--no-server-header",),
+    ),
+    Option(
+        ("--date-header",),
+        "Put a Date header on responses. Default: on.",
+        APPS,
+        ("listeners", EACH, "date_header"),
+        off=("--no-date-header",),
+    ),
     Option(
         ("--static",),
         "Serve the files of a folder below a path, such as /static=./public; APP is not needed then.",
@@ -355,7 +417,15 @@ OPTIONS = (
         "SECONDS",
         in_seconds=True,
     ),
-    Option(("--log-level",), "critical, error, warning, info or debug.", LOGGING, ("log", "level"), "LEVEL"),
+    Option(
+        ("--log-level",),
+        "critical, error, warning, info or debug.",
+        LOGGING,
+        ("log", "level"),
+        "LEVEL",
+        words=LEVELS,
+        approximate=frozenset({"trace", "notset", "0", "5"}),
+    ),
     Option(
         ("--log-file", "--error-logfile"),
         "Where to log; opened again on USR1. Default: standard error.",
@@ -416,6 +486,9 @@ OPTIONS = (
     Option(("--env-file",), "Read environment variables from a file first.", FILES, metavar="FILE"),
     Option(("--chdir",), "Change to this directory first.", FILES, metavar="DIR"),
     Option(("--pidfile", "-p", "--pid"), "Write the master's process id here.", FILES, ("pidfile",), "PATH"),
+    Option(
+        ("--umask", "-m"), "Mask of files and sockets that are made, in octal.", FILES, ("umask",), "MODE"
+    ),
     Option(("--user", "-u"), "User of the workers.", FILES, ("user",), "USER"),
     Option(("--group", "-g"), "Group of the workers.", FILES, ("group",), "GROUP"),
 )

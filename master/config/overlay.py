@@ -39,7 +39,7 @@ class Overlay:
         """Take what was given."""
         self._levels = levels
         self._environ = environ
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = list(levels.problems)
         self.warnings: list[str] = []
 
     def lay(self, root: Node | None, app: Given | None) -> Node:
@@ -66,8 +66,13 @@ class Overlay:
         # Switches last: one that is on leaves a record that is there, one that is off puts an end to it.
         for option in sorted(OPTIONS, key=lambda each: each.is_switch):
             given = self._levels.find(option.name)
-            if given is not None and option.path is not None:
-                root = self._set(root, option.path, given)
+            if given is None or option.path is None:
+                continue
+            if option.is_pairs:
+                for name, node in self._pairs(given):
+                    root = self._set(root, (*option.path, name), node)
+            else:
+                root = self._set(root, option.path, given.scalar())
         return self._lay_edge(root)
 
     def _lay_edge(self, root: Mapping) -> Mapping:
@@ -87,6 +92,22 @@ class Overlay:
                         item = with_value(item, path, node)  # noqa: PLW2901 - it is built up
             items.append(item)
         return with_value(root, ("listeners",), Sequence(listeners.place, tuple(items)))
+
+    def _pairs(self, given: Given) -> list[tuple[str, Node]]:
+        """Take values such as NAME:VALUE apart; a name that comes twice has a list."""
+        found: dict[str, tuple[str, list[Scalar]]] = {}
+        for text in given.texts:
+            name, colon, value = text.partition(":")
+            if not colon:
+                message = Mismatch("NAME:VALUE").message(text)
+                self.problems.append(Problem(given.place, (), message))
+                continue
+            scalar = Scalar(given.place, value.strip(), is_literal=True)
+            found.setdefault(name.strip().lower(), (name.strip(), []))[1].append(scalar)
+        return [
+            (name, scalars[0] if len(scalars) == 1 else Sequence(given.place, tuple(scalars)))
+            for name, scalars in found.values()
+        ]
 
     def _listeners(self, app: Given | None, static: tuple[Mapping, ...]) -> Sequence:
         place = (app or static[0]).place
@@ -148,7 +169,7 @@ class Overlay:
 
     def _asking(self) -> list[Level]:
         # $PORT is set by platforms whether or not it is meant for a file with several listeners.
-        return [self._levels.options, self._levels.variables]
+        return [self._levels.options, self._levels.variables, self._levels.borrowed]
 
     def _binds(self, written: Node | None) -> tuple[Scalar, ...] | None:
         """Choose the addresses to listen on; None: nobody gave one."""
@@ -198,9 +219,9 @@ class Overlay:
             self.problems.append(Problem(place, (), Mismatch(wanted).message(host.text)))
             return None
 
-    def _set(self, root: Mapping, path: Path, given: Given) -> Mapping:
+    def _set(self, root: Mapping, path: Path, node: Node) -> Mapping:
         if path[:2] != ("listeners", EACH):
-            return with_value(root, path, given.scalar())
+            return with_value(root, path, node)
         listeners = root.get("listeners")
         if not isinstance(listeners, Sequence):
             return root
@@ -209,11 +230,11 @@ class Overlay:
         for item in listeners.items:
             if isinstance(item, Mapping) and (path[2] != "uds_permissions" or _is_unix(item)):
                 is_used = True
-                items.append(with_value(item, path[2:], given.scalar()))
+                items.append(with_value(item, path[2:], node))
             else:
                 items.append(item)
         if not is_used and listeners.items:
-            self.problems.append(Problem(given.place, (), "found no listener on a UNIX socket, expected one"))
+            self.problems.append(Problem(node.place, (), "found no listener on a UNIX socket, expected one"))
         return with_value(root, ("listeners",), Sequence(listeners.place, tuple(items)))
 
     def _refuse(self, name: str, message: str) -> None:

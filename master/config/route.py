@@ -2,6 +2,7 @@
 Routes: which requests they take, and what is done with those.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from msgspec import UNSET, Meta, UnsetType, field
@@ -42,14 +43,19 @@ class Respond(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def header_pairs(self) -> tuple[tuple[str, str], ...]:
         """Flatten the headers, and say what the body is when the operator did not."""
-        pairs = [
-            (name, value)
-            for name, values in self.headers.items()
-            for value in ((values,) if isinstance(values, str) else values)
-        ]
+        pairs = flattened(self.headers)
         if self.body and not any(name.lower() == "content-type" for name, _ in pairs):
             pairs.append(("content-type", "text/plain; charset=utf-8"))
         return tuple(pairs)
+
+
+def flattened(headers: Mapping[str, str | tuple[str, ...]]) -> list[tuple[str, str]]:
+    """Write headers as pairs: one that has a list comes once for each of its values."""
+    return [
+        (name, value)
+        for name, values in headers.items()
+        for value in ((values,) if isinstance(values, str) else values)
+    ]
 
 
 class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -274,7 +274,8 @@ def _log_config(text: str) -> dict[str, Any]:
     expected = "the path of a JSON or YAML file for logging.config.dictConfig"
     walk = Walk(environ=None)
     try:
-        root = tree.read_tree(text)
+        is_json = text.lstrip().startswith("{")  # `penstock.run` takes the dictionary itself.
+        root = tree.parse_tree(text.encode(), "log_config") if is_json else tree.read_tree(text)
         if not isinstance(root, tree.Mapping):
             raise Mismatch(expected)
         config: dict[str, Any] = _plain(root, (), walk)

@@ -7,6 +7,7 @@ from penstock.master.config.problems import Mismatch
 DURATION_PATTERN = r"[0-9]{1,12}(\.[0-9]{1,9})?(ms|s|m|h|d)"
 SIZE_PATTERN = r"[0-9]{1,15}(B|KB|MB|GB|KiB|MiB|GiB)?"
 MODE_PATTERN = r"(0o?)?[0-7]{3}"
+UMASK_PATTERN = r"(0o)?[0-7]{1,4}"
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 BYTES = {
@@ -63,6 +64,13 @@ def parse_mode(text: str) -> int:
     """Read the permissions of a file, in octal. Raises Mismatch."""
     if not re.fullmatch(MODE_PATTERN, text):
         raise Mismatch("permissions in octal such as 0660")
+    return int(text.removeprefix("0o"), 8)
+
+
+def parse_umask(text: str) -> int:
+    """Read a mask of permissions, in octal: `022`, `0o22`, `0`. Raises Mismatch."""
+    if not re.fullmatch(UMASK_PATTERN, text) or int(text.removeprefix("0o"), 8) > 0o777:
+        raise Mismatch("a mask in octal such as 022")
     return int(text.removeprefix("0o"), 8)
 
 

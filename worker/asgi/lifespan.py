@@ -58,6 +58,10 @@ class Lifespan:
             self._task.cancel()
             raise
 
+    def reset_context(self) -> None:
+        """Have requests start from an empty context from now on, and not from the lifespan's."""
+        self.context = contextvars.Context()
+
     async def shutdown(self) -> None:
         """
         Tell the app that no request will come any more and wait until it is done.

@@ -9,9 +9,10 @@ from penstock.worker.limits import CONTENT_LENGTH_DIGITS_MAX, RESPONSE_NAMES_MAX
 
 CR, LF, NUL = 13, 10, 0
 
-# What a response header means to the server. Those after ORDINARY are not
-# copied as they are: framing, and what concerns this hop only, is our business.
-ORDINARY, SERVER, DATE, CONTENT_LENGTH, CONNECTION, DROPPED = range(6)
+# What a response header means to the server. Those up to DATE are copied as they
+# are, and from DEFAULTED on stand in for one that we would have put there; framing,
+# and what concerns this hop only, is our business.
+ORDINARY, DEFAULTED, SERVER, DATE, CONTENT_LENGTH, CONNECTION, DROPPED = range(7)
 
 _MEANINGS = {
     b"server": SERVER,
@@ -42,6 +43,15 @@ def judge_name(name: bytes) -> int:
     if len(meanings) < RESPONSE_NAMES_MAX:
         meanings[name] = meaning
     return meaning
+
+
+def watch_for(name: bytes) -> None:
+    """Note that responses have this header, in lower case, by default, so that an app's own is seen."""
+    if _MEANINGS.setdefault(name, DEFAULTED) != DEFAULTED:
+        return
+    for spelt in [each for each in meanings if each.lower() == name]:
+        del meanings[spelt]
+    meanings[name] = DEFAULTED
 
 
 def judge_value(value: bytes) -> None:

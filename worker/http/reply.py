@@ -12,6 +12,7 @@ from penstock.worker.http.fields import (
     CONNECTION,
     CONTENT_LENGTH,
     DATE,
+    DEFAULTED,
     ORDINARY,
     SERVER,
     content_length,
@@ -112,7 +113,16 @@ class Reply:
     for: the head says so.
     """
 
-    __slots__ = ("_declared", "_fields", "_is_http10", "_omitted", "_status", "framing", "must_close")
+    __slots__ = (
+        "_declared",
+        "_fields",
+        "_is_http10",
+        "_named",
+        "_omitted",
+        "_status",
+        "framing",
+        "must_close",
+    )
 
     def __init__(
         self,
@@ -133,6 +143,7 @@ class Reply:
         self._is_http10 = http_version == "1.0"
         self._fields: list[bytes] = []
         self._omitted = 0
+        self._named: tuple[bytes, ...] = ()  # default headers that the app has set, in lower case
         self._declared: bytes | None = None
         self.must_close = False
         for name, value in headers:
@@ -141,8 +152,8 @@ class Reply:
 
     def head(self, starts: HeadStarts) -> bytes:
         """Return the head, with the empty line."""
-        if self._omitted:
-            parts = [starts.without(self._status, self._omitted), *self._fields]
+        if self._omitted or self._named:
+            parts = [starts.without(self._status, self._omitted, self._named), *self._fields]
         else:
             parts = [starts.every[self._status], *self._fields]
         if self.must_close:
@@ -163,7 +174,9 @@ class Reply:
         judge_value(value)
         if meaning <= DATE:
             self._fields += (name, b": ", value, b"\r\n")
-            if meaning != ORDINARY:
+            if meaning == DEFAULTED:
+                self._named = (*self._named, name.lower())
+            elif meaning != ORDINARY:
                 self._omitted |= WITHOUT_SERVER if meaning == SERVER else WITHOUT_DATE
         elif meaning == CONTENT_LENGTH:
             if self._declared is not None and self._declared != value:

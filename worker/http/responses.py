@@ -3,8 +3,11 @@ The fixed parts of responses: status lines, default headers, short texts.
 """
 
 import time
+from collections.abc import Container, Iterable
 from email.utils import formatdate
 from http import HTTPStatus
+
+from penstock.worker.http.fields import watch_for
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 TEXT_HEADERS = ((b"content-type", b"text/plain; charset=utf-8"),)
@@ -30,16 +33,30 @@ WITHOUT_DATE = 2
 
 class HeadStarts:
     """
-    Status line, Server and Date as one piece of bytes, made once a second.
+    Status line and default headers as one piece of bytes, made once a second.
 
     `every` has them for every status, `plain` for those whose responses have a
-    body; `without` is for a response that brings a Server or Date of its own.
+    body; `without` is for a response that brings one of the headers itself.
     """
 
-    __slots__ = ("_date_s", "_server", "every", "plain")
+    __slots__ = ("_date_s", "_has_date", "_others", "_server", "every", "plain")
 
-    def __init__(self, server: bytes | None) -> None:
+    def __init__(
+        self,
+        server: bytes | None,
+        *,
+        has_date: bool = True,
+        others: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Begin. `others` are more headers, their names in lower case; a Server among them replaces ours."""
+        others = [(name, name + b": " + value + b"\r\n") for name, value in others]
         self._server = b"" if server is None else b"server: " + server + b"\r\n"
+        if any(name == b"server" for name, _ in others):
+            self._server = b"".join(line for name, line in others if name == b"server")
+        self._others = tuple((name, line) for name, line in others if name != b"server")
+        for name, _ in self._others:
+            watch_for(name)
+        self._has_date = has_date
         self._date_s = 0
         self.every: dict[int, bytes] = {}
         self.plain: dict[int, bytes] = {}
@@ -48,25 +65,27 @@ class HeadStarts:
     def refresh(self) -> None:
         """Follow the clock; cheap when the second has not changed."""
         now_s = int(time.time())
-        if now_s != self._date_s:
+        if now_s != self._date_s and (self._has_date or not self.every):
             self._date_s = now_s
-            block = self._server + self._date()
+            block = self._server + self._date() + b"".join(line for _, line in self._others)
             # In place: who looks here holds the dict, not us.
             self.every.update((status, line + block) for status, line in STATUS_LINES.items())
             self.plain.update(self.every)
             for status in NO_BODY:
                 self.plain.pop(status, None)
 
-    def without(self, status: int, omitted: int) -> bytes:
-        """Return the start of a head without the headers that `omitted` names."""
+    def without(self, status: int, omitted: int, named: Container[bytes] = ()) -> bytes:
+        """Return the start of a head without the headers that `omitted` stands for, and those in `named`."""
         line = STATUS_LINES[status]
         if not omitted & WITHOUT_SERVER:
             line += self._server
         if not omitted & WITHOUT_DATE:
             line += self._date()
-        return line
+        return line + b"".join(other for name, other in self._others if name not in named)
 
     def _date(self) -> bytes:
+        if not self._has_date:
+            return b""
         return b"date: " + formatdate(self._date_s, usegmt=True).encode() + b"\r\n"
 
 

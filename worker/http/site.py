@@ -181,7 +181,11 @@ class Site(Leaving):
             (b"", b"") if listener.proxies is None else FAMILIES[listener.proxies.family],
         )
         self._complaints = Complaints()
-        self.starts = HeadStarts(None if server_header is None else server_header.encode())
+        self.starts = HeadStarts(
+            server_header.encode() if server_header is not None and listener.server_header else None,
+            has_date=listener.date_header,
+            others=[(name.lower().encode(), value.encode("latin-1")) for name, value in listener.headers],
+        )
         self.head_starts = self.starts.every
         self.plain_starts = self.starts.plain
 

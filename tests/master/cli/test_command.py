@@ -10,10 +10,11 @@ from click.testing import CliRunner, Result
 from penstock import __version__
 from penstock.master import cli
 from penstock.master.cli.command import COMMANDS, penstock
-from penstock.master.cli.foreign import IDLE_OPTIONS, INSTEAD, LATER_OPTIONS
+from penstock.master.cli.foreign import LATER_OPTIONS
 from penstock.master.cli.parameters import first_word, given_invocation
 from penstock.master.config import Invocation
 from penstock.master.config.options import BY_NAME, OPTIONS, Option
+from penstock.master.config.peers import ALIASES, EXCUSES, REFUSALS, Later, Refusal, meaning_of
 
 
 def run(*words: str) -> Result:
@@ -61,7 +62,7 @@ def test_no_flag_has_two_meanings() -> None:
     Ours, those to come, and those of other servers.
     """
     flags = [flag for option in OPTIONS for flag in (*option.flags, *option.off)]
-    flags += [*LATER_OPTIONS, *INSTEAD, *(flag for idle, _ in IDLE_OPTIONS for flag in idle)]
+    flags += [*LATER_OPTIONS, *EXCUSES, *REFUSALS]
 
     assert len(flags) == len(set(flags))
     assert len(BY_NAME) == len(OPTIONS)
@@ -119,7 +120,8 @@ def test_the_help_fits_a_terminal_and_names_every_option() -> None:
     assert result.exit_code == 0
     assert max(map(len, result.output.splitlines())) <= 80
     for option in OPTIONS:
-        assert all(flag in result.output for flag in (*option.flags, *option.off)), option.name
+        shown = [each for each in option.flags if each == option.flags[0] or not each.startswith("--")]
+        assert all(flag in result.output for flag in (*shown, *option.off)), option.name
     for group in {option.group for option in OPTIONS}:
         assert f"\n{group}:\n" in result.output
     for name in COMMANDS:
@@ -143,6 +145,7 @@ def test_the_version_is_told() -> None:
         ("--prot", "--port"),
         ("--time-out-keep-alive", "--timeout-keep-alive"),
         ("--no-pinn", "--no-pin"),
+        ("--deamon", "--daemon"),
     ],
 )
 @pytest.mark.parametrize("command", [(), ("check",)])
@@ -180,15 +183,83 @@ def test_an_option_that_is_planned_says_so(option: str) -> None:
     assert f"{option} is not supported yet" in result.output
 
 
-@pytest.mark.parametrize("option", sorted(INSTEAD))
+@pytest.mark.parametrize("option", sorted(REFUSALS.keys() - {"--check-config"}))
 def test_an_option_that_is_done_in_another_way_says_how(option: str) -> None:
     """
-    Gunicorn's --daemon and --check-config.
+    Gunicorn's --daemon and --paste.
     """
+    meaning = meaning_of(option)
+    if not isinstance(meaning, Refusal):
+        pytest.fail(f"{option} is an option by now, so its refusal can go")
     result = run("main:app", option)
 
     assert result.exit_code == 2
-    assert INSTEAD[option] in result.output
+    assert meaning.told in result.output
+
+
+@pytest.mark.parametrize("option", sorted(EXCUSES))
+def test_an_option_that_changes_nothing_is_accepted_and_says_why(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    In one line, and the values that say what is done anyway need none.
+    """
+    excuse = EXCUSES[option]
+    if excuse.refused:
+        assert excuse.refused in run("main:app", option, "a-value").output
+    else:
+        words = [option] if excuse.is_flag else [option, "a-value"]
+        assert invocation(*words, "main:app").app == "main:app"
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    for value in excuse.natural:
+        assert invocation(option, value, "main:app").app == "main:app"
+        assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", sorted(ALIASES))
+def test_another_spelling_of_an_option_is_that_option(option: str) -> None:
+    """
+    With its value in the units that the option here has.
+    """
+    alias = ALIASES[option]
+    if meaning_of(option) is not alias:
+        assert isinstance(meaning_of(option), Option | Later)
+        return
+    (name,) = {each.name for each in OPTIONS if alias.flag in each.flags}
+    words = [option] if alias.value is not None else [option, "7"]
+
+    assert invocation(*words).options == {name: (alias.value or f"7{alias.unit}",)}
+
+
+def test_our_own_word_wins_over_a_translated_one() -> None:
+    """
+    Granian's header timeout is in milliseconds.
+    """
+    given = invocation("--http1-header-read-timeout", "500", "--no-log")
+    assert given.options == {"timeout_request_header": ("500ms",), "log_level": ("critical",)}
+    given = invocation("--timeout-request-header", "3", "--http1-header-read-timeout", "500")
+    assert given.options == {"timeout_request_header": ("3",)}
+
+
+def test_a_notice_is_not_repeated_by_a_hot_restart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    The command line is read again, but nobody has typed it again.
+    """
+    monkeypatch.setenv("_PENSTOCK_HANDOVER", "9")
+    invocation("--loop", "asyncio", "main:app")
+
+    assert not capsys.readouterr().err
+
+
+def test_gunicorns_check_config_is_the_check() -> None:
+    """
+    A line of a deployment script that goes on working.
+    """
+    result = run("--check-config", "penstock.worker.welcome:app")
+
+    assert (result.exit_code, result.output) == (0, "config ok: 1 listener, 1 route, 1 app\n")
 
 
 @pytest.mark.parametrize(
@@ -239,11 +310,11 @@ def test_a_slip_in_a_command_is_not_taken_for_an_app() -> None:
 @pytest.mark.parametrize(
     ("words", "warned"),
     [
-        (["--loop", "asyncio"], "penstock: --loop asyncio has no meaning here and is ignored\n"),
-        (["--http", "h11"], "penstock: --http h11 has no meaning here and is ignored\n"),
+        (["--loop", "asyncio"], "penstock: --loop asyncio has no meaning here\n"),
+        (["--http", "h11"], "penstock: --http h11 has no meaning here\n"),
         (
             ["-k", "uvicorn.workers.UvicornWorker"],
-            "penstock: --worker-class uvicorn.workers.UvicornWorker has no meaning",
+            "penstock: -k uvicorn.workers.UvicornWorker has no meaning",
         ),
         (["--loop", "uvloop", "--http", "httptools", "--no-access-log"], ""),
     ],

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from penstock.master.call import texts_of
 from penstock.master.config import Config, ConfigError, Invocation, Place
 from penstock.master.config.judge import judge
 from penstock.master.config.options import OPTIONS
+from penstock.master.config.peers import ALIASES, EXCUSES, OURS, REFUSALS
 from penstock.master.config.tree import parse_tree
 from penstock.master.config.typed import Walk, build_config
 from penstock.master.config.variables import substituted
@@ -259,6 +262,70 @@ def test_any_text_as_a_variable(environ: dict[str, str]) -> None:
     try:
         Invocation(app="a:b").read(dict(environ))
     except ConfigError:
+        return
+
+
+THEIRS = [flag for flag in (*ALIASES, *EXCUSES, *REFUSALS, *OURS) if flag.startswith("--")]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["UVICORN_", "GRANIAN_"]).flatmap(
+            lambda prefix: st.sampled_from(THEIRS).map(
+                lambda flag: prefix + flag.removeprefix("--").replace("-", "_").upper()
+            )
+        ),
+        st.text(max_size=30) | st.sampled_from(["true", "false", "1", "0"]),
+    )
+)
+def test_any_text_as_a_variable_of_another_server(environ: dict[str, str]) -> None:
+    """
+    Those that were meant for them are in the same environment.
+    """
+    try:
+        Invocation(app="a:b").read(dict(environ))
+    except ConfigError:
+        return
+
+
+@given(
+    st.lists(st.sampled_from([*THEIRS, "-w4", "-k", "-DR", "=", "'", "--", "-", "x:y"]) | st.text(max_size=8))
+)
+def test_any_words_as_gunicorns_variable(words: list[str]) -> None:
+    """
+    Split and taken, or told.
+    """
+    try:
+        Invocation(app="a:b").read({"GUNICORN_CMD_ARGS": " ".join(words)})
+    except ConfigError:
+        return
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([each.name for each in OPTIONS] + [each[2:].replace("-", "_") for each in THEIRS]),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats()
+            | st.text(max_size=9)
+            | st.binary(max_size=9),
+            lambda inner: (
+                st.lists(inner) | st.dictionaries(st.text(max_size=3), inner) | st.tuples(inner, inner)
+            ),
+            max_leaves=5,
+        ),
+    )
+)
+def test_any_value_as_a_keyword(options: dict[str, Any]) -> None:
+    """
+    A TypeError for the program, or text for the walk.
+    """
+    try:
+        texts, _ = texts_of(options)
+        Invocation(texts, "a:b", is_call=True).read({})
+    except (TypeError, ConfigError):
         return
 
 

@@ -37,7 +37,7 @@ def test_the_options_that_are_documented_exist() -> None:
     The control: a name in the docs that nothing answers to.
     """
     known = {flag for option in OPTIONS for flag in (*option.flags, *option.off)}
-    known |= {"--version", "--help", "--json", "--loop", "--http", "--worker-class", "-k", "-"}
+    known |= {"--version", "-v", "--help", "-h", "--check-config", "--json", "--loop", "-k", "--daemon", "-"}
 
     assert set(re.findall(r"`(--?[a-z-]*)[ `]", PAGE)) <= known
 

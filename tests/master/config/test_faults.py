@@ -19,7 +19,7 @@ ROUTES = LISTENER + "    routes:\n"
 
 FAULTS = [
     # Misspelt, unknown and planned keys.
-    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, slow_request, admin, control, pidfile, user, group, preload, app_dir, root_path, lifespan, log, metrics, tracing, request_id, compression or listeners; did you mean 'workers'?"),
+    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, slow_request, admin, control, pidfile, user, group, umask, preload, app_dir, root_path, lifespan, reset_contextvars, log, metrics, tracing, request_id or listeners; did you mean 'workers'?"),
     ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path, config or access; did you mean 'level'?"),
     ("x: 1\n", "1:1: x: found the key 'x', expected name, workers"),
     ("upstreams: {}\n", "1:1: upstreams: found the key 'upstreams', which is not supported yet"),
@@ -90,7 +90,7 @@ def test_a_fault_is_told_with_its_place_and_what_was_expected(
 
 
 LISTENER_FAULTS = [
-    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tcp, tls, trusted_proxies, forwarded, limits, compression or routes; did you mean 'bind'?"),
+    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tcp, tls, limits, headers, server_header, date_header or routes; did you mean 'bind'?"),
     ("    protocol: tcp\n", "3:15: listeners[0].protocol: found 'tcp', expected 'http': 'tcp' is not supported yet"),
     ("    protocol: udp\n", "3:15: listeners[0].protocol: found 'udp', expected 'http': 'udp' is not supported yet"),
     ("    protocol: htpp\n", "3:15: listeners[0].protocol: found 'htpp', expected 'http'; did you mean 'http'?"),

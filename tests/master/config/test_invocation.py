@@ -71,6 +71,36 @@ def test_an_app_is_served_at_every_path() -> None:
     assert [(route.app, route.factory, route.label) for route in listener.routes] == [("main:app", True, "/")]
 
 
+@pytest.mark.parametrize(
+    ("app", "target", "is_factory", "warnings"),
+    [
+        ("main:make()", "main:make", True, 0),
+        ("main:make( )", "main:make", True, 0),
+        ("mysite.wsgi", "mysite.wsgi:application", False, 1),
+        ("mysite.asgi:app", "mysite.asgi:app", False, 0),
+    ],
+)
+def test_an_app_may_be_named_as_gunicorn_does(app: str, target: str, is_factory: bool, warnings: int) -> None:
+    """
+    A factory with its parentheses, and a module whose attribute is `application`.
+    """
+    reading = read(app)
+    (listener,) = reading.config.listeners
+
+    assert [(route.app, route.factory) for route in listener.routes] == [(target, is_factory)]
+    assert len(reading.warnings) == warnings
+
+
+@pytest.mark.parametrize(
+    "app", ["main", "main.py", "main:make(1)", "mysite.wsgi.py", "a b.c", "main:make()()"]
+)
+def test_another_name_of_an_app_is_refused(app: str) -> None:
+    """
+    What is inside the parentheses would have to be executed.
+    """
+    assert "expected module:attribute" in fault(app)
+
+
 def test_options_are_read_as_the_file_is() -> None:
     """
     One truth: the same kinds, the same limits, the same records.

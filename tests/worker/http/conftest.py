@@ -256,6 +256,7 @@ async def _serve(
     parks: bool = False,
     compression: CompressionSpec | None = None,
     proxies: ProxiesSpec | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
     **limits: Any,
 ) -> AsyncIterator[Serving]:
     loop = asyncio.get_running_loop()
@@ -270,6 +271,7 @@ async def _serve(
         address="test",
         limits=LimitsSpec(**limits),
         proxies=proxies,
+        headers=headers,
         routes=tuple(
             RouteSpec(name="route", match=match, action=action, cells=ROUTE, compression=compression)
             for match, action in routes
