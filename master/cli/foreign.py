@@ -11,11 +11,10 @@ _LATER = """
 --h11-max-incomplete-event-size --header --http1-keep-alive --initgroups --interface --keyfile
 --limit-concurrency --limit-request-field_size --limit-request-line --no-proxy-headers
 --no-server-header --paste --proxy-headers --proxy-protocol --pythonpath --queue-timeout
---reload --reload-delay --reload-dir --reload-engine --reload-exclude --reload-extra-file
---reload-include --reset-contextvars --reuse-port --server-header --ssl-ca-certs
+--reset-contextvars --reuse-port --server-header --ssl-ca-certs
 --ssl-cert-reqs --ssl-certfile --ssl-certificate --ssl-ciphers --ssl-keyfile --ssl-keyfile-password
 --ssl-version --static --static-path-mount --statsd-host --threads
---timeout-worker-healthcheck --timeout-worker-startup --umask -m --use-colors --no-use-colors
+--timeout-worker-healthcheck --umask -m
 --worker-connections --workers-kill-timeout --ws --ws-max-queue --ws-max-size
 --ws-per-message-deflate --ws-ping-interval --ws-ping-timeout
 """
@@ -27,6 +26,9 @@ INSTEAD = {
     "--daemon": "Penstock stays in the foreground; a supervisor such as systemd puts it in the background",
     "-D": "Penstock stays in the foreground; a supervisor such as systemd puts it in the background",
     "--print-config": "write: penstock check",
+    "--reload-ignore-patterns": "write --reload-exclude, which takes patterns such as *_test.py",
+    "--reload-ignore-worker-failure": "under --reload a worker that fails to start never ends the server",
+    "--reload-tick": "write --reload-delay, in seconds",
 }
 
 # Accepted without effect: the flags, and the values that are what Penstock does anyway.

@@ -93,12 +93,18 @@ class Invocation:
         odd = judge(walk)
         if walk.problems or config is None:
             raise ConfigError(walk.problems)
-        return Reading(config, (*warnings, *strange, *odd))
+        return Reading(config, (*warnings, *overlay.warnings, *strange, *odd))
 
     @property
     def config_file(self) -> str | None:
         """The configuration file that is read, as an absolute path."""
         given = gather(self.options, os.environ)[0].find("config")
+        return None if given is None else self._absolute(given.text)
+
+    @property
+    def env_file(self) -> str | None:
+        """The file of variables that is read, as an absolute path."""
+        given = gather(self.options, os.environ)[0].find("env_file")
         return None if given is None else self._absolute(given.text)
 
     def _gathered(self, environ: MutableMapping[str, str]) -> tuple[Levels, list[str]]:

@@ -38,6 +38,7 @@ class Overlay:
         self._levels = levels
         self._environ = environ
         self.problems: list[Problem] = []
+        self.warnings: list[str] = []
 
     def lay(self, root: Node | None, app: Given | None) -> Node:
         """Lay everything over `root`, the file's tree, or over nothing."""
@@ -58,8 +59,13 @@ class Overlay:
         # Switches last: one that is on leaves a record that is there, one that is off puts an end to it.
         for option in sorted(OPTIONS, key=lambda each: each.is_switch):
             given = self._levels.find(option.name)
-            if given is not None and option.path is not None:
-                root = self._set(root, option.path, given)
+            if given is None or option.path is None:
+                continue
+            if option.path[0] == "reload" and not option.is_switch and not self._is_reloading(root):
+                self.warnings.append(f"{given.place} has no effect without --reload")
+                continue
+            value = _items(given) if option.is_repeatable else given.scalar()
+            root = self._set(root, option.path, given, value)
         return root
 
     def _listeners(self, app: Given) -> Sequence:
@@ -161,9 +167,18 @@ class Overlay:
             self.problems.append(Problem(place, (), Mismatch(wanted).message(host.text)))
             return None
 
-    def _set(self, root: Mapping, path: Path, given: Given) -> Mapping:
+    def _is_reloading(self, root: Mapping) -> bool:
+        """Whether there is a reload: what says more of it does not begin one."""
+        given, written = self._levels.find("reload"), root.get("reload")
+        if given is not None:
+            return BOOLEANS.get(given.text, False)
+        if written is None or isinstance(written, Scalar):
+            return written is not None and BOOLEANS.get(written.text.lower(), False)
+        return True
+
+    def _set(self, root: Mapping, path: Path, given: Given, value: Node) -> Mapping:
         if path[:2] != ("listeners", EACH):
-            return with_value(root, path, given.scalar())
+            return with_value(root, path, value)
         listeners = root.get("listeners")
         if not isinstance(listeners, Sequence):
             return root
@@ -172,7 +187,7 @@ class Overlay:
         for item in listeners.items:
             if isinstance(item, Mapping) and (path[2] != "uds_permissions" or _is_unix(item)):
                 is_used = True
-                items.append(with_value(item, path[2:], given.scalar()))
+                items.append(with_value(item, path[2:], value))
             else:
                 items.append(item)
         if not is_used and listeners.items:
@@ -183,6 +198,10 @@ class Overlay:
         given = self._levels.find(name)
         assert given is not None
         self.problems.append(Problem(given.place, (), message))
+
+
+def _items(given: Given) -> Sequence:
+    return Sequence(given.place, tuple(Scalar(given.place, text, is_literal=True) for text in given.texts))
 
 
 def _whole_binds(name: str, given: Given) -> tuple[Scalar, ...]:

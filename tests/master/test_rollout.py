@@ -11,15 +11,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from penstock.master.backoff import YOUNG_S, after_death
 from penstock.master.fleet import Backoff, Event, Fleet, State, Worker
 from penstock.master.rollout import (
+    BOOT_GRACE_S,
     DRAIN_GRACE_S,
     HUNG,
     HUNG_GRACE_S,
+    LEFTOVERS_MAX,
     Drain,
     Kill,
     Spawn,
     Step,
     abandon_roll,
     is_roll_done,
+    late,
     next_deadline_s,
     next_step,
     surge_count,
@@ -167,8 +170,20 @@ def test_a_worker_that_never_gets_ready_is_killed() -> None:
     """An app that hangs at its import must not hold up the roll for ever."""
     rolling = fleet(OLD, BOOTING)
 
-    assert next_deadline_s(rolling) == 120.0
-    assert next_step(rolling, 120.0) == Kill(200, "starting for too long")
+    assert late(rolling, 119.0) == set()
+    assert late(rolling, 120.0) == {200}, "it is to be told what it hangs in"
+    assert next_step(rolling, 120.0) is None
+    assert next_deadline_s(rolling) == 120.0 + BOOT_GRACE_S
+    assert next_step(rolling, 120.0 + BOOT_GRACE_S) == Kill(200, "starting for too long")
+
+
+def test_a_worker_may_start_for_ever_if_the_operator_says_so() -> None:
+    """Who trains a model while importing it knows that."""
+    rolling = replace(fleet(OLD, BOOTING), boot_timeout_s=0.0)
+
+    assert next_deadline_s(rolling) is None
+    assert late(rolling, 1e9) == set()
+    assert next_step(rolling, 1e9) is None
 
 
 def test_scaling_down_drains_who_serves_and_ends_who_boots() -> None:
@@ -259,7 +274,31 @@ def test_a_backoff_behind_the_surge_limit_is_no_deadline() -> None:
     )
 
     assert next_step(rolling, 8.0) is None
-    assert next_deadline_s(rolling) == 120.0
+    assert next_deadline_s(rolling) == 120.0 + BOOT_GRACE_S
+
+
+def test_nobody_is_started_while_broken_code_is_mended() -> None:
+    """Siblings that boot the same code would fail too, and say so again; whoever serves goes on."""
+    held = replace(fleet(OLD, BOOTING, slot_count=2, is_rolling=False), is_held=True, is_watched=True)
+
+    assert next_step(held, 0.0) == Kill(200, "roll")
+    assert next_step(held.without(200), 0.0) is None
+    assert next_deadline_s(held.without(200)) is None
+    assert next_step(replace(held.without(200), is_held=False), 0.0) == Spawn(1)
+
+
+def test_old_code_does_not_pile_up_while_one_develops() -> None:
+    """Each save of a file leaves a worker that drains; of more than a few the oldest ends."""
+    draining = [
+        replace(worker(each), state=State.DRAINING, since_s=float(each))
+        for each in range(1, LEFTOVERS_MAX + 2)
+    ]
+    crowd = fleet(*draining, worker(100, generation=2), is_rolling=False)
+
+    assert next_step(crowd, 10.0) is None, "in production each has the time it was promised"
+    watched = replace(crowd, is_watched=True)
+    assert next_step(watched, 10.0) == Kill(1, "roll")
+    assert next_step(watched.with_kill(1), 10.0) is None
 
 
 def test_a_master_that_knows_no_code_starts_nobody() -> None:
