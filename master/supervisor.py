@@ -74,6 +74,7 @@ class Supervisor:
         assert self._orders.keys() == VERBS.keys()
         self._phase: RowState | None = None  # as it was last told
         self._next_tick_s = 0.0
+        self._unheard: messages.Changed | None = None  # while the new code of a hot restart was checked
         parts.selector.register(parts.inbox.fileno(), selectors.EVENT_READ, None)
 
     def run(self) -> int:
@@ -138,6 +139,9 @@ class Supervisor:
         """Carry out the reload or the hot restart that was asked for, now or when it could not be."""
         if self._is_leaving or not self._can_reload:
             return
+        if self._unheard is not None:
+            change, self._unheard = self._unheard, None
+            self._on_change(change)
         if self._operations.waiting("upgrade") and self._force.fleet.has_served:
             self._hot_restart.start()
         elif self._operations.waiting("reload"):
@@ -276,6 +280,10 @@ class Supervisor:
     def _on_change(self, change: messages.Changed) -> None:
         """Have the code that has changed served."""
         if self._is_leaving:
+            return
+        if self._parts.upgrade.is_running:
+            # The check may have read the code before that: its outcome says nothing of this change.
+            self._unheard = change
             return
         more = f" and {change.count - len(change.paths)} more" if change.count > len(change.paths) else ""
         LOG.info("reload: changed: %s%s", ", ".join(change.paths), more)
