@@ -16,7 +16,7 @@ from penstock.master.reloader.burst import Burst
 from penstock.master.reloader.bytecode import forget_compiled
 from penstock.master.reloader.plan import WatchPlan
 from penstock.master.reloader.sieve import Sieve
-from penstock.master.reloader.survey import FILES_MAX, Survey
+from penstock.master.reloader.survey import DIRECTORIES_MAX, FILES_MAX, Survey
 from penstock.worker.channel import Channel, ChannelClosed, ChannelFull
 from penstock.worker.child import MasterGone, settle
 from penstock.worker.logs import LOG
@@ -80,7 +80,11 @@ def _watch(assignment: ReloaderAssignment) -> None:
     events = None if plan.polls else _events(plan)
     survey = Survey(plan, sieve)
     if survey.is_cut:
-        LOG.warning("reload: more than %d files; the rest is not watched: name directories", FILES_MAX)
+        LOG.warning(
+            "reload: more than %d files or %d directories; the rest is not watched: say --reload-dir",
+            FILES_MAX,
+            DIRECTORIES_MAX,
+        )
     wait = _polling(survey) if events is None else _hearing(events, survey, sieve)
     burst = Burst(plan.delay_s)
     burst.note(survey.newer(assignment.since_ns, time.time_ns()), time.monotonic())

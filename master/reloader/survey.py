@@ -5,6 +5,7 @@ Looking is all there is to polling; with the kernel's events it is done when one
 """
 
 import os
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from penstock.master.reloader.sieve import Sieve
 
 # A look at so many takes half a second; a project has a hundredth of them.
 FILES_MAX = 50_000
+# Nor has it so many directories; a folder of data may.
+DIRECTORIES_MAX = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ class Survey:
     def __init__(self, plan: WatchPlan, sieve: Sieve) -> None:
         self._plan = plan
         self._sieve = sieve
+        self.is_cut = False  # There was more than is looked at.
         self._marks = self._look()
-        self.is_cut = len(self._marks) >= FILES_MAX
 
     def newer(self, since_ns: int, until_ns: int) -> list[str]:
         """List what was written in this time, which nobody saw."""
@@ -67,12 +70,16 @@ class Survey:
             if (mark := _mark(path)) is not None:
                 found[path] = mark
         self._sieve.forget()
-        waiting = list(self._plan.roots)
-        while waiting and len(found) < FILES_MAX:
-            self._look_into(waiting.pop(), waiting, found)
+        waiting = deque(self._plan.roots)
+        for _ in range(DIRECTORIES_MAX):
+            if not waiting or len(found) >= FILES_MAX:
+                break
+            # What lies near the top first: if not all can be looked at, that is what one edits.
+            self._look_into(waiting.popleft(), waiting, found)
+        self.is_cut = bool(waiting) or len(found) >= FILES_MAX
         return found
 
-    def _look_into(self, directory: str, waiting: list[str], found: dict[str, Mark]) -> None:
+    def _look_into(self, directory: str, waiting: deque[str], found: dict[str, Mark]) -> None:
         try:
             entries = list(os.scandir(directory))
         except OSError:

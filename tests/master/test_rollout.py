@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from penstock.master.backoff import YOUNG_S, after_death
 from penstock.master.fleet import Backoff, Event, Fleet, State, Worker
+from penstock.master.obituary import Setback, judge_boot_failure
 from penstock.master.rollout import (
     BOOT_GRACE_S,
     DRAIN_GRACE_S,
@@ -363,9 +364,9 @@ class RolloutMachine(RuleBasedStateMachine):
         self.spawnable = frozenset({1})
         self.fleet = Fleet(slot_count=1, generation=1)
 
-    @initialize(slot_count=st.integers(1, 10), has_served=st.booleans())
-    def start(self, slot_count: int, has_served: bool) -> None:
-        self.fleet = Fleet(slot_count=slot_count, generation=1)
+    @initialize(slot_count=st.integers(1, 10), has_served=st.booleans(), is_watched=st.booleans())
+    def start(self, slot_count: int, has_served: bool, is_watched: bool) -> None:
+        self.fleet = Fleet(slot_count=slot_count, generation=1, is_watched=is_watched)
         self.advance()
         if has_served:
             for each in self.fleet.workers:
@@ -390,6 +391,7 @@ class RolloutMachine(RuleBasedStateMachine):
         match step:
             case Spawn(slot):
                 assert not before.is_stopping
+                assert not before.is_held
                 assert slot < before.slot_count
                 assert not before.on_slot(slot, State.STARTING)
                 if before.on_slot(slot, State.READY):
@@ -444,9 +446,17 @@ class RolloutMachine(RuleBasedStateMachine):
         self.advance()
 
     def note_boot_failure(self, dead: Worker) -> None:
-        if not self.fleet.has_served:
-            self.fleet = replace(self.fleet, is_stopping=True)
+        if self.fleet.is_held:
             return
+        match judge_boot_failure(self.fleet):
+            case Setback.END:
+                self.fleet = replace(self.fleet, is_stopping=True)
+                return
+            case Setback.HOLD:
+                self.fleet = replace(self.fleet, is_held=True, is_rolling=False)
+                return
+            case Setback.RETRY:
+                pass
         self.back_off(dead, 0.0)
         ready = self.fleet.in_state(State.READY)
         if self.fleet.is_rolling and not any(each.generation == self.fleet.generation for each in ready):
@@ -488,14 +498,21 @@ class RolloutMachine(RuleBasedStateMachine):
         self.fleet = self.fleet.with_silence(data.draw(st.sampled_from(silent)).pid, None)
         self.advance()
 
-    @precondition(lambda self: self.fleet.has_served and not self.fleet.is_stopping)
+    @precondition(
+        lambda self: (self.fleet.has_served or self.fleet.is_watched) and not self.fleet.is_stopping
+    )
     @rule(is_hot_restart=st.booleans())
     def roll(self, is_hot_restart: bool) -> None:
         self.last_generation += 1
         known = frozenset[int]() if is_hot_restart else self.spawnable
         self.spawnable = known | {self.last_generation}
         self.fleet = replace(
-            self.fleet, generation=self.last_generation, is_rolling=True, can_spawn=True, backoff={}
+            self.fleet,
+            generation=self.last_generation,
+            is_rolling=True,
+            is_held=False,
+            can_spawn=True,
+            backoff={},
         )
         self.advance()
 
@@ -546,6 +563,12 @@ class RolloutMachine(RuleBasedStateMachine):
         assert next_step(self.fleet, deadline_s) is not None
 
     @invariant()
+    def old_code_does_not_pile_up_while_it_is_watched(self) -> None:
+        for slot in range(10) if self.fleet.is_watched else ():
+            draining = [each for each in self.fleet.on_slot(slot, State.DRAINING) if not each.is_killed]
+            assert len(draining) <= LEFTOVERS_MAX
+
+    @invariant()
     def nobody_that_hangs_holds_up_its_own_end(self) -> None:
         for each in self.fleet.in_state(State.DRAINING):
             if each.is_silent and each.leave_reason == HUNG and not each.is_killed:
@@ -558,6 +581,8 @@ class RolloutMachine(RuleBasedStateMachine):
 
         Bounded: a roll of ten slots takes a handful of events a slot.
         """
+        if self.fleet.is_held and not self.fleet.is_stopping:
+            self.roll(is_hot_restart=False)  # The code was mended.
         for _ in range(200):
             self.advance()
             if settled(self.fleet):

@@ -149,3 +149,14 @@ def test_compiled_code_of_a_changed_file_is_forgotten(folder: Path) -> None:
     assert compiled.exists()
     forget_compiled([main, str(folder / "shop" / "page.html"), str(folder / "gone.py")])
     assert not compiled.exists()
+
+
+def test_what_is_looked_at_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of data is not the code; what lies near the top is looked at first."""
+    assert not survey(folder).is_cut
+    monkeypatch.setattr("penstock.master.reloader.survey.DIRECTORIES_MAX", 1)
+    cut = survey(folder)
+    assert cut.is_cut
+    (folder / "main.py").write_text("x = 22\n")
+    (folder / "shop" / "item.py").write_text("x = 22\n")
+    assert changed(cut, folder) == {"main.py"}
