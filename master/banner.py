@@ -4,11 +4,12 @@ from penstock import __version__
 from penstock.master.config.bind import FdBind, UnixBind
 from penstock.master.config.model import Config
 from penstock.master.holdings import Holdings
+from penstock.master.reloader.plan import WatchPlan
 
 WELCOME_APP = "penstock.worker.welcome:app"
 
 
-def banner(config: Config, holdings: Holdings, slot_count: int) -> str:
+def banner(config: Config, holdings: Holdings, slot_count: int, watched: WatchPlan | None = None) -> str:
     """Say where it listens and what to try next."""
     urls = [_url(config, holdings, key) for key in holdings.listeners]
     workers = "1 worker" if slot_count == 1 else f"{slot_count} workers"
@@ -21,7 +22,20 @@ def banner(config: Config, holdings: Holdings, slot_count: int) -> str:
             "  serve your own app                 penstock main:app",
         ]
     lines.append("  see it run                         penstock status")
+    if watched is not None:
+        lines += _reloading(config, watched)
     return "\n".join(lines)
+
+
+def _reloading(config: Config, watched: WatchPlan) -> list[str]:
+    """Say what a change is, and that this is no way to run in production."""
+    what = f"{', '.join(watched.includes)} below {', '.join(watched.roots)}"
+    lines = [f"  reloads on a change (development)  {what}, by {watched.how}"]
+    if watched.files:
+        lines.append(f"                                     {', '.join(watched.files)}")
+    if config.preload:
+        lines.append("                                     by a hot restart, because of preload")
+    return lines
 
 
 def _url(config: Config, holdings: Holdings, key: str) -> str:

@@ -100,7 +100,7 @@ def build_spec(
         generation=generation,
         name=name,
         listeners=tuple(_listener_spec(config, listener, series) for listener in config.listeners),
-        log=LogSpec(level=config.log.level, path=config.log.path, dict_config=config.log.config),
+        log=log_spec(config),
         access=_access_spec(config, series),
         request_id=_request_id_spec(config),
         drain_timeout_s=config.drain_timeout_s,
@@ -115,6 +115,12 @@ def build_spec(
         cells=_worker_cells(series),
         tracing=_tracing_spec(config, series),
     )
+
+
+def log_spec(config: Config) -> LogSpec:
+    """Say where the log goes, and how it looks."""
+    log = config.log
+    return LogSpec(level=log.level, path=log.path, dict_config=log.config, colors=log.colors)
 
 
 def _access_spec(config: Config, series: SeriesTable) -> AccessSpec | None:

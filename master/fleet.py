@@ -110,7 +110,9 @@ class Fleet:
     has_served: bool = False  # every slot was READY once
     can_spawn: bool = True  # False when only adopted generations are known
     backoff: Mapping[int, Backoff] = field(default_factory=dict)
-    boot_timeout_s: float = 120.0
+    boot_timeout_s: float = 120.0  # 0: none
+    is_watched: bool = False  # a change of the code orders a reload: what fails to start waits for one
+    is_held: bool = False  # nobody is started before there is one
 
     def with_state(self, pid: int, event: Event, now_s: float) -> "Fleet":
         """Let a worker live on by one event."""

@@ -53,6 +53,8 @@ class HotRestart:
         if failure is None:
             failure = self._flush()
         if failure is None:
+            # The new image starts its own; should it not come to that, it is started again.
+            self._parts.reloader.interrupt()
             # A signal that comes between the two images would kill the new one: its handlers do not
             # stand yet. Those that were taken and not acted on wait in the kernel for whoever runs next.
             block_signals()

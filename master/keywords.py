@@ -32,6 +32,7 @@ class Keywords(TypedDict, total=False):
     workers_max_rss: int | str | None
     timeout_worker_suspect: float | str | None
     timeout: float | str | None
+    timeout_worker_startup: float | str | None
     slow_request: float | str | None
     name: str | None
     preload: bool | None
@@ -58,6 +59,12 @@ class Keywords(TypedDict, total=False):
     ssl_version: int | float | str | None
     proxy_headers: bool | None
     forwarded_allow_ips: str | Iterable[str] | None
+    reload: bool | None
+    reload_dir: str | PathLike[str] | Iterable[str] | None
+    reload_include: str | Iterable[str] | None
+    reload_exclude: str | Iterable[str] | None
+    reload_delay: float | str | None
+    reload_engine: str | None
     timeout_keep_alive: float | str | None
     timeout_request_header: float | str | None
     timeout_request_body: float | str | None
@@ -71,6 +78,7 @@ class Keywords(TypedDict, total=False):
     log_level: str | int | None
     log_file: str | PathLike[str] | None
     log_config: str | PathLike[str] | Mapping[str, Any] | None
+    use_colors: bool | None
     tracing_endpoint: str | None
     tracing_sample: float | str | None
     access_log: bool | None
@@ -148,7 +156,15 @@ class Keywords(TypedDict, total=False):
     process_name: str | None
     protocol: Any
     read_timeout: float | str | None
+    reload_dirs: str | PathLike[str] | Iterable[str] | None
+    reload_excludes: str | Iterable[str] | None
+    reload_extra_file: str | Iterable[str] | None
+    reload_ignore_dirs: str | Iterable[str] | None
+    reload_ignore_paths: str | Iterable[str] | None
     reload_ignore_worker_failure: Any
+    reload_includes: str | Iterable[str] | None
+    reload_paths: str | PathLike[str] | Iterable[str] | None
+    reload_tick: float | str | None
     respawn_failed_workers: Any
     respawn_interval: Any
     reuse_port: Any

@@ -9,7 +9,6 @@ import os
 import selectors
 import sys
 import time
-import traceback
 from collections.abc import Mapping
 
 import setproctitle
@@ -51,6 +50,7 @@ from penstock.master.planner import (
 )
 from penstock.master.preflight import preflight
 from penstock.master.preload import beating, preload
+from penstock.master.reloader.keeper import ReloaderKeeper
 from penstock.master.signals import SignalInbox
 from penstock.master.succession import (
     take_crew,
@@ -71,6 +71,7 @@ from penstock.worker.apps import AppImportError
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.logs import LOG
 from penstock.worker.spec import AppAction
+from penstock.worker.tracebacks import formatted
 
 EXIT_CONFIG = 2
 
@@ -134,6 +135,7 @@ def _leave_if_held(invocation: Invocation, status: int) -> None:
 
 def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
     """Open everything for the first time. Raises StartError, ConfigError."""
+    since_ns = time.time_ns()
     config = load_config(invocation)
     try:
         start_logging(config)
@@ -174,6 +176,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         crew=crew,
         selector=selector,
         admin_account=owner_ids(config),
+        since_ns=since_ns,
         fleet=Fleet(slot_count=worker_count, generation=1),
         generations={1: generation},
         lender=Lender(crew),
@@ -199,7 +202,7 @@ def _preload_at_start(config: Config) -> Mapping[AppAction, ASGIApp] | None:
     except AppImportError as error:
         if error.__cause__ is not None:
             # The user's own code raised it, and the user's own lines say why.
-            traceback.print_exception(error.__cause__)
+            print(formatted(error.__cause__), end="", file=sys.stderr)
         raise StartError(str(error)) from error
 
 
@@ -211,6 +214,7 @@ def _show_alive(ledger: Ledger, notifier: Notifier) -> None:
 
 def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int) -> Supervisor:
     """Take up what the code before this one held, and roll its workers. Raises HandoverError."""
+    since_ns = time.time_ns()
     handover = read_handover(handover_fd)
     holdings = take_holdings(handover)
     _inherited.append(holdings)
@@ -265,6 +269,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
         crew=crew,
         selector=selector,
         admin_account=admin_account,
+        since_ns=since_ns,
         fleet=take_fleet(handover, fleet, generations),
         generations=generations,
         lender=Lender(crew, take_lent(handover)),
@@ -296,6 +301,7 @@ def _assemble(
     crew: Crew,
     selector: selectors.BaseSelector,
     admin_account: tuple[int | None, int | None],
+    since_ns: int,
     fleet: Fleet,
     generations: dict[int, Generation],
     lender: Lender,
@@ -310,18 +316,21 @@ def _assemble(
         Parts(
             planner=planner,
             holdings=holdings,
-            fleet=fleet,
+            fleet=planner.configured(fleet),
             generations=generations,
             crew=crew,
             selector=selector,
             inbox=SignalInbox(),
             lender=lender,
             admin=admin,
+            reloader=ReloaderKeeper(crew, name=planner.name, account=admin_account, since_ns=since_ns),
             ledger=ledger,
             upgrade=upgrade,
             notifier=notifier,
             drain_reasons=drain_reasons or {},
-            on_serving=lambda slot_count: _greet(banner(planner.config, holdings, slot_count)),
+            on_serving=lambda slot_count: _greet(
+                banner(planner.config, holdings, slot_count, planner.watch_plan())
+            ),
         )
     )
 

@@ -60,6 +60,21 @@ def judge_death(fleet: Fleet, worker: Worker, *, reason: str | None, status: int
     return Obituary(Meaning.REPLACED, reason if reason in ("roll", "term") else "timeout")
 
 
+class Setback(enum.Enum):
+    """What follows from a worker that could not start."""
+
+    END = "end"  # Nothing has ever served, and nothing will.
+    HOLD = "hold"  # Nothing has ever served, but whoever develops is mending it.
+    RETRY = "retry"  # What serves goes on.
+
+
+def judge_boot_failure(fleet: Fleet) -> Setback:
+    """Say what follows when a worker of this fleet could not start."""
+    if fleet.has_served:
+        return Setback.RETRY
+    return Setback.HOLD if fleet.is_watched else Setback.END
+
+
 def is_roll_hopeless(fleet: Fleet) -> bool:
     """Whether a roll whose worker could not boot should be given up: nobody of it has ever served."""
     return fleet.is_rolling and not any(

@@ -14,6 +14,7 @@ from penstock.master.holdings import Holdings
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.planner import Planner
+from penstock.master.reloader.keeper import ReloaderKeeper
 from penstock.master.signals import SignalInbox
 from penstock.master.systemd import Notifier
 from penstock.master.upgrade import Upgrade
@@ -33,6 +34,7 @@ class Parts:
     inbox: SignalInbox
     lender: Lender
     admin: AdminKeeper
+    reloader: ReloaderKeeper
     ledger: Ledger
     upgrade: Upgrade
     notifier: Notifier

@@ -8,22 +8,25 @@ open before, and none that was not.
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from penstock.master.access_file import AccessFile
-from penstock.master.blueprint import NO_ROOM, Account, account_of, build_spec, tls_contexts
+from penstock.master.blueprint import NO_ROOM, Account, account_of, build_spec, log_spec, tls_contexts
 from penstock.master.config.bind import TcpBind
 from penstock.master.config.control_socket import instance_name
 from penstock.master.config.invocation import Invocation
 from penstock.master.config.model import Config
 from penstock.master.config.problems import ConfigError
 from penstock.master.cores import Cores, usable_cores
+from penstock.master.fleet import Fleet
 from penstock.master.generation import Generation
 from penstock.master.holdings import Holdings, reconcile_listeners, retune_listeners, shard_count_of
 from penstock.master.listeners import Listener, ListenError
+from penstock.master.reloader.plan import WatchPlan, plan_of
 from penstock.shm.series import SeriesFull
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.logs import LOG, open_log_file, set_up_logging
-from penstock.worker.spec import AppAction, LogSpec
+from penstock.worker.spec import AppAction
 
 
 class PlanError(Exception):
@@ -100,6 +103,18 @@ class Planner:
         except (OSError, ValueError) as error:
             LOG.error("log: %s; going on with the old one", error)
 
+    def configured(self, fleet: Fleet) -> Fleet:
+        """Have a fleet treated as the config says."""
+        return replace(
+            fleet,
+            boot_timeout_s=self.config.worker_startup_timeout_s,
+            is_watched=self.config.reloading is not None,
+        )
+
+    def watch_plan(self) -> WatchPlan | None:
+        """Say what is watched for changes, if anything is."""
+        return plan_of(self.config, self._invocation)
+
     def slot_count_after(self, before: Config, slot_count: int) -> int:
         """Choose the number of slots after a reload: as scaled by hand, unless the config changed."""
         if before.workers == self.config.workers:
@@ -157,7 +172,7 @@ class Planner:
 
 def start_logging(config: Config) -> None:
     """Send the log where the config says. Raises OSError, or ValueError for a useless `log.config`."""
-    spec = LogSpec(level=config.log.level, path=config.log.path, dict_config=config.log.config)
+    spec = log_spec(config)
     set_up_logging(spec, open_log_file(config.log.path) if config.log.path else None)
 
 

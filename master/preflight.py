@@ -15,6 +15,7 @@ from penstock.shm.memfd import LayoutMismatch
 from penstock.shm.segment import Segment
 from penstock.worker.appmetrics.boot import prepare
 from penstock.worker.apps import AppImportError, load_app
+from penstock.worker.tracebacks import formatted
 
 
 def preflight(invocation: Invocation, request: str) -> int:
@@ -29,6 +30,9 @@ def preflight(invocation: Invocation, request: str) -> int:
                 if route.app is not None:
                     load_app(route.app, factory=route.factory, app_dir=config.app_dir)
     except (ConfigError, AppImportError, ValueError) as error:
+        if isinstance(error, AppImportError) and error.__cause__ is not None:
+            # The user's own code raised it, and the user's own lines say why.
+            print(formatted(error.__cause__), end="", file=sys.stderr)
         print(error, file=sys.stderr)
         return 1
     return 0

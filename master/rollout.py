@@ -27,6 +27,14 @@ HUNG = "timeout"
 HUNG_GRACE_S = 2.0
 
 
+# How long one that does not start may live on for its stacks to be read, which takes a second.
+BOOT_GRACE_S = 2.0
+
+# How many workers of a slot may drain at once while one develops: who saves a file every second has
+# as many of old code as a drain has seconds, each with the memory of an app.
+LEFTOVERS_MAX = 3
+
+
 @dataclass(frozen=True)
 class Spawn:
     """Start a worker of the fleet's generation on this slot."""
@@ -60,7 +68,7 @@ def next_step(fleet: Fleet, now_s: float) -> Step | None:
     A replacement is READY before its predecessor drains, so the number of
     accepting workers never falls below the configured one.
     """
-    return _overdue(fleet, now_s) or _unwanted(fleet) or _start(fleet, now_s)
+    return _overdue(fleet, now_s) or _leftover(fleet) or _unwanted(fleet) or _start(fleet, now_s)
 
 
 def next_deadline_s(fleet: Fleet) -> float | None:
@@ -82,8 +90,8 @@ def _overdue_s(fleet: Fleet, worker: Worker) -> float | None:
         if _hangs(worker):
             return worker.since_s + HUNG_GRACE_S
         return worker.since_s + worker.drain_timeout_s + DRAIN_GRACE_S
-    if worker.state is State.STARTING:
-        return worker.spawned_s + fleet.boot_timeout_s
+    if worker.state is State.STARTING and fleet.boot_timeout_s:
+        return worker.spawned_s + fleet.boot_timeout_s + BOOT_GRACE_S
     return None
 
 
@@ -103,6 +111,26 @@ def _hangs(worker: Worker) -> bool:
     return worker.is_silent and worker.leave_reason == HUNG and worker.state is State.DRAINING
 
 
+def late(fleet: Fleet, now_s: float) -> set[int]:
+    """Find the workers whose time to start is over. They are killed a little later."""
+    return {
+        worker.pid
+        for worker in fleet.in_state(State.STARTING)
+        if fleet.boot_timeout_s and now_s >= worker.spawned_s + fleet.boot_timeout_s and not worker.is_killed
+    }
+
+
+def _leftover(fleet: Fleet) -> Step | None:
+    """While one develops, end the oldest of those that take long to drain when there are many."""
+    if not fleet.is_watched:
+        return None
+    for slot in {worker.slot for worker in fleet.workers}:
+        draining = [each for each in fleet.on_slot(slot, State.DRAINING) if not each.is_killed]
+        if len(draining) > LEFTOVERS_MAX:
+            return Kill(min(draining, key=lambda each: each.since_s).pid, "roll")
+    return None
+
+
 def _unwanted(fleet: Fleet) -> Step | None:
     """End those that nobody needs: all when stopping, slots scaled away, the replaced."""
     for worker in fleet.in_state(State.STARTING, State.READY):
@@ -112,6 +140,8 @@ def _unwanted(fleet: Fleet) -> Step | None:
             reason = "stop"
         elif worker.slot >= fleet.slot_count:
             reason = "scale"
+        elif fleet.is_held and worker.state is State.STARTING:
+            reason = "roll"
         elif _is_superseded(fleet, worker):
             reason = worker.leave_reason or "roll"
         else:
@@ -156,7 +186,7 @@ def _start(fleet: Fleet, now_s: float) -> Step | None:
 
 def _vacancies(fleet: Fleet) -> list[_Vacancy]:
     """List the slots that have nobody, then those whose worker may get a successor."""
-    if fleet.is_stopping or not fleet.can_spawn:
+    if fleet.is_stopping or fleet.is_held or not fleet.can_spawn:
         return []
     empty = [slot for slot in range(fleet.slot_count) if not fleet.on_slot(slot, State.STARTING, State.READY)]
     settled_s = _settled_s(fleet)

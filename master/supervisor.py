@@ -75,12 +75,14 @@ class Supervisor:
         assert self._orders.keys() == VERBS.keys()
         self._phase: RowState | None = None  # as it was last told
         self._next_tick_s = 0.0
+        self._unheard: messages.Changed | None = None  # while the new code of a hot restart was checked
         parts.selector.register(parts.inbox.fileno(), selectors.EVENT_READ, None)
 
     def run(self) -> int:
         """Supervise until stopped, and return the exit status."""
         parts = self._parts
         parts.admin.start(self._let_go, self._status())
+        parts.reloader.start(parts.planner.watch_plan(), self._let_go)
         while True:
             self._advance()
             if self._force.fleet.is_stopping and not self._force.fleet.workers:
@@ -101,6 +103,7 @@ class Supervisor:
             self._next_tick_s,
             next_deadline_s(self._force.fleet),
             self._parts.admin.deadline_s,
+            self._parts.reloader.deadline_s,
             self._parts.upgrade.deadline_s,
             self._watch.deadline_s,
             self._parts.notifier.deadline_s,
@@ -113,6 +116,7 @@ class Supervisor:
         """Do all that can be done now."""
         now_s = time.monotonic()
         self._parts.admin.tick(now_s)
+        self._parts.reloader.tick(now_s)
         self._parts.upgrade.tick(now_s)
         self._parts.notifier.tick(now_s)
         if self._farewell.is_over(now_s):
@@ -134,12 +138,21 @@ class Supervisor:
 
     def _do_what_is_due(self) -> None:
         """Carry out the reload or the hot restart that was asked for, now or when it could not be."""
-        if self._is_leaving or not self._force.fleet.has_served or self._parts.upgrade.is_running:
+        if self._is_leaving or not self._can_reload:
             return
-        if self._operations.waiting("upgrade"):
+        if self._unheard is not None:
+            change, self._unheard = self._unheard, None
+            self._on_change(change)
+        if self._operations.waiting("upgrade") and self._force.fleet.has_served:
             self._hot_restart.start()
         elif self._operations.waiting("reload"):
             self._reload()
+
+    @property
+    def _can_reload(self) -> bool:
+        """Whether a reload can begin now. Whoever develops need not wait for code they have just changed."""
+        fleet = self._force.fleet
+        return (fleet.has_served or fleet.is_watched) and not self._parts.upgrade.is_running
 
     @property
     def _is_leaving(self) -> bool:
@@ -181,7 +194,10 @@ class Supervisor:
     # What children say, and how they end.
 
     def _on_message(self, pid: int, message: messages.ToMaster) -> None:
-        if pid not in self._parts.admin.pids:
+        if isinstance(message, messages.Changed):
+            if pid == self._parts.reloader.pid:
+                self._on_change(message)
+        elif pid not in self._parts.admin.pids:
             self._force.on_message(pid, message)
         elif isinstance(message, messages.Ready):
             self._parts.admin.on_ready(pid)
@@ -200,6 +216,8 @@ class Supervisor:
             self._force.on_exit(worker, exit, now_s)
         elif exit.pid in self._parts.admin.pids:
             self._parts.admin.on_exit(exit, now_s)
+        elif exit.pid == self._parts.reloader.pid:
+            self._parts.reloader.on_exit(exit, now_s)
         elif exit.pid == self._parts.upgrade.pid:
             self._hot_restart.on_preflight(exit, is_wanted=not self._is_leaving)
 
@@ -255,6 +273,7 @@ class Supervisor:
 
     def _on_drain(self, operation: Operation) -> None:
         """Stop. No operation tells the end of it: that is the end of this process."""
+        self._parts.reloader.stop()
         self._parts.upgrade.cancel()
         self._operations.stopping(time.time())
         # Nobody sends clients to what has never been ready, or is stopped from the keyboard.
@@ -264,14 +283,26 @@ class Supervisor:
             LOG.info("not ready any more; draining in %g s", delay_s)
         self._farewell.begin(time.monotonic(), delay_s)
 
+    def _on_change(self, change: messages.Changed) -> None:
+        """Have the code that has changed served."""
+        if self._is_leaving:
+            return
+        if self._parts.upgrade.is_running:
+            # The check may have read the code before that: its outcome says nothing of this change.
+            self._unheard = change
+            return
+        more = f" and {change.count - len(change.paths)} more" if change.count > len(change.paths) else ""
+        LOG.info("reload: changed: %s%s", ", ".join(change.paths), more)
+        self._order("reload", origin="reloader")
+
     def _on_reload(self, _: Operation) -> None:
-        if not self._force.fleet.has_served or self._parts.upgrade.is_running:
+        if not self._can_reload:
             LOG.info("reload: as soon as what is on its way is done")
 
     def _reload(self) -> None:
         """Read the configuration again and roll the workers to it."""
         planner, holdings, fleet = self._parts.planner, self._parts.holdings, self._force.fleet
-        before = planner.config
+        before, since_ns = planner.config, time.time_ns()
         try:
             generation = planner.reload(holdings, self._force.last_generation + 1)
         except NeedsNewImage:
@@ -285,14 +316,16 @@ class Supervisor:
             self._force.is_changed = True
             return
         planner.apply_log_settings()
+        self._parts.reloader.watch(planner.watch_plan(), since_ns)
         LOG.info("reload: rolling to generation %d", generation.number)
         self._force.last_generation = generation.number
         self._operations.aim(generation.number, "reload")
         self._force.generations[generation.number] = generation
         self._force.fleet = replace(
-            fleet,
+            planner.configured(fleet),
             generation=generation.number,
             is_rolling=True,
+            is_held=False,
             can_spawn=True,
             backoff={},
             slot_count=min(planner.slot_count_after(before, fleet.slot_count), holdings.worker_count_max),
@@ -357,7 +390,9 @@ class Supervisor:
     def _finish(self) -> None:
         self._parts.admin.stop()
         until_s = time.monotonic() + ADMIN_END_S
-        while self._parts.admin.pids and (left_s := until_s - time.monotonic()) > 0:
+        while (self._parts.admin.pids or self._parts.reloader.pid) and (
+            left_s := until_s - time.monotonic()
+        ) > 0:
             self._parts.selector.select(left_s)
             self._parts.inbox.take()
             for exit in reap():

@@ -14,7 +14,7 @@ from penstock.master.config.model import Config
 from penstock.master.fleet import State, Worker
 from penstock.master.holdings import Holdings
 from penstock.master.operations import TEXT_CHARS_MAX, Operation, Operations
-from penstock.master.rollout import HUNG
+from penstock.master.rollout import HUNG, late
 from penstock.master.stacks import Stacks
 from penstock.master.suspicion import Heart, Memory, Patience, look
 from penstock.master.workforce import Workforce
@@ -42,6 +42,7 @@ class Watch:
         self._config = config
         self._stacks = Stacks(holdings.stack_fds)
         self._memory = Memory.fresh(time.monotonic())
+        self._late: set[int] = set()  # pids that were told of because they do not get ready
         self._logged_s: dict[int, float] = {}  # by pid: when its stacks were logged last
 
     @property
@@ -72,8 +73,25 @@ class Watch:
                 workers[pid].slot,
                 silent_s,
             )
+        self._tell_late(now_s)
         for pid in verdicts.overdue:
             self._force.replace(pid, HUNG)
+
+    def _tell_late(self, now_s: float) -> None:
+        """Say of workers whose time to start is over what they are doing, before they are killed."""
+        fleet = self._force.fleet
+        starting = {worker.pid: worker for worker in fleet.in_state(State.STARTING)}
+        self._late &= starting.keys()
+        for pid in late(fleet, now_s) - self._late:
+            worker = starting[pid]
+            self._late.add(pid)
+            LOG.error(
+                "worker %d (slot %d): not ready after %g s (worker_startup_timeout)",
+                pid,
+                worker.slot,
+                fleet.boot_timeout_s,
+            )
+            self._stacks.ask(pid, now_s, partial(_log_stacks, worker))
 
     def on_stacks(self, operation: Operation) -> None:
         """Find out what the workers of a slot are doing, which ends the operation within a second."""

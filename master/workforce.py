@@ -22,7 +22,14 @@ from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import Listener
 from penstock.master.nursery import Nursery
-from penstock.master.obituary import NOT_REPLACED, Meaning, is_roll_hopeless, judge_death
+from penstock.master.obituary import (
+    NOT_REPLACED,
+    Meaning,
+    Setback,
+    is_roll_hopeless,
+    judge_boot_failure,
+    judge_death,
+)
 from penstock.master.relay import Relay
 from penstock.master.rollout import Drain, Kill, Spawn, Step, abandon_roll, is_roll_done, next_step
 from penstock.shm.row import State as RowState
@@ -240,7 +247,7 @@ class Workforce:
             self._ledger.count_restart(obituary.restart_reason)
         match obituary.meaning:
             case Meaning.BOOT_FAILURE:
-                self._on_boot_failure(worker, exit, failed, now_s)
+                self._on_boot_failure(worker, exit, failed, reason, now_s)
             case Meaning.CRASH:
                 LOG.error("worker %d (slot %d): %s", worker.pid, worker.slot, exit)
                 self._back_off(worker.slot, str(exit), now_s - worker.since_s, now_s)
@@ -250,20 +257,42 @@ class Workforce:
                 LOG.debug("worker %d (slot %d): %s (%s)", worker.pid, worker.slot, exit, reason)
 
     def _on_boot_failure(
-        self, worker: Worker, exit: Exit, failed: messages.Failed | None, now_s: float
+        self,
+        worker: Worker,
+        exit: Exit,
+        failed: messages.Failed | None,
+        reason: str | None,
+        now_s: float,
     ) -> None:
-        """Give up if nothing ever served; else keep what serves, and try again later."""
+        """Give up or wait for mending if nothing ever served; else keep what serves, and try again later."""
+        if self.fleet.is_held:
+            return  # A sibling has told why.
         what = failed.reason if failed else f"the worker {exit} before it was ready"
+        if reason is not None and reason.startswith(State.STARTING.value):
+            what = f"it was not ready within {self.fleet.boot_timeout_s:g} s (worker_startup_timeout)"
         LOG.error("worker %d (slot %d) could not start: %s", worker.pid, worker.slot, what)
         if failed and failed.detail:
             LOG.error("%s", failed.detail.rstrip())
-        if not self.fleet.has_served:
-            self.has_failed_to_start = True
-            self.fleet = replace(self.fleet, is_stopping=True)
-            return
+        match judge_boot_failure(self.fleet):
+            case Setback.END:
+                self.has_failed_to_start = True
+                self.fleet = replace(self.fleet, is_stopping=True)
+                return
+            case Setback.HOLD:
+                self._hold(what)
+                return
+            case Setback.RETRY:
+                pass
         self._not_started(worker.slot, what, now_s)
         if is_roll_hopeless(self.fleet):
             self._abandon_roll(f"generation {self.fleet.generation} could not start: {what}")
+
+    def _hold(self, why: str) -> None:
+        """Start nobody before something changes."""
+        self.fleet = replace(self.fleet, is_held=True, is_rolling=False)
+        self._ledger.fail(why)
+        self._ledger.operations.abandoned(why, time.time())
+        LOG.warning("waiting for a change of the code; clients wait meanwhile")
 
     def _abandon_roll(self, why: str) -> None:
         spawnable = frozenset(number for number, each in self.generations.items() if each.spec is not None)

@@ -110,6 +110,8 @@ def _call_factory(factory: object, target: str) -> object:
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         raise AppImportError(f"the factory {target!r} raised {what}") from error
+    except SystemExit as error:
+        raise AppImportError(f"the factory {target!r} called sys.exit({error})") from error
 
 
 def _as_asgi3(found: object, target: str) -> ASGIApp:

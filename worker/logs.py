@@ -7,11 +7,12 @@ its privileges cannot open a rotated file; the master opens it and passes it on.
 """
 
 import logging
-import logging.config
 import os
 import sys
 from typing import TextIO
 
+from penstock.worker.colors import ColorFormatter, wants_colors
+from penstock.worker.log_config import apply_log_config
 from penstock.worker.spec import LogSpec
 
 LOG = logging.getLogger("penstock")
@@ -49,15 +50,17 @@ def set_up_logging(spec: LogSpec, file_fd: int | None = None) -> None:
     """Send the log where the spec says; `file_fd` is the opened `spec.path`, which is taken over."""
     LOG.setLevel(spec.level.upper())
     LOG.propagate = False
-    _handler.setFormatter(logging.Formatter(_FORMAT, _TIME_FORMAT))
+    is_colored = file_fd is None and wants_colors(
+        spec.colors, is_terminal=os.isatty(sys.stderr.fileno()), environ=os.environ
+    )
+    _handler.setFormatter((ColorFormatter if is_colored else logging.Formatter)(_FORMAT, _TIME_FORMAT))
     if file_fd is not None:
         _handler.swap(file_fd)
     elif _handler.stream is not sys.stderr:
         _handler.swap(os.dup(sys.stderr.fileno()))
     LOG.handlers = [_handler]
     if spec.dict_config is not None:
-        # The default of the dictionary would silence every logger that it does not name, ours first.
-        logging.config.dictConfig({"disable_existing_loggers": False} | spec.dict_config)
+        apply_log_config(spec.dict_config)
 
 
 def swap_log_file(fd: int) -> None:

@@ -125,8 +125,15 @@ class Ask(msgspec.Struct, frozen=True, tag="ask"):
     ticket: str
 
 
+class Changed(msgspec.Struct, frozen=True, tag="changed"):
+    """From the reloader: so many files have changed, of which some are named."""
+
+    paths: tuple[str, ...]
+    count: int
+
+
 ToChild = Adopt | Release | Drain | Take | ReopenLog | ReopenAccess | Snapshot | StandIn
-ToMaster = Ready | Failed | Released | Give | Ask
+ToMaster = Ready | Failed | Released | Give | Ask | Changed
 
 _encoder = msgspec.msgpack.Encoder()
 _child_decoder: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)

@@ -11,8 +11,7 @@ import os
 import signal
 import ssl
 import time
-import traceback
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,10 +47,12 @@ from penstock.worker.messages import (
     Take,
     ToChild,
 )
+from penstock.worker.offspring import keep_from_offspring, stand_guard
 from penstock.worker.pulse import Pulse
 from penstock.worker.spec import AppAction, WorkerSpec
 from penstock.worker.stacks import Witness
 from penstock.worker.streams import end_streams
+from penstock.worker.tracebacks import exc_info, formatted
 
 # Exit status of a worker that could not start; the master knows why from its `Failed`.
 EXIT_NOT_STARTED = 3
@@ -112,8 +113,28 @@ def run_worker(assignment: Assignment) -> int:
     row = assignment.segment.adopt(assignment.row_index, pid=os.getpid(), now_ns=time.monotonic_ns())
     share_app_metrics(assignment.segment, row)
     keep_from_children(assignment.segment)
+    stand_guard()
+    keep_from_offspring(assignment.channel.fileno())
+    keep_from_offspring(assignment.lifeline_fd)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_live(assignment, row, witness))
+        return _run(runner.get_loop(), _live(assignment, row, witness))
+
+
+def _run(loop: asyncio.AbstractEventLoop, life: Coroutine[Any, Any, int]) -> int:
+    """
+    Run a life to its end, whatever the app's own tasks and callbacks do.
+
+    A `sys.exit()` in one of them stops the loop, and would end the requests of
+    everybody; it goes on where it was.
+    """
+    task = loop.create_task(life)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if task.done():
+                raise
+            LOG.error("The app raised in a task of its own", exc_info=exc_info(error))
 
 
 async def _live(assignment: Assignment, row: Row, witness: Witness) -> int:
@@ -185,7 +206,7 @@ class WorkerProcess:
 
     def _report_failure(self, error: Exception) -> None:
         cause = error.__cause__
-        detail = "".join(traceback.format_exception(cause)) if cause is not None else ""
+        detail = formatted(cause) if cause is not None else ""
         self._link.send(Failed(str(error), detail))
 
     async def _drain(self, order: Drain) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from penstock.worker.logs import LOG
+from penstock.worker.offspring import is_closed, keep_from_offspring
 
 _TCP_INFO_UNACKED_OFFSET = 24  # struct tcp_info: 8 bytes, then rto, ato, snd_mss, rcv_mss, then unacked
 
@@ -75,7 +76,9 @@ class LentShards:
         """Accept on these expected shards from now on. Takes the descriptors over."""
         for shard, fd in fds.items():
             sock = socket.socket(fileno=fd)
+            keep_from_offspring(fd)
             if shard in self._servers or shard not in self._expected:
+                is_closed(fd)
                 sock.close()
                 continue
             server = await self._serve(sock)

@@ -159,6 +159,7 @@ class LogSpec(msgspec.Struct, frozen=True, kw_only=True):
     level: str = "info"
     path: str | None = None
     dict_config: dict[str, object] | None = None  # `--log-config`, already parsed
+    colors: bool | None = None  # None: on a terminal
 
 
 class TracingCells(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """`penstock check`: everything that can be found wrong before a socket is bound."""
 
-import traceback
+import sys
 
 import click
 
@@ -36,6 +36,7 @@ def _import_apps(config: Config) -> list[str]:
     # Here and not above: the other commands do without the data plane.
     from penstock.worker.appmetrics.boot import prepare  # noqa: PLC0415
     from penstock.worker.apps import AppImportError, load_app  # noqa: PLC0415
+    from penstock.worker.tracebacks import formatted  # noqa: PLC0415
 
     prepare()  # An app that is imported finds prometheus_client as it will in a worker.
 
@@ -52,7 +53,7 @@ def _import_apps(config: Config) -> list[str]:
         except AppImportError as error:
             if error.__cause__ is not None:
                 # The user's own code raised it, and the user's own lines say why.
-                traceback.print_exception(error.__cause__)
+                print(formatted(error.__cause__), end="", file=sys.stderr)
             faults.append(str(error))
     return faults
 

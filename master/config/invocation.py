@@ -130,6 +130,12 @@ class Invocation:
         given = self._gather(os.environ)[0].find("config")
         return None if given is None else self._absolute(given.text)
 
+    @property
+    def env_file(self) -> str | None:
+        """The file of variables that is read, as an absolute path."""
+        given = gather(self.options, os.environ)[0].find("env_file")
+        return None if given is None else self._absolute(given.text)
+
     def _gathered(self, environ: MutableMapping[str, str]) -> tuple[Levels, list[str]]:
         given = self._gather(environ)[0].find("env_file")
         if given is not None:

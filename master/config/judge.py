@@ -7,6 +7,8 @@ elsewhere, so that one run tells of everything.
 
 import os
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path as FilePath
 
 from penstock.master.config import accounts
 from penstock.master.config.activation import named_fds
@@ -18,6 +20,7 @@ from penstock.master.config.listener import Keepalive, Limits, Listener, Tcp
 from penstock.master.config.model import Config, Recycle
 from penstock.master.config.opentelemetry import MISSING, is_installed
 from penstock.master.config.problems import Path, Problem, path_text, quoted
+from penstock.master.config.reload import Reload
 from penstock.master.config.route import Match, Respond, Route
 from penstock.master.config.telling import Log, Tracing
 from penstock.master.config.tls import Certificate, Tls
@@ -36,6 +39,8 @@ RSS_BYTES_MIN = 16 * 1024 * 1024
 SILENCE_S_MIN = 0.5
 # What the kernel takes for TCP_KEEPIDLE and TCP_KEEPINTVL.
 KEEPALIVE_S_MAX = 32767
+# Nobody waits longer for an edit to show.
+RELOAD_DELAY_S_MAX = 60.0
 # A batch that is tried for longer only keeps younger ones waiting.
 TRACING_TIMEOUT_S_MAX = 60.0
 # It waits by doubling, from a second on, and for no SYN longer than this.
@@ -76,6 +81,8 @@ def judge(walk: Walk) -> list[str]:
                 _judge_seconds(record.interval_s, KEEPALIVE_S_MAX, (*path, "interval"), walk)
             case Recycle():
                 _judge_recycle(record, path, walk)
+            case Reload():
+                _judge_reload(record, path, walk)
             case Tracing():
                 _judge_tracing(record, path, walk)
             case Config():
@@ -221,6 +228,24 @@ def _judge_recycle(recycle: Recycle, path: Path, walk: Walk) -> None:
         # granian counts in MiB, so a bare 512 is a likely mistake.
         told = f"found {recycle.max_rss_bytes} bytes, expected at least {size_text(RSS_BYTES_MIN)}"
         walk.fault(walk.place(inner), inner, told)
+
+
+def _judge_reload(reload: Reload, path: Path, walk: Walk) -> None:
+    for index, directory in enumerate(reload.dirs):
+        if not FilePath(directory).is_dir():
+            inner = (*path, "dirs", index)
+            walk.fault(walk.place(inner), inner, f"found {quoted(directory)}, expected a directory")
+    if reload.delay_s > RELOAD_DELAY_S_MAX:
+        inner = (*path, "delay")
+        told = f"found {duration_text(reload.delay_s)}, expected at most {duration_text(RELOAD_DELAY_S_MAX)}"
+        walk.fault(walk.place(inner), inner, told)
+    if reload.engine == "inotify" and find_spec("watchfiles") is None:
+        inner = (*path, "engine")
+        walk.fault(
+            walk.place(inner),
+            inner,
+            "found 'inotify', and watchfiles is missing; pip install penstock[reload]",
+        )
 
 
 def _judge_tracing(tracing: Tracing, path: Path, walk: Walk) -> None:

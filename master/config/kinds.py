@@ -308,6 +308,7 @@ KINDS: dict[str, Kind] = {
         _text(units.DURATION_PATTERN),
     ),
     "file_path": Kind(read_file_path, "a path", {"type": "string", "minLength": 1}),
+    "glob": Kind(read_file_path, "a pattern such as *.html, or a path", {"type": "string", "minLength": 1}),
     "header_name": Kind(read_header_name, "a header name", _text(HEADER_NAME_PATTERN)),
     "header_value": Kind(read_header_value, "a header value", {"type": ["string", "number", "boolean"]}),
     "host": Kind(read_host, "a host name", _text(r"[^*/]+")),

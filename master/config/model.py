@@ -15,6 +15,7 @@ from penstock.master.config.compression import KEY_SAYS, Compression
 from penstock.master.config.kinds import kind
 from penstock.master.config.listener import Listener
 from penstock.master.config.record import BindText, Duration, FilePath, Record, Size, says
+from penstock.master.config.reload import Reload, for_development
 from penstock.master.config.telling import Log, Metrics, RequestId, Tracing
 
 DEFAULT_BIND = "127.0.0.1:8000"
@@ -59,7 +60,7 @@ class Recycle(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Penstock configuration."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"health", "reload", "upstreams"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"health", "upstreams"})
 
     name: Annotated[
         Annotated[str, kind("name")] | None,
@@ -69,7 +70,7 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=WORKERS_MAX)] | Literal["auto"],
-        says("Worker processes; auto: one per usable core."),
+        says("Worker processes; auto: one per usable core. Default: auto, but 1 with reload."),
     ] = "auto"
     pin: Annotated[
         bool | None,
@@ -98,6 +99,14 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     worker_timeout_s: Annotated[Duration, says("After so long a blocked worker is replaced; 0s: never.")] = (
         field(default=60.0, name="worker_timeout")
     )
+    worker_startup_timeout_s: Annotated[
+        Duration,
+        says("How long a worker may take to import the apps and start them; 0s: any time."),
+    ] = field(default=120.0, name="worker_startup_timeout")
+    reload: Annotated[
+        Reload | bool | None,
+        says("For development: replace the workers when the code changes; true: with the defaults."),
+    ] = None
     slow_request_s: Annotated[
         Duration,
         says("Requests that take so long are kept for `penstock status --slow`, as all that fail."),
@@ -148,9 +157,16 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @classmethod
     def completed(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """Call streams off before a short drain is over, unless the operator said when."""
+        """Call streams off before a short drain is over, unless the operator said when; and develop."""
+        if fields.get("reload"):
+            fields = for_development(fields)
         drain_timeout_s = fields.get("drain_timeout_s", STREAM_DRAIN_TIMEOUT_S)
         return {"stream_drain_timeout_s": min(STREAM_DRAIN_TIMEOUT_S, drain_timeout_s)} | fields
+
+    @property
+    def reloading(self) -> Reload | None:
+        """What is watched for changes, if anything is."""
+        return Reload() if self.reload is True else self.reload or None
 
     @property
     def request_ids(self) -> RequestId | None:

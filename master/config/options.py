@@ -59,6 +59,7 @@ WHERE = "Where to listen"
 PROCESSES = "Processes"
 APPS = "Applications"
 EDGE = "TLS and proxies"
+DEVELOPING = "Development"
 LIMITING = "Limits and timeouts"
 LOGGING = "Logging"
 TRACING = "Tracing"
@@ -184,6 +185,14 @@ OPTIONS = (
         "After so long a blocked worker is replaced; 0: never. Default: 60.",
         PROCESSES,
         ("worker_timeout",),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
+        ("--timeout-worker-startup",),
+        "How long a worker may take to import APP and start; 0: any time. Default: 120.",
+        PROCESSES,
+        ("worker_startup_timeout",),
         "SECONDS",
         in_seconds=True,
     ),
@@ -343,6 +352,52 @@ OPTIONS = (
         metavar="LIST",
     ),
     Option(
+        ("--reload",),
+        "Replace the workers when the code changes. Then 1 worker and the access log are the default.",
+        DEVELOPING,
+        ("reload",),
+        off=("--no-reload",),
+    ),
+    Option(
+        ("--reload-dir", "--reload-paths"),
+        "Watch this directory in place of the working one; may be given more than once.",
+        DEVELOPING,
+        ("reload", "dirs"),
+        "DIR",
+        is_repeatable=True,
+    ),
+    Option(
+        ("--reload-include", "--reload-extra-file"),
+        "Files that count beside *.py: a pattern, a file or a directory; may be given more than once.",
+        DEVELOPING,
+        ("reload", "include"),
+        "GLOB",
+        is_repeatable=True,
+    ),
+    Option(
+        ("--reload-exclude", "--reload-ignore-dirs", "--reload-ignore-paths"),
+        "Files and directories that do not count: a pattern or a path; may be given more than once.",
+        DEVELOPING,
+        ("reload", "exclude"),
+        "GLOB",
+        is_repeatable=True,
+    ),
+    Option(
+        ("--reload-delay",),
+        "How long nothing more must change before a reload. Default: 0.25.",
+        DEVELOPING,
+        ("reload", "delay"),
+        "SECONDS",
+        in_seconds=True,
+    ),
+    Option(
+        ("--reload-engine",),
+        "How changes are noticed. Default: auto, by kernel events if watchfiles is installed.",
+        DEVELOPING,
+        ("reload", "engine"),
+        "auto|inotify|poll",
+    ),
+    Option(
         ("--timeout-keep-alive", "--keep-alive"),
         "How long an idle connection is kept. Default: 75.",
         LIMITING,
@@ -435,10 +490,17 @@ OPTIONS = (
     ),
     Option(
         ("--log-config",),
-        "A JSON or YAML file for logging.config.dictConfig.",
+        "A JSON, YAML or ini file for Python's logging.config.",
         LOGGING,
         ("log", "config"),
         "FILE",
+    ),
+    Option(
+        ("--use-colors",),
+        "Colour the log and the access log. Default: on a terminal.",
+        LOGGING,
+        ("log", "colors"),
+        off=("--no-use-colors",),
     ),
     Option(
         ("--tracing-endpoint",),

@@ -68,11 +68,14 @@ class Overlay:
             given = self._levels.find(option.name)
             if given is None or option.path is None:
                 continue
-            if option.is_pairs:
+            if option.path[0] == "reload" and not option.is_switch and not self._is_reloading(root):
+                self.warnings.append(f"{given.place} has no effect without --reload")
+            elif option.is_pairs:
                 for name, node in self._pairs(given):
-                    root = self._set(root, (*option.path, name), node)
+                    root = self._set(root, (*option.path, name), given, node)
             else:
-                root = self._set(root, option.path, given.scalar())
+                value = _items(given) if option.is_repeatable else given.scalar()
+                root = self._set(root, option.path, given, value)
         return self._lay_edge(root)
 
     def _lay_edge(self, root: Mapping) -> Mapping:
@@ -219,9 +222,18 @@ class Overlay:
             self.problems.append(Problem(place, (), Mismatch(wanted).message(host.text)))
             return None
 
-    def _set(self, root: Mapping, path: Path, node: Node) -> Mapping:
+    def _is_reloading(self, root: Mapping) -> bool:
+        """Whether there is a reload: what says more of it does not begin one."""
+        given, written = self._levels.find("reload"), root.get("reload")
+        if given is not None:
+            return BOOLEANS.get(given.text, False)
+        if written is None or isinstance(written, Scalar):
+            return written is not None and BOOLEANS.get(written.text.lower(), False)
+        return True
+
+    def _set(self, root: Mapping, path: Path, given: Given, value: Node) -> Mapping:
         if path[:2] != ("listeners", EACH):
-            return with_value(root, path, node)
+            return with_value(root, path, value)
         listeners = root.get("listeners")
         if not isinstance(listeners, Sequence):
             return root
@@ -230,17 +242,21 @@ class Overlay:
         for item in listeners.items:
             if isinstance(item, Mapping) and (path[2] != "uds_permissions" or _is_unix(item)):
                 is_used = True
-                items.append(with_value(item, path[2:], node))
+                items.append(with_value(item, path[2:], value))
             else:
                 items.append(item)
         if not is_used and listeners.items:
-            self.problems.append(Problem(node.place, (), "found no listener on a UNIX socket, expected one"))
+            self.problems.append(Problem(given.place, (), "found no listener on a UNIX socket, expected one"))
         return with_value(root, ("listeners",), Sequence(listeners.place, tuple(items)))
 
     def _refuse(self, name: str, message: str) -> None:
         given = self._levels.find(name)
         assert given is not None
         self.problems.append(Problem(given.place, (), message))
+
+
+def _items(given: Given) -> Sequence:
+    return Sequence(given.place, tuple(Scalar(given.place, text, is_literal=True) for text in given.texts))
 
 
 def _whole_binds(name: str, given: Given) -> tuple[Scalar, ...]:

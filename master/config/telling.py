@@ -4,7 +4,7 @@ What the server tells of itself and of its requests: logs, metrics, traces.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import Duration, HeaderName, HeaderValue, Label, Record, says
@@ -68,13 +68,18 @@ class Log(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         says("A dictionary for logging.config.dictConfig, or the path of a JSON or YAML file with one."),
     ] = None
     access: Annotated[
-        Access | bool | None, says("A line for each request; true: with the defaults. Default: none.")
+        Access | bool | UnsetType | None,
+        says("A line for each request; true: with the defaults. Default: none, but true with reload."),
+    ] = UNSET
+    colors: Annotated[
+        bool | None,
+        says("Colours; never in a file. Default: on a terminal, unless NO_COLOR says otherwise."),
     ] = None
 
     @property
     def access_log(self) -> Access | None:
         """The access log, if there is to be one."""
-        return Access() if self.access is True else self.access or None
+        return Access() if self.access is True else self.access if isinstance(self.access, Access) else None
 
 
 class Metrics(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):

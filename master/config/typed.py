@@ -14,6 +14,7 @@ from typing import Any, Final
 from msgspec import inspect
 
 from penstock.master.config import tree
+from penstock.master.config.ini import read_ini
 from penstock.master.config.kinds import KINDS
 from penstock.master.config.model import Config
 from penstock.master.config.problems import (
@@ -271,10 +272,16 @@ def _plain(node: tree.Node, path: Path, walk: Walk) -> Any:
 
 def _log_config(text: str) -> dict[str, Any]:
     """Read the file that `--log-config` names. Raises Mismatch."""
-    expected = "the path of a JSON or YAML file for logging.config.dictConfig"
+    expected = "the path of a JSON, YAML or ini file for logging.config"
     walk = Walk(environ=None)
     try:
         is_json = text.lstrip().startswith("{")  # `penstock.run` takes the dictionary itself.
+        if (
+            not is_json
+            and not text.endswith((".json", ".yaml", ".yml"))
+            and (ini := read_ini(text)) is not None
+        ):
+            return ini
         root = tree.parse_tree(text.encode(), "log_config") if is_json else tree.read_tree(text)
         if not isinstance(root, tree.Mapping):
             raise Mismatch(expected)

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from penstock.master.fleet import Fleet, State, Worker
-from penstock.master.obituary import RESTART_REASONS, Meaning, Obituary, is_roll_hopeless, judge_death
+from penstock.master.obituary import (
+    RESTART_REASONS,
+    Meaning,
+    Obituary,
+    Setback,
+    is_roll_hopeless,
+    judge_boot_failure,
+    judge_death,
+)
 
 READY = Worker(pid=1, slot=0, generation=1, row=1, core=None, state=State.READY, since_s=0.0, spawned_s=0.0)
 FLEET = Fleet(slot_count=1, generation=1, workers=(READY,), has_served=True)
@@ -62,3 +70,13 @@ def test_a_roll_is_hopeless_until_one_of_its_workers_has_served() -> None:
     assert is_roll_hopeless(rolling)
     assert not is_roll_hopeless(replace(rolling, workers=(READY, replace(READY, pid=2, generation=2))))
     assert not is_roll_hopeless(FLEET)
+
+
+def test_a_worker_that_cannot_start_ends_what_never_served_unless_one_develops() -> None:
+    """The first error of a server is told and over; that of somebody at a keyboard is mended."""
+    fresh = replace(FLEET, has_served=False)
+
+    assert judge_boot_failure(fresh) is Setback.END
+    assert judge_boot_failure(replace(fresh, is_watched=True)) is Setback.HOLD
+    assert judge_boot_failure(FLEET) is Setback.RETRY
+    assert judge_boot_failure(replace(FLEET, is_watched=True)) is Setback.RETRY

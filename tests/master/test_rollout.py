@@ -10,16 +10,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from penstock.master.backoff import YOUNG_S, after_death
 from penstock.master.fleet import Backoff, Event, Fleet, State, Worker
+from penstock.master.obituary import Setback, judge_boot_failure
 from penstock.master.rollout import (
+    BOOT_GRACE_S,
     DRAIN_GRACE_S,
     HUNG,
     HUNG_GRACE_S,
+    LEFTOVERS_MAX,
     Drain,
     Kill,
     Spawn,
     Step,
     abandon_roll,
     is_roll_done,
+    late,
     next_deadline_s,
     next_step,
     surge_count,
@@ -167,8 +171,20 @@ def test_a_worker_that_never_gets_ready_is_killed() -> None:
     """An app that hangs at its import must not hold up the roll for ever."""
     rolling = fleet(OLD, BOOTING)
 
-    assert next_deadline_s(rolling) == 120.0
-    assert next_step(rolling, 120.0) == Kill(200, "starting for too long")
+    assert late(rolling, 119.0) == set()
+    assert late(rolling, 120.0) == {200}, "it is to be told what it hangs in"
+    assert next_step(rolling, 120.0) is None
+    assert next_deadline_s(rolling) == 120.0 + BOOT_GRACE_S
+    assert next_step(rolling, 120.0 + BOOT_GRACE_S) == Kill(200, "starting for too long")
+
+
+def test_a_worker_may_start_for_ever_if_the_operator_says_so() -> None:
+    """Who trains a model while importing it knows that."""
+    rolling = replace(fleet(OLD, BOOTING), boot_timeout_s=0.0)
+
+    assert next_deadline_s(rolling) is None
+    assert late(rolling, 1e9) == set()
+    assert next_step(rolling, 1e9) is None
 
 
 def test_scaling_down_drains_who_serves_and_ends_who_boots() -> None:
@@ -259,7 +275,31 @@ def test_a_backoff_behind_the_surge_limit_is_no_deadline() -> None:
     )
 
     assert next_step(rolling, 8.0) is None
-    assert next_deadline_s(rolling) == 120.0
+    assert next_deadline_s(rolling) == 120.0 + BOOT_GRACE_S
+
+
+def test_nobody_is_started_while_broken_code_is_mended() -> None:
+    """Siblings that boot the same code would fail too, and say so again; whoever serves goes on."""
+    held = replace(fleet(OLD, BOOTING, slot_count=2, is_rolling=False), is_held=True, is_watched=True)
+
+    assert next_step(held, 0.0) == Kill(200, "roll")
+    assert next_step(held.without(200), 0.0) is None
+    assert next_deadline_s(held.without(200)) is None
+    assert next_step(replace(held.without(200), is_held=False), 0.0) == Spawn(1)
+
+
+def test_old_code_does_not_pile_up_while_one_develops() -> None:
+    """Each save of a file leaves a worker that drains; of more than a few the oldest ends."""
+    draining = [
+        replace(worker(each), state=State.DRAINING, since_s=float(each))
+        for each in range(1, LEFTOVERS_MAX + 2)
+    ]
+    crowd = fleet(*draining, worker(100, generation=2), is_rolling=False)
+
+    assert next_step(crowd, 10.0) is None, "in production each has the time it was promised"
+    watched = replace(crowd, is_watched=True)
+    assert next_step(watched, 10.0) == Kill(1, "roll")
+    assert next_step(watched.with_kill(1), 10.0) is None
 
 
 def test_a_master_that_knows_no_code_starts_nobody() -> None:
@@ -324,9 +364,9 @@ class RolloutMachine(RuleBasedStateMachine):
         self.spawnable = frozenset({1})
         self.fleet = Fleet(slot_count=1, generation=1)
 
-    @initialize(slot_count=st.integers(1, 10), has_served=st.booleans())
-    def start(self, slot_count: int, has_served: bool) -> None:
-        self.fleet = Fleet(slot_count=slot_count, generation=1)
+    @initialize(slot_count=st.integers(1, 10), has_served=st.booleans(), is_watched=st.booleans())
+    def start(self, slot_count: int, has_served: bool, is_watched: bool) -> None:
+        self.fleet = Fleet(slot_count=slot_count, generation=1, is_watched=is_watched)
         self.advance()
         if has_served:
             for each in self.fleet.workers:
@@ -351,6 +391,7 @@ class RolloutMachine(RuleBasedStateMachine):
         match step:
             case Spawn(slot):
                 assert not before.is_stopping
+                assert not before.is_held
                 assert slot < before.slot_count
                 assert not before.on_slot(slot, State.STARTING)
                 if before.on_slot(slot, State.READY):
@@ -405,9 +446,17 @@ class RolloutMachine(RuleBasedStateMachine):
         self.advance()
 
     def note_boot_failure(self, dead: Worker) -> None:
-        if not self.fleet.has_served:
-            self.fleet = replace(self.fleet, is_stopping=True)
+        if self.fleet.is_held:
             return
+        match judge_boot_failure(self.fleet):
+            case Setback.END:
+                self.fleet = replace(self.fleet, is_stopping=True)
+                return
+            case Setback.HOLD:
+                self.fleet = replace(self.fleet, is_held=True, is_rolling=False)
+                return
+            case Setback.RETRY:
+                pass
         self.back_off(dead, 0.0)
         ready = self.fleet.in_state(State.READY)
         if self.fleet.is_rolling and not any(each.generation == self.fleet.generation for each in ready):
@@ -449,14 +498,21 @@ class RolloutMachine(RuleBasedStateMachine):
         self.fleet = self.fleet.with_silence(data.draw(st.sampled_from(silent)).pid, None)
         self.advance()
 
-    @precondition(lambda self: self.fleet.has_served and not self.fleet.is_stopping)
+    @precondition(
+        lambda self: (self.fleet.has_served or self.fleet.is_watched) and not self.fleet.is_stopping
+    )
     @rule(is_hot_restart=st.booleans())
     def roll(self, is_hot_restart: bool) -> None:
         self.last_generation += 1
         known = frozenset[int]() if is_hot_restart else self.spawnable
         self.spawnable = known | {self.last_generation}
         self.fleet = replace(
-            self.fleet, generation=self.last_generation, is_rolling=True, can_spawn=True, backoff={}
+            self.fleet,
+            generation=self.last_generation,
+            is_rolling=True,
+            is_held=False,
+            can_spawn=True,
+            backoff={},
         )
         self.advance()
 
@@ -507,6 +563,12 @@ class RolloutMachine(RuleBasedStateMachine):
         assert next_step(self.fleet, deadline_s) is not None
 
     @invariant()
+    def old_code_does_not_pile_up_while_it_is_watched(self) -> None:
+        for slot in range(10) if self.fleet.is_watched else ():
+            draining = [each for each in self.fleet.on_slot(slot, State.DRAINING) if not each.is_killed]
+            assert len(draining) <= LEFTOVERS_MAX
+
+    @invariant()
     def nobody_that_hangs_holds_up_its_own_end(self) -> None:
         for each in self.fleet.in_state(State.DRAINING):
             if each.is_silent and each.leave_reason == HUNG and not each.is_killed:
@@ -519,6 +581,8 @@ class RolloutMachine(RuleBasedStateMachine):
 
         Bounded: a roll of ten slots takes a handful of events a slot.
         """
+        if self.fleet.is_held and not self.fleet.is_stopping:
+            self.roll(is_hot_restart=False)  # The code was mended.
         for _ in range(200):
             self.advance()
             if settled(self.fleet):

@@ -275,7 +275,7 @@ def test_suspect_stays_one_through_a_hot_restart(start: Start, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("/wait", ["GET /wait, ", "no response yet\n", "in linger", "Runner.run\n"]),
+        ("/wait", ["GET /wait, ", "no response yet\n", "in linger", "process.py", " in _run\n"]),
         ("/nap", ["GET /nap, ", "running now", "in nap"]),
         ("/compute", ["Blocked in C code", "in app"]),
     ],

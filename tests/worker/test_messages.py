@@ -11,6 +11,7 @@ from penstock.worker.messages import (
     MESSAGES_VERSION,
     Adopt,
     Ask,
+    Changed,
     Drain,
     Failed,
     Give,
@@ -52,6 +53,7 @@ TO_MASTER: list[ToMaster] = [
     Give("127.0.0.1:80", (74500,) * 128),
     Ask("scale", 4, "a1b2"),
     Ask("reload", None, ""),
+    Changed(("main.py", "shop/models.py"), 17),
 ]
 
 

@@ -21,6 +21,7 @@ from penstock.worker.access.entry import Entry, Fields
 from penstock.worker.access.json_lines import json_line
 from penstock.worker.access.redaction import Redaction
 from penstock.worker.access.writer import Writer
+from penstock.worker.colors import colored_line, wants_colors
 from penstock.worker.http.routing import path_matcher
 from penstock.worker.limits import (
     ACCESS_BLOCK_BYTES,
@@ -63,7 +64,18 @@ def open_access(spec: WorkerSpec, file_fd: int | None, cells: memoryview, slot: 
     except OSError as error:
         LOG.error("access log: %s: %s; there is none", access.path, error.strerror)
         return None
-    return AccessLog(access, fd, cells, slot=slot, root_path=spec.root_path, loop=asyncio.get_running_loop())
+    is_colored = file_fd is None and wants_colors(
+        spec.log.colors, is_terminal=os.isatty(fd), environ=os.environ
+    )
+    return AccessLog(
+        access,
+        fd,
+        cells,
+        slot=slot,
+        root_path=spec.root_path,
+        loop=asyncio.get_running_loop(),
+        is_colored=is_colored,
+    )
 
 
 class AccessLog:
@@ -78,9 +90,12 @@ class AccessLog:
         slot: int,
         root_path: str = "",
         loop: asyncio.AbstractEventLoop,
+        is_colored: bool = False,
     ) -> None:
         """Write to `fd`, which is taken over."""
         self._line = line_of(spec, slot)
+        if is_colored and spec.format != "json":
+            self._line = colored_line(self._line)
         self.keeps_response_headers = shows_response_headers(spec.format)
         self._is_excluded = [path_matcher(each) for each in spec.exclude]
         self._root_path = root_path.rstrip("/")

@@ -9,6 +9,7 @@ import logging
 from typing import Any, Literal
 
 from penstock.worker.asgi.types import ASGIApp, Message, Scope
+from penstock.worker.tracebacks import exc_info
 
 LIFESPAN_SPEC_VERSION = "2.0"
 
@@ -91,28 +92,29 @@ class Lifespan:
             "asgi": {"version": "3.0", "spec_version": LIFESPAN_SPEC_VERSION},
             "state": self.state,
         }
-        failure: Exception | None = None
+        failure: BaseException | None = None
         try:
             await self._app(scope, self._receive, self._send)
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             failure = error
         finally:
             # Also when cancelled: whoever waits must not wait for ever.
             self._ended(failure)
 
-    def _ended(self, failure: Exception | None) -> None:
+    def _ended(self, failure: BaseException | None) -> None:
         assert self._started is not None
         assert self._stopped is not None
         if not self._started.done():
             self._startup_unanswered(failure)
         elif failure is not None and self._supported:
-            self._log.error("The app's lifespan raised %r", failure, exc_info=failure)
+            self._log.error("The app's lifespan raised %r", failure, exc_info=exc_info(failure))
         if not self._stopped.done():
             self._stopped.set_result(None)
 
-    def _startup_unanswered(self, failure: Exception | None) -> None:
+    def _startup_unanswered(self, failure: BaseException | None) -> None:
         assert self._started is not None
-        if self._mode == "on":
+        # Whoever exits wants no server, whatever the mode.
+        if self._mode == "on" or isinstance(failure, (SystemExit, KeyboardInterrupt)):
             what = "ended without an answer" if failure is None else f"raised {failure!r}"
             error = LifespanFailed(f"the app's lifespan {what}")
             error.__cause__ = failure

@@ -18,6 +18,7 @@ from penstock.worker.http.notes import CLIENT_CLOSED
 from penstock.worker.http.phases import DONE, LOST, STARTED, STREAMING, WAITING
 from penstock.worker.http.responses import TEXT_HEADERS, error_text
 from penstock.worker.http.trailers import end_with_trailers, promise_trailers
+from penstock.worker.tracebacks import exc_info
 
 log = logging.getLogger(__name__)
 
@@ -126,9 +127,11 @@ class Exchange(Answer):
             self._app_failed(error)
         except BaseException as error:
             # A cancellation is ours to pass on only if we asked for it; the app's own is its failure.
+            # So is a `sys.exit()`: a request does not end the others'.
             task = asyncio.current_task()  # an eager one is not ours by name yet
             assert task is not None
-            if isinstance(error, asyncio.CancelledError) and not task.cancelling():
+            is_own_cancellation = isinstance(error, asyncio.CancelledError) and not task.cancelling()
+            if is_own_cancellation or isinstance(error, (SystemExit, KeyboardInterrupt)):
                 self._app_failed(error)
             else:
                 log.error("The app ended %s with %s", self.describe(), type(error).__name__)
@@ -256,7 +259,7 @@ class Exchange(Answer):
         if is_disconnect(error, set()):
             log.debug("The app gave up %s: the client is gone", self.describe())
         else:
-            log.error("The app raised in %s", self.describe(), exc_info=error)
+            log.error("The app raised in %s", self.describe(), exc_info=exc_info(error))
 
     def _app_fell_short(self) -> None:
         if self.phase == STREAMING and self.framing.awaits_trailers:

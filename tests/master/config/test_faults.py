@@ -19,8 +19,8 @@ ROUTES = LISTENER + "    routes:\n"
 
 FAULTS = [
     # Misspelt, unknown and planned keys.
-    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, slow_request, admin, control, pidfile, user, group, umask, preload, app_dir, root_path, lifespan, reset_contextvars, log, metrics, tracing, request_id or listeners; did you mean 'workers'?"),
-    ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path, config or access; did you mean 'level'?"),
+    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, worker_startup_timeout, reload, slow_request, admin, control, pidfile, user, group, umask, preload, app_dir, root_path, lifespan, reset_contextvars, log, metrics, tracing, request_id, compression or listeners; did you mean 'workers'?"),
+    ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path, config, access or colors; did you mean 'level'?"),
     ("x: 1\n", "1:1: x: found the key 'x', expected name, workers"),
     ("upstreams: {}\n", "1:1: upstreams: found the key 'upstreams', which is not supported yet"),
     ("upstream: {}\n", "1:1: upstream: found the key 'upstream'"),
@@ -38,6 +38,13 @@ FAULTS = [
     ("recycle: {lifetime: 3600}\n", "1:21: recycle.lifetime: found '3600', expected a duration such as 500ms, 30s, 5m or 1h; write 3600s"),
     ("recycle: {max_rss: 512}\n", "1:20: recycle.max_rss: found 512 bytes, expected at least 16MiB"),
     ("recycle: 5\n", "1:10: recycle: found '5', expected a mapping with max_requests, max_requests_jitter, lifetime or max_rss"),
+    ("reload: {dir: [.]}\n", "1:10: reload.dir: found the key 'dir', expected dirs, include, exclude, delay or engine; did you mean 'dirs'?"),
+    ("reload: {dirs: [nowhere]}\n", "1:17: reload.dirs[0]: found 'nowhere', expected a directory"),
+    ("reload: {dirs: .}\n", "1:16: reload.dirs: found '.', expected a list"),
+    ("reload: {delay: 2m}\n", "1:17: reload.delay: found 2m, expected at most 1m"),
+    ("reload: {engine: polling}\n", "1:18: reload.engine: found 'polling', expected 'auto', 'inotify' or 'poll'; did you mean 'poll'?"),
+    ("reload: often\n", "1:9: reload: found 'often', expected a mapping with dirs, include, exclude, delay or engine or true or false"),
+    ("log: {colors: always}\n", "1:15: log.colors: found 'always', expected true or false"),
     # Values of another type.
     ("workers: 0\n", "1:10: workers: found '0', expected an integer from 1 to 1024 or 'auto'"),
     ("workers: many\n", "1:10: workers: found 'many', expected an integer from 1 to 1024 or 'auto'"),
@@ -69,11 +76,11 @@ FAULTS = [
     ("user: a:b\n", "1:7: user: found 'a:b', expected a name or a number of this system"),
     ("root_path: shop\n", "1:12: root_path: found 'shop', expected a path that begins with '/'; did you mean '/shop'?"),
     ("lifespan: of\n", "1:11: lifespan: found 'of', expected 'auto', 'off' or 'on'; did you mean 'off'?"),
-    ("log: info\n", "1:6: log: found 'info', expected a mapping with level, path, config or access"),
+    ("log: info\n", "1:6: log: found 'info', expected a mapping with level, path, config, access or colors"),
     ("log: {level: warn}\n", "1:14: log.level: found 'warn', expected 'critical', 'debug', 'error', 'info' or 'warning'; did you mean 'warning'?"),
     ("log: {path: stdout}\n", "1:13: log.path: found 'stdout', expected a path or 'stderr': 'stdout' is not supported yet"),
     ("log: {config: {}}\n", "1:15: log.config: found no 'version: 1', expected a dictionary for logging.config.dictConfig"),
-    ("log: {config: missing.json}\n", "1:15: log.config: found 'missing.json', expected the path of a JSON or YAML file for logging.config.dictConfig; missing.json: no such file"),
+    ("log: {config: missing.json}\n", "1:15: log.config: found 'missing.json', expected the path of a JSON, YAML or ini file for logging.config; missing.json: no such file"),
 ]  # fmt: skip
 
 
@@ -90,7 +97,7 @@ def test_a_fault_is_told_with_its_place_and_what_was_expected(
 
 
 LISTENER_FAULTS = [
-    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tcp, tls, limits, headers, server_header, date_header or routes; did you mean 'bind'?"),
+    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tcp, tls, trusted_proxies, forwarded, limits, headers, server_header, date_header, compression or routes; did you mean 'bind'?"),
     ("    protocol: tcp\n", "3:15: listeners[0].protocol: found 'tcp', expected 'http': 'tcp' is not supported yet"),
     ("    protocol: udp\n", "3:15: listeners[0].protocol: found 'udp', expected 'http': 'udp' is not supported yet"),
     ("    protocol: htpp\n", "3:15: listeners[0].protocol: found 'htpp', expected 'http'; did you mean 'http'?"),

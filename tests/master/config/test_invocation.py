@@ -10,6 +10,7 @@ import pytest
 
 from penstock.master.config import Config, ConfigError, Invocation, Reading
 from penstock.master.config.overlay import WELCOME
+from penstock.master.config.reload import Reload
 from penstock.master.config.telling import Access, RequestId
 
 
@@ -566,7 +567,7 @@ def test_variables_from_a_file_are_read_again(tmp_path: Path) -> None:
 
 def test_a_log_configuration_is_read_from_its_file(tmp_path: Path) -> None:
     """
-    JSON or YAML, as uvicorn takes it; `${...}` in it is logging's own.
+    JSON, YAML or ini, as uvicorn takes it; `${...}` in it is logging's own.
     """
     file = tmp_path / "log.json"
     file.write_text('{"version": 1, "formatters": {"f": {"format": "${message}", "style": "$"}}}')
@@ -575,12 +576,22 @@ def test_a_log_configuration_is_read_from_its_file(tmp_path: Path) -> None:
     assert config == {"version": 1, "formatters": {"f": {"format": "${message}", "style": "$"}}}
 
     for text, told in (
-        ("[1]", "expected the path of a JSON or YAML file"),
+        ("[1]", "expected the path of a JSON, YAML or ini file"),
         ("{}", "found no 'version: 1'"),
         ("{", "not YAML"),
     ):
         file.write_text(text)
         assert told in fault("a:b", log_config=str(file))
+
+    ini = tmp_path / "log.ini"
+    ini.write_text("[loggers]\nkeys=root\n[handlers]\nkeys=\n[formatters]\nkeys=\n[logger_root]\nhandlers=\n")
+    assert load("a:b", log_config=str(ini)).log.config == {"version": 1, "ini": ini.read_text()}
+    for text, told in (
+        ("[loggers]\nkeys=root\n", "has no section [handlers] with keys"),
+        ("[loggers]\nkeys\n", "log.ini"),
+    ):
+        ini.write_text(text)
+        assert told in fault("a:b", log_config=str(ini))
 
 
 def test_the_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -590,3 +601,44 @@ def test_the_environment_of_the_process_is_the_default(monkeypatch: pytest.Monke
     monkeypatch.setenv("PENSTOCK_WORKERS", "6")
     assert "PENSTOCK_WORKERS" in os.environ
     assert Invocation(app="a:b").load().workers == 6
+
+
+def test_developing_has_other_defaults_and_no_other_rules(tmp_path: Path) -> None:
+    """
+    One worker, an access log and short drains, unless the operator says otherwise.
+    """
+    config = load("a:b", reload="true")
+    assert (config.workers, config.drain_timeout_s, config.stream_drain_timeout_s) == (1, 5.0, 0.0)
+    assert config.log.access_log == Access()
+    assert config.reloading == Reload()
+
+    config = load("a:b", reload="true", workers="2", access_log="false", timeout_graceful_shutdown="60")
+    assert (config.workers, config.drain_timeout_s) == (2, 60.0)
+    assert config.log.access_log is None
+
+    assert load("a:b", reload="false").log.access_log is None
+    assert load("a:b", reload="false").reloading is None
+    assert load("a:b", reload="true", access_log_file="/a").log.access_log == Access(path="/a")
+
+
+def test_what_is_watched_is_said_in_several_options_of_a_kind(tmp_path: Path) -> None:
+    """
+    Each may come more than once; without a reload they begin none, and that is said.
+    """
+    many = {"reload_dir": (".", str(tmp_path)), "reload_exclude": ("*_test.py",), "reload_delay": ("0.5",)}
+    read = Invocation({"reload": ("true",)} | many, "a:b").read({})
+    assert read.config.reloading == Reload(dirs=(".", str(tmp_path)), exclude=("*_test.py",), delay_s=0.5)
+    assert read.warnings == ()
+
+    read = Invocation(many, "a:b").read({"PENSTOCK_RELOAD_INCLUDE": "*.html *.css"})
+    assert read.config.reloading is None
+    assert read.warnings == tuple(
+        f"{name} has no effect without --reload"
+        for name in ("--reload-dir", "PENSTOCK_RELOAD_INCLUDE", "--reload-exclude", "--reload-delay")
+    )
+
+    file = tmp_path / "p.yaml"
+    file.write_text("reload: {include: ['*.html']}\n")
+    read = Invocation({"config": (str(file),)} | many, "a:b").read({})
+    assert read.config.reloading is not None
+    assert (read.config.reloading.include, read.config.reloading.delay_s) == (("*.html",), 0.5)
