@@ -103,6 +103,7 @@ def build_spec(
         uid=account.uid,
         gid=account.gid,
         lifespan=config.lifespan,
+        threads=config.threads,
         cells=_worker_cells(series),
         tracing=_tracing_spec(config, series),
     )
@@ -172,7 +173,7 @@ def _route_spec(listener: str, route: Route, series: SeriesTable) -> RouteSpec:
 
 def _action(route: Route) -> Action:
     if route.app is not None:
-        return AppAction(target=route.app, factory=route.factory)
+        return AppAction(target=route.app, factory=route.factory, interface=route.interface)
     respond = route.respond or Respond()
     return RespondAction(status=respond.status, headers=respond.header_pairs(), body=respond.body.encode())
 

@@ -22,7 +22,7 @@ from penstock.master.generation import Generation
 from penstock.master.holdings import Holdings, reconcile_listeners, retune_listeners, shard_count_of
 from penstock.master.listeners import Listener, ListenError
 from penstock.shm.series import SeriesFull
-from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.apps import App
 from penstock.worker.logs import LOG, open_log_file, set_up_logging
 from penstock.worker.spec import AppAction, LogSpec
 
@@ -51,7 +51,7 @@ class Planner:
         invocation: Invocation,
         config: Config,
         name: str = "",
-        apps: Mapping[AppAction, ASGIApp] | None = None,
+        apps: Mapping[AppAction, App] | None = None,
     ) -> None:
         self._invocation = invocation
         self._apps = apps

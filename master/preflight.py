@@ -26,7 +26,12 @@ def preflight(invocation: Invocation, request: str) -> int:
         for listener in config.listeners:
             for route in listener.routes:
                 if route.app is not None:
-                    load_app(route.app, factory=route.factory, app_dir=config.app_dir)
+                    load_app(
+                        route.app,
+                        factory=route.factory,
+                        interface=route.interface,
+                        app_dir=config.app_dir,
+                    )
     except (ConfigError, AppImportError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -42,11 +42,15 @@ class WorkerCells(msgspec.Struct, frozen=True, kw_only=True):
     gc_collections: int
 
 
+Interface = Literal["auto", "asgi3", "asgi2", "wsgi"]
+
+
 class AppAction(msgspec.Struct, frozen=True, kw_only=True, tag="app"):
-    """Call an ASGI application: `module:attribute`, imported by the worker."""
+    """Call an application: `module:attribute`, imported by the worker."""
 
     target: str
     factory: bool = False
+    interface: Interface = "auto"  # auto: found out by looking
 
 
 class RespondAction(msgspec.Struct, frozen=True, kw_only=True, tag="respond"):
@@ -175,5 +179,6 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     uid: int | None = None
     gid: int | None = None
     lifespan: Literal["auto", "on", "off"] = "auto"
+    threads: int = 10  # at the most, for WSGI apps
     cells: WorkerCells | None = None  # None: not counted
     tracing: TracingSpec | None = None

@@ -8,13 +8,13 @@ Nothing that an operator asks for is dropped in silence. What is planned says
 _LATER = """
 --certfile --capture-output
 --date-header --no-date-header --ech-key --env -e --forwarded-allow-ips
---h11-max-incomplete-event-size --header --http1-keep-alive --initgroups --interface --keyfile
+--h11-max-incomplete-event-size --header --http1-keep-alive --initgroups --keyfile
 --limit-concurrency --limit-request-field_size --limit-request-line --no-proxy-headers
 --no-server-header --paste --proxy-headers --proxy-protocol --pythonpath --queue-timeout
 --reload --reload-delay --reload-dir --reload-engine --reload-exclude --reload-extra-file
 --reload-include --reset-contextvars --reuse-port --server-header --ssl-ca-certs
 --ssl-cert-reqs --ssl-certfile --ssl-certificate --ssl-ciphers --ssl-keyfile --ssl-keyfile-password
---ssl-version --static --static-path-mount --statsd-host --threads
+--ssl-version --static --static-path-mount --statsd-host
 --timeout-worker-healthcheck --timeout-worker-startup --umask -m --use-colors --no-use-colors
 --worker-connections --workers-kill-timeout --ws --ws-max-queue --ws-max-size
 --ws-per-message-deflate --ws-ping-interval --ws-ping-timeout

@@ -195,6 +195,19 @@ OPTIONS = (
     ),
     Option(("--factory",), "APP is a function that returns the application.", APPS, is_flag=True),
     Option(
+        ("--interface",),
+        "What APP is called with. Default: auto, found out by looking.",
+        APPS,
+        metavar="auto|asgi3|asgi2|wsgi",
+    ),
+    Option(
+        ("--threads",),
+        "Threads of each worker for WSGI apps. Default: 10.",
+        PROCESSES,
+        ("threads",),
+        "N",
+    ),
+    Option(
         ("--lifespan",), "Use the ASGI lifespan protocol. Default: auto.", APPS, ("lifespan",), "auto|on|off"
     ),
     Option(

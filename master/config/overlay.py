@@ -25,6 +25,8 @@ LISTENER_NAME = "web"
 BUILT_IN = Place("default")
 
 _WHOLE = ("bind", "uds", "fd")
+# Options that are keys of the route that APP makes.
+_OF_APP = ("factory", "interface")
 
 # What may stand where a record can; whoever names a key of the record wants one.
 _NO_RECORD = {"none", "null", "~", "", *BOOLEANS}
@@ -47,8 +49,9 @@ class Overlay:
         if not isinstance(root, Mapping):
             return root
         if app is None:
-            if self._levels.find("factory"):
-                self._refuse("factory", "goes with APP; in a file a route has the key 'factory'")
+            for name in _OF_APP:
+                if self._levels.find(name):
+                    self._refuse(name, f"goes with APP; in a file a route has the key {name!r}")
             root = self._rebound(root)
         elif root.get("listeners") is not None:
             message = "found APP and a configuration file with listeners, expected one of them"
@@ -64,9 +67,10 @@ class Overlay:
 
     def _listeners(self, app: Given) -> Sequence:
         route: tuple[tuple[Scalar, Node], ...] = ((_key("app"), app.scalar()),)
-        factory = self._levels.find("factory")
-        if factory is not None:
-            route = (*route, (_key("factory"), factory.scalar()))
+        for name in _OF_APP:
+            given = self._levels.find(name)
+            if given is not None:
+                route = (*route, (_key(name), given.scalar()))
         routes = Sequence(app.place, (Mapping(app.place, route),))
         scalars = self._binds(None) or (Scalar(BUILT_IN, f"{DEFAULT_HOST}:{DEFAULT_PORT}", is_literal=True),)
         listeners = []
