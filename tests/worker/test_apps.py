@@ -2,13 +2,12 @@
 
 import asyncio
 import functools
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.core.handlers.asgi import ASGIHandler
-from django.core.handlers.wsgi import WSGIHandler
 from fastapi import FastAPI
 from flask import Flask
 from litestar import Litestar
@@ -160,8 +159,9 @@ def test_frameworks_are_told_apart() -> None:
     Those that most people run; Django's needs its settings to be made, but not to be looked at.
     """
     assert interface_of(Flask("shop")) == "wsgi"
-    assert interface_of(WSGIHandler.__new__(WSGIHandler)) == "wsgi"
-    assert interface_of(ASGIHandler.__new__(ASGIHandler)) == "asgi3"
+    for module, name, interface in (("asgi", "ASGIHandler", "asgi3"), ("wsgi", "WSGIHandler", "wsgi")):
+        handler = getattr(importlib.import_module(f"django.core.handlers.{module}"), name)
+        assert interface_of(handler.__new__(handler)) == interface
     assert interface_of(FastAPI()) == "asgi3"
     assert interface_of(Quart("shop")) == "asgi3"
     assert interface_of(Litestar()) == "asgi3"

@@ -127,8 +127,9 @@ class Call:
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body now. For apps that are older than iterables."""
-        if not self._put(data):
+        if self._left is not None and not self._is_silent and len(data) > self._left:
             raise RuntimeError("the response is longer than its Content-Length")
+        self._put(data)
 
     # Sending.
 
