@@ -29,7 +29,7 @@ from penstock.worker.shards import LentShards, told_of_accepted
 from penstock.worker.spec import AppAction, ListenerSpec, WorkerSpec
 from penstock.worker.wsgi.application import WsgiApp
 from penstock.worker.wsgi.bridge import Bridge
-from penstock.worker.wsgi.threads import Threads
+from penstock.worker.wsgi.threads import Threads, share_fairly
 
 if TYPE_CHECKING:
     from penstock.worker.tracing.tracing import Tracing
@@ -102,6 +102,7 @@ class Hosting:
         if isinstance(app, WsgiApp):
             if self._threads is None:
                 self._threads = Threads(self._spec.threads, asyncio.get_running_loop())
+                share_fairly()
             return HostedApp(None, no_lifespan(LOG), Bridge(app, self._threads))
         lifespan = Lifespan(app, self._spec.lifespan, LOG)
         await lifespan.startup()

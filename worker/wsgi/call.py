@@ -138,11 +138,12 @@ class Call:
         exchange = self._exchange
         if self._is_begun or not self._status:
             return False
-        body = pieces[0] if len(pieces) == 1 else None
-        if body is None:
-            if sum(map(len, pieces)) > JOIN_BYTES_MAX:
-                return False
+        if len(pieces) == 1:
+            body = pieces[0]
+        elif all(type(each) is bytes for each in pieces) and sum(map(len, pieces)) <= JOIN_BYTES_MAX:
             body = b"".join(pieces)
+        else:
+            return False
         if type(body) is not bytes or (self._left is not None and self._left != len(body)):
             return False
         exchange.post(exchange.answer_and_end, (self._status, self._headers, body))

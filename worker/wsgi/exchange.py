@@ -5,6 +5,7 @@ The thread reads a few fields here and changes none; what it wants of the
 connection comes as letters, in order.
 """
 
+import logging
 from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from penstock.worker.http.connection import Connection
     from penstock.worker.wsgi.bridge import Bridge
+
+log = logging.getLogger(__name__)
 
 # Status, headers, and the first or only piece.
 Start = tuple[int, list[tuple[bytes, bytes]], bytes]
@@ -197,8 +200,13 @@ class WsgiExchange(Exchange):
         self.place = f"in {thread}"
         if self.phase == LOST:
             self.post(self.end, None)
-        else:
+            return
+        try:
             self.context.run(Call(self).run)
+        except BaseException as error:
+            log.exception("A WSGI thread failed at %s", self.describe())
+            self.post(self.fail, error)
+            self.post(self.end, None)
 
     def post(self, act: Callable[[Any], None], argument: Any) -> None:
         """Have the loop do something."""

@@ -11,6 +11,7 @@ letters; it is woken for the first and reads all that have come.
 
 import asyncio
 import contextvars
+import sys
 import threading
 import time
 from _thread import LockType, allocate_lock
@@ -19,8 +20,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from penstock.worker.limits import WSGI_BUSY_LOG_S, WSGI_END_POLL_S
+from penstock.worker.limits import WSGI_BUSY_LOG_S, WSGI_END_POLL_S, WSGI_SWITCH_S
 from penstock.worker.logs import LOG
+
+PYTHON_SWITCH_S = 0.005
 
 
 class Job(Protocol):
@@ -31,6 +34,12 @@ class Job(Protocol):
 
     def describe(self) -> str:
         """Say what it is, for a log."""
+
+
+def share_fairly() -> None:
+    """Have threads take turns more often, unless the app has said how often."""
+    if sys.getswitchinterval() == PYTHON_SWITCH_S:
+        sys.setswitchinterval(WSGI_SWITCH_S)
 
 
 class Threads:

@@ -262,6 +262,7 @@ def _exits(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         (_exits, "SystemExit: leaving"),
         (giving(["text"]), "a response is made of bytes, and not of str"),
         (giving(generated("text")), "a response is made of bytes, and not of str"),  # type: ignore[arg-type]
+        (giving(["a", "b"]), "a response is made of bytes, and not of str"),
         (giving([bytearray(b"x")]), "a response is made of bytes, and not of bytearray"),
         (giving("text"), "a response is made of bytes, and not of str"),
         (giving([b"x"], status="OK"), "the status of a response is such as '200 OK'"),
