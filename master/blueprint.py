@@ -112,6 +112,7 @@ def build_spec(
         gid=account.gid,
         lifespan=config.lifespan,
         reset_contextvars=config.reset_contextvars,
+        threads=config.threads,
         cells=_worker_cells(series),
         tracing=_tracing_spec(config, series),
     )
@@ -203,7 +204,7 @@ def _route_spec(config: Config, listener: Listener, route: Route, series: Series
 
 def _action(route: Route) -> Action:
     if route.app is not None:
-        return AppAction(target=route.app, factory=route.factory)
+        return AppAction(target=route.app, factory=route.factory, interface=route.interface)
     if route.files is not None:
         return _files_action(route.files)
     respond = route.respond or Respond()

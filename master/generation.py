@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from penstock.master.access_file import AccessFile
-from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.apps import App
 from penstock.worker.spec import AppAction, WorkerSpec
 
 
@@ -28,7 +28,7 @@ class Generation:
     drain_timeout_s: float
     spec: WorkerSpec | None = None
     tls_contexts: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
-    apps: Mapping[AppAction, ASGIApp] = field(default_factory=dict)  # those that are imported already
+    apps: Mapping[AppAction, App] = field(default_factory=dict)  # those that are imported already
     groups: tuple[int, ...] = ()
     is_pinned: bool = False
     access_file: AccessFile | None = None  # the generation's own: whoever forgets it closes it

@@ -47,6 +47,8 @@ class Keywords(TypedDict, total=False):
     static: str | Iterable[str] | None
     static_path_mount: str | PathLike[str] | Iterable[str] | None
     static_path_route: str | Iterable[str] | None
+    interface: str | None
+    threads: int | None
     lifespan: str | None
     root_path: str | PathLike[str] | None
     compression: bool | None
@@ -99,6 +101,7 @@ class Keywords(TypedDict, total=False):
     asgi_lifespan: str | None
     asgi_loop: Any
     backpressure: int | str | None
+    blocking_threads: int | None
     blocking_threads_idle_timeout: Any
     ca_certs: str | PathLike[str] | None
     capture_output: Any

@@ -67,8 +67,7 @@ from penstock.master.upgrade import PREFLIGHT_VARIABLE, Upgrade
 from penstock.shm.row import State as RowState
 from penstock.shm.segment import Segment
 from penstock.worker.appmetrics.boot import prepare_app_metrics
-from penstock.worker.apps import AppImportError
-from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.apps import App, AppImportError
 from penstock.worker.logs import LOG
 from penstock.worker.spec import AppAction
 from penstock.worker.tracebacks import formatted
@@ -193,7 +192,7 @@ def _create_segment(config: Config, worker_count: int) -> Segment:
     return Segment.create(geometry, created_ns=time.time_ns())
 
 
-def _preload_at_start(config: Config) -> Mapping[AppAction, ASGIApp] | None:
+def _preload_at_start(config: Config) -> Mapping[AppAction, App] | None:
     """Import the apps if that is to be done here. Raises StartError."""
     if not config.preload:
         return None
@@ -228,7 +227,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
     ledger.operations.refuse("stacks", "the server was restarted meanwhile; ask again", time.time())
     notifier = Notifier.from_environ(os.environ, resumes=True)
     number = handover.last_generation + 1
-    apps: Mapping[AppAction, ASGIApp] | None = None
+    apps: Mapping[AppAction, App] | None = None
     try:
         config = load_config(invocation)
         start_logging(config)

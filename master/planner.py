@@ -24,7 +24,7 @@ from penstock.master.holdings import Holdings, reconcile_listeners, retune_liste
 from penstock.master.listeners import Listener, ListenError
 from penstock.master.reloader.plan import WatchPlan, plan_of
 from penstock.shm.series import SeriesFull
-from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.apps import App
 from penstock.worker.logs import LOG, open_log_file, set_up_logging
 from penstock.worker.spec import AppAction
 
@@ -53,7 +53,7 @@ class Planner:
         invocation: Invocation,
         config: Config,
         name: str = "",
-        apps: Mapping[AppAction, ASGIApp] | None = None,
+        apps: Mapping[AppAction, App] | None = None,
     ) -> None:
         self._invocation = invocation
         self._apps = apps

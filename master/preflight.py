@@ -28,7 +28,12 @@ def preflight(invocation: Invocation, request: str) -> int:
         for listener in config.listeners:
             for route in listener.routes:
                 if route.app is not None:
-                    load_app(route.app, factory=route.factory, app_dir=config.app_dir)
+                    load_app(
+                        route.app,
+                        factory=route.factory,
+                        interface=route.interface,
+                        app_dir=config.app_dir,
+                    )
     except (ConfigError, AppImportError, ValueError) as error:
         if isinstance(error, AppImportError) and error.__cause__ is not None:
             # The user's own code raised it, and the user's own lines say why.

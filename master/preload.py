@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from penstock.master.config.model import Config
-from penstock.worker.apps import load_app
-from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.apps import App, load_app
 from penstock.worker.logs import LOG
 from penstock.worker.spec import AppAction
 
@@ -22,12 +21,14 @@ from penstock.worker.spec import AppAction
 BEAT_PERIOD_S = 1.0
 
 
-def preload(config: Config) -> Mapping[AppAction, ASGIApp]:
+def preload(config: Config) -> Mapping[AppAction, App]:
     """Import every app of a configuration, and call the factories. Raises AppImportError."""
     started_s, threads = time.monotonic(), set(threading.enumerate())
-    apps: dict[AppAction, ASGIApp] = {}
+    apps: dict[AppAction, App] = {}
     for action in actions_of(config):
-        apps[action] = load_app(action.target, factory=action.factory, app_dir=config.app_dir)
+        apps[action] = load_app(
+            action.target, factory=action.factory, interface=action.interface, app_dir=config.app_dir
+        )
     if config.tracing is not None and config.tracing.endpoint is not None:
         # Modules alone: threads and connections are made in each worker.
         import penstock.worker.tracing.tracing  # noqa: F401, PLC0415
@@ -41,7 +42,7 @@ def preload(config: Config) -> Mapping[AppAction, ASGIApp]:
 def actions_of(config: Config) -> Iterator[AppAction]:
     """List the apps of a configuration, each once."""
     actions = {
-        AppAction(target=route.app, factory=route.factory): None
+        AppAction(target=route.app, factory=route.factory, interface=route.interface): None
         for listener in config.listeners
         for route in listener.routes
         if route.app is not None

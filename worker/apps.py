@@ -1,30 +1,36 @@
 """
-Finds the ASGI application that `module:attribute` names, or says in one
-sentence why there is none.
+Finds the application that `module:attribute` names, or says in one sentence why
+there is none. What it is to be called with is found out in `interfaces`.
 """
 
 import difflib
-import functools
 import importlib
-import inspect
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.asgi.version_2 import as_asgi3
+from penstock.worker.interfaces import Unfit, interface_of, judge, kind_of
+from penstock.worker.spec import Interface
+from penstock.worker.wsgi.application import WsgiApp
 
-WSGI_PARAMETER_COUNT = 2
-ASGI3_PARAMETER_COUNT = 3
+# What a worker can host.
+App = ASGIApp | WsgiApp
 
 
 class AppImportError(Exception):
     """The operator can fix this. Names the target and what is wrong with it."""
 
 
-def load_app(target: str, *, factory: bool = False, app_dir: str | None = ".") -> ASGIApp:
+def load_app(
+    target: str, *, factory: bool = False, interface: Interface = "auto", app_dir: str | None = "."
+) -> App:
     """
-    Import `module:attribute` and return the ASGI 3 application there.
+    Import `module:attribute` and return the application there: ASGI 3 as it is,
+    ASGI 2 made callable as ASGI 3, WSGI marked as such.
 
     The attribute may be dotted and defaults to `app`. With `factory` it is
     called, without arguments, for the application. `app_dir` becomes the first
@@ -39,17 +45,7 @@ def load_app(target: str, *, factory: bool = False, app_dir: str | None = ".") -
     found = _resolve(_import(module_name, target, app_dir), module_name, attribute)
     if factory:
         found = _call_factory(found, target)
-    return _as_asgi3(found, target)
-
-
-def is_asgi3(found: object) -> bool:
-    """
-    Tell whether an object can be called with scope, receive and send and awaited.
-    """
-    if inspect.isclass(found):
-        # An instance of it is the application, or it is itself awaitable.
-        return hasattr(found, "__await__")
-    return _is_coroutine_callable(found)
+    return _as_app(found, target, interface)
 
 
 def _put_first_on_path(app_dir: str | None) -> None:
@@ -104,7 +100,7 @@ def _nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 def _call_factory(factory: object, target: str) -> object:
     if not callable(factory):
-        raise AppImportError(f"{target!r} is {_kind(factory)}, which cannot be called as a factory")
+        raise AppImportError(f"{target!r} is {kind_of(factory)}, which cannot be called as a factory")
     try:
         return factory()
     except Exception as error:
@@ -114,58 +110,15 @@ def _call_factory(factory: object, target: str) -> object:
         raise AppImportError(f"the factory {target!r} called sys.exit({error})") from error
 
 
-def _as_asgi3(found: object, target: str) -> ASGIApp:
-    if not callable(found):
-        raise AppImportError(f"{target!r} is {_kind(found)}, not an application that can be called")
-    if is_asgi3(found):
-        return found
-    count = _required_parameter_count(found)
-    if inspect.isclass(found):
-        if count == 1:
-            raise AppImportError(
-                f"{target!r} is an ASGI 2 application (a class called with the scope); {_ASGI3}"
-            )
-        raise AppImportError(f"{target!r} is a class, not an application; an instance of it may be one")
-    if count == WSGI_PARAMETER_COUNT:
-        raise AppImportError(f"{target!r} is a WSGI application; WSGI apps are not supported yet")
-    if count == 1:
-        raise AppImportError(f"{target!r} is an ASGI 2 application (called twice); {_ASGI3}")
-    if count == 0:
-        raise AppImportError(f"{target!r} takes no arguments; if it makes the application, say --factory")
-    if count is None or count == ASGI3_PARAMETER_COUNT:
-        # A plain function that returns an awaitable is as good as an async one;
-        # and what does not show its parameters gets the benefit of the doubt.
-        return found
-    raise AppImportError(
-        f"{target!r} is {_kind(found)}, which does not look like an ASGI application; {_ASGI3}"
-    )
-
-
-_ASGI3 = "Penstock hosts ASGI 3: async def app(scope, receive, send)"
-
-
-def _is_coroutine_callable(found: object) -> bool:
-    while isinstance(found, functools.partial):
-        found = found.func
-    if inspect.iscoroutinefunction(found):
-        return True
-    return inspect.iscoroutinefunction(getattr(found, "__call__", None))  # noqa: B004
-
-
-def _required_parameter_count(found: object) -> int | None:
+def _as_app(found: object, target: str, interface: Interface) -> App:
     try:
-        parameters = inspect.signature(found).parameters.values()  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None  # A callable written in C need not say.
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
-        return None
-    return sum(
-        parameter.kind in positional and parameter.default is inspect.Parameter.empty
-        for parameter in parameters
-    )
-
-
-def _kind(found: object) -> str:
-    name = type(found).__name__
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+        if interface == "auto":
+            interface = interface_of(found)
+        else:
+            judge(found, interface)
+    except Unfit as unfit:
+        raise AppImportError(f"{target!r} {unfit}") from None
+    app: Any = found
+    if interface == "wsgi":
+        return WsgiApp(app)
+    return as_asgi3(app) if interface == "asgi2" else app

@@ -15,19 +15,21 @@ from typing import TYPE_CHECKING
 
 from penstock.shm.counting import BoardWriter
 from penstock.worker.access.log import AccessLog
-from penstock.worker.apps import AppImportError, load_app
-from penstock.worker.asgi.lifespan import Lifespan
-from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.apps import App, AppImportError, load_app
+from penstock.worker.asgi.lifespan import Lifespan, no_lifespan
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.request_ids import RequestIds
 from penstock.worker.http.site import HostedApp, Site
 from penstock.worker.identity import identity
 from penstock.worker.incidents import Incidents
-from penstock.worker.limits import TRACE_FLUSH_LATE_S
+from penstock.worker.limits import TRACE_FLUSH_LATE_S, WSGI_END_S
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
 from penstock.worker.shards import LentShards, told_of_accepted
 from penstock.worker.spec import AppAction, ListenerSpec, WorkerSpec
+from penstock.worker.wsgi.application import WsgiApp
+from penstock.worker.wsgi.bridge import Bridge
+from penstock.worker.wsgi.threads import Threads, share_fairly
 
 if TYPE_CHECKING:
     from penstock.worker.tracing.tracing import Tracing
@@ -44,7 +46,7 @@ class Hosting:
         spec: WorkerSpec,
         cells: memoryview,
         tls_contexts: Mapping[str, ssl.SSLContext],
-        imported: Mapping[AppAction, ASGIApp] | None = None,
+        imported: Mapping[AppAction, App] | None = None,
         *,
         board: BoardWriter | None = None,
         incidents: Incidents | None = None,
@@ -63,6 +65,7 @@ class Hosting:
         self._sites: dict[str, Site] = {}
         self._tracing: Tracing | None = None
         self._lot = ParkingLot(asyncio.get_running_loop())
+        self._threads: Threads | None = None  # once there is a WSGI app
         self.shards: dict[str, LentShards] = {}  # by the listener's address
         self.givable: dict[str, Site] = {}  # by the listener's address: those whose idle connections can move
 
@@ -90,7 +93,17 @@ class Hosting:
     async def _host(self, action: AppAction) -> HostedApp:
         app = self._imported.get(action)
         if app is None:
-            app = load_app(action.target, factory=action.factory, app_dir=self._spec.app_dir)
+            app = load_app(
+                action.target,
+                factory=action.factory,
+                interface=action.interface,
+                app_dir=self._spec.app_dir,
+            )
+        if isinstance(app, WsgiApp):
+            if self._threads is None:
+                self._threads = Threads(self._spec.threads, asyncio.get_running_loop())
+                share_fairly()
+            return HostedApp(None, no_lifespan(LOG), Bridge(app, self._threads))
         lifespan = Lifespan(app, self._spec.lifespan, LOG)
         await lifespan.startup()
         if self._spec.reset_contextvars:
@@ -143,6 +156,8 @@ class Hosting:
             self._tracing.tick(now_s)
         if self._access is not None:
             self._access.tick()
+        if self._threads is not None:
+            self._threads.tick(now_s)
 
     def take_over(self, address: str, left_ms: Sequence[int], fds: Sequence[int]) -> None:
         """Park connections that another worker had. Takes the descriptors over; strangers are closed."""
@@ -213,5 +228,7 @@ class Hosting:
                 await asyncio.wait_for(app.lifespan.shutdown(), LIFESPAN_SHUTDOWN_S)
             except TimeoutError:
                 LOG.error("the app's lifespan shutdown took longer than %g s", LIFESPAN_SHUTDOWN_S)
+        if self._threads is not None:
+            await self._threads.stop(WSGI_END_S)
         if self._tracing is not None:
             await self._tracing.stop(max(flush_s, TRACE_FLUSH_LATE_S))

@@ -63,6 +63,18 @@ def set_up_logging(spec: LogSpec, file_fd: int | None = None) -> None:
         apply_log_config(spec.dict_config)
 
 
+def write_raw(text: str) -> None:
+    """Write what an app prints to where the log goes, as it is."""
+    _handler.acquire()
+    try:
+        _handler.stream.write(text)
+        _handler.stream.flush()
+    except (OSError, ValueError):
+        pass  # As with a line of the log: the app has done nothing wrong.
+    finally:
+        _handler.release()
+
+
 def swap_log_file(fd: int) -> None:
     """Go on writing to another descriptor, which is taken over."""
     _handler.swap(fd)

@@ -24,9 +24,8 @@ from penstock.shm.row import Row
 from penstock.shm.segment import Segment
 from penstock.worker.access.log import open_access
 from penstock.worker.appmetrics.boot import share_app_metrics, tell_what_is_not_shared
-from penstock.worker.apps import AppImportError
+from penstock.worker.apps import App, AppImportError
 from penstock.worker.asgi.lifespan import LifespanFailed
-from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.channel import Channel
 from penstock.worker.child import MasterGone, settle
 from penstock.worker.giving import Giver
@@ -89,7 +88,7 @@ class Assignment:
     stacks_fd: int
     groups: tuple[int, ...] = ()
     tls_contexts: Mapping[str, ssl.SSLContext] = field(default_factory=dict)
-    apps: Mapping[AppAction, ASGIApp] = field(default_factory=dict)  # imported by the master
+    apps: Mapping[AppAction, App] = field(default_factory=dict)  # imported by the master
     access_fd: int | None = None  # the file of the access log, if it is one
 
 

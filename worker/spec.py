@@ -50,11 +50,15 @@ class WorkerCells(msgspec.Struct, frozen=True, kw_only=True):
     gc_collections: int
 
 
+Interface = Literal["auto", "asgi3", "asgi2", "wsgi"]
+
+
 class AppAction(msgspec.Struct, frozen=True, kw_only=True, tag="app"):
-    """Call an ASGI application: `module:attribute`, imported by the worker."""
+    """Call an application: `module:attribute`, imported by the worker."""
 
     target: str
     factory: bool = False
+    interface: Interface = "auto"  # auto: found out by looking
 
 
 class RespondAction(msgspec.Struct, frozen=True, kw_only=True, tag="respond"):
@@ -222,5 +226,6 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     gid: int | None = None
     lifespan: Literal["auto", "on", "off"] = "auto"
     reset_contextvars: bool = False  # requests start from an empty context, not from the lifespan's
+    threads: int = 10  # at the most, for WSGI apps
     cells: WorkerCells | None = None  # None: not counted
     tracing: TracingSpec | None = None

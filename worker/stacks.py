@@ -114,6 +114,8 @@ def request_line(exchange: Exchange) -> str:
     if len(path) > STACK_PATH_CHARS_MAX:
         path = path[:STACK_PATH_CHARS_MAX] + "..."
     parts = [f"{scope['method']} {path}", f"{exchange.age_s:.3f} s", _PHASES[exchange.phase]]
+    if place := getattr(exchange, "place", None):  # that of a WSGI app
+        parts.append(place)
     if exchange.inbox is not None and exchange.inbox.body:
         parts.append(f"{len(exchange.inbox.body)} bytes of its body not taken")
     if exchange.phase == STREAMING and (unsent := exchange.connection.transport.get_write_buffer_size()):

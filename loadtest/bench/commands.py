@@ -27,6 +27,7 @@ class Work:
     file_bytes: int | None = None  # A file of this size.
     is_static: bool = False  # That file is served without an app by those that can; else by the app.
     connections: int = CONNECTIONS_MAX  # At once, at the most.
+    is_wsgi: bool = False
     floor: str | None = None  # The kind of floor server, by the name of the peer where None.
 
 
@@ -54,11 +55,16 @@ def penstock(work: Work, place: Place) -> list[str]:
     ]
 
 
+def asgi_only(command: Command) -> Command:
+    """Leave work with a WSGI app to others."""
+    return lambda work, place: None if work.is_wsgi else command(work, place)
+
+
 def floor(kind: str) -> Command:
     """Run floor.py, with the app that the work names."""
 
     def command(work: Work, place: Place) -> list[str] | None:
-        if work.workers != 1:
+        if work.workers != 1 or work.is_wsgi:
             return None  # It is one process, and has no reload.
         kinds = {"bare": work.body is not None, "task": not work.is_static}
         if not kinds[kind]:
@@ -69,17 +75,26 @@ def floor(kind: str) -> Command:
 
 
 def uvicorn(work: Work, place: Place) -> list[str]:
-    """Run uvicorn on uvloop and httptools."""
+    """Run uvicorn on uvloop and httptools. It calls WSGI apps in ten threads, with bodies read whole."""
     words = ["uvicorn", work.app, "--port", str(place.port), "--loop", "uvloop", "--http", "httptools"]
     words += ["--no-access-log", "--log-level", "error", "--timeout-keep-alive", str(KEEP_ALIVE_S)]
+    words += ["--interface", "wsgi"] if work.is_wsgi else []
     return words + (["--workers", str(work.workers)] if work.workers > 1 else [])
 
 
 def granian(work: Work, place: Place) -> list[str]:
-    """Run granian without its WebSockets and lifespan, as its own benchmarks do."""
+    """Run granian without its WebSockets and lifespan, as its own benchmarks do; for WSGI with one thread."""
     return [
         *("granian", work.app, "--port", str(place.port), "--workers", str(work.workers)),
-        *("--interface", "asginl", "--loop", "uvloop", "--no-ws", "--log-level", "error"),
+        *(
+            "--interface",
+            "wsgi" if work.is_wsgi else "asginl",
+            "--loop",
+            "uvloop",
+            "--no-ws",
+            "--log-level",
+            "error",
+        ),
         *("--http", "1"),  # Being ready for HTTP/2, too, doubles what it keeps for a connection.
         *("--backlog", "2048", "--backpressure", str(work.connections)),
     ]
@@ -96,6 +111,13 @@ def gunicorn(worker_class: str) -> Command:
         ]
 
     return command
+
+
+def gunicorn_threads(work: Work, place: Place) -> list[str] | None:
+    """Run gunicorn with threads, as many as Penstock has by default."""
+    if not work.is_wsgi:
+        return None
+    return [*gunicorn("gthread")(work, place), "--threads", "10"]  # type: ignore[misc]
 
 
 def hypercorn(work: Work, place: Place) -> list[str]:

@@ -41,15 +41,15 @@ def _import_apps(config: Config) -> list[str]:
     prepare()  # An app that is imported finds prometheus_client as it will in a worker.
 
     targets = {
-        (route.app, route.factory): None
+        (route.app, route.factory, route.interface): None
         for listener in config.listeners
         for route in listener.routes
         if route.app is not None
     }
     faults = []
-    for target, factory in targets:
+    for target, factory, interface in targets:
         try:
-            load_app(target, factory=factory, app_dir=config.app_dir)
+            load_app(target, factory=factory, interface=interface, app_dir=config.app_dir)
         except AppImportError as error:
             if error.__cause__ is not None:
                 # The user's own code raised it, and the user's own lines say why.

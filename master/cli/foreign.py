@@ -3,7 +3,7 @@ Options that are planned and not built yet, which is what they are refused with.
 """
 
 _LATER = """
---interface --limit-request-field_size --limit-request-line --proxy-protocol --threads
+--limit-request-field_size --limit-request-line --proxy-protocol
 --ws --ws-max-queue --ws-max-size
 --ws-per-message-deflate --ws-ping-interval --ws-ping-timeout
 """

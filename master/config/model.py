@@ -25,6 +25,11 @@ DEFAULT_ADMIN_BIND = "127.0.0.1:9180"
 WORKERS_MAX = 1024
 # Most downloads of unknown length end before it; after it, 25 of 30 seconds are left for the goodbye.
 STREAM_DRAIN_TIMEOUT_S = 5.0
+# WSGI apps mostly wait for a database: ten requests at a time keep a core busy if a tenth of their time is
+# Python's. Each thread may hold a connection, and 8 workers with 10 stay below the 100 of PostgreSQL.
+THREADS = 10
+# Beyond that threads wait for the interpreter's lock and for nothing else.
+THREADS_MAX = 1000
 # Nobody counts further; it only keeps sums within what a counter holds.
 REQUESTS_MAX = 10**12
 
@@ -141,6 +146,10 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reset_contextvars: Annotated[
         bool, says("Have each request start without the context variables that the lifespan set.")
     ] = False
+    threads: Annotated[
+        Annotated[int, Meta(ge=1, le=THREADS_MAX)],
+        says("How many requests of WSGI apps a worker answers at once, each in a thread."),
+    ] = THREADS
     log: Annotated[Log, says("What is logged, and where to.")] = Log()
     metrics: Annotated[Metrics, says("Room for numbers in the shared segment.")] = Metrics()
     tracing: Annotated[Tracing | None, says("A span for each request, sent to a collector.")] = Tracing()

@@ -288,6 +288,19 @@ OPTIONS = (
         is_repeatable=True,
     ),
     Option(
+        ("--interface",),
+        "What APP is called with. Default: auto, found out by looking.",
+        APPS,
+        metavar="auto|asgi3|asgi2|wsgi",
+    ),
+    Option(
+        ("--threads",),
+        "Threads of each worker for WSGI apps. Default: 10.",
+        PROCESSES,
+        ("threads",),
+        "N",
+    ),
+    Option(
         ("--lifespan",), "Use the ASGI lifespan protocol. Default: auto.", APPS, ("lifespan",), "auto|on|off"
     ),
     Option(

@@ -27,6 +27,8 @@ LISTENER_NAME = "web"
 BUILT_IN = Place("default")
 
 _WHOLE = ("bind", "uds", "fd")
+# Options that are keys of the route that APP makes.
+_OF_APP = ("factory", "interface")
 
 # What may stand where a record can; whoever names a key of the record wants one.
 _NO_RECORD = {"none", "null", "~", "", *BOOLEANS}
@@ -52,8 +54,9 @@ class Overlay:
         if not isinstance(root, Mapping):
             return root
         if app is None and not (static and root.get("listeners") is None):
-            if self._levels.find("factory"):
-                self._refuse("factory", "goes with APP; in a file a route has the key 'factory'")
+            for name in _OF_APP:
+                if self._levels.find(name):
+                    self._refuse(name, f"goes with APP; in a file a route has the key {name!r}")
             if static:
                 message = "goes with APP or alone; in a file a route has the key 'files'"
                 self.problems.append(Problem(static[0].place, (), message))
@@ -114,14 +117,15 @@ class Overlay:
 
     def _listeners(self, app: Given | None, static: tuple[Mapping, ...]) -> Sequence:
         place = (app or static[0]).place
-        factory = self._levels.find("factory")
+        given = [(name, self._levels.find(name)) for name in _OF_APP]
         if app is not None:
             route: tuple[tuple[Scalar, Node], ...] = ((_key("app"), app.scalar()),)
-            if factory is not None:
-                route = (*route, (_key("factory"), factory.scalar()))
+            route += tuple((_key(name), each.scalar()) for name, each in given if each is not None)
             static = (*static, Mapping(place, route))
-        elif factory is not None:
-            self._refuse("factory", "goes with APP")
+        else:
+            for name, each in given:
+                if each is not None:
+                    self._refuse(name, "goes with APP")
         routes = Sequence(place, static)
         scalars = self._binds(None) or (Scalar(BUILT_IN, f"{DEFAULT_HOST}:{DEFAULT_PORT}", is_literal=True),)
         listeners = []

@@ -3,7 +3,7 @@ Routes: which requests they take, and what is done with those.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
@@ -76,8 +76,12 @@ class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: Annotated[Label | None, says("The route label in metrics and logs. Default: its path.")] = None
     match: Annotated[Match, says("Which requests the route takes. Default: all.")] = Match()
-    app: Annotated[AppTarget | None, says("An ASGI application to call, as module:attribute.")] = None
+    app: Annotated[AppTarget | None, says("An ASGI or WSGI application to call, as module:attribute.")] = None
     factory: Annotated[bool, says("Call the attribute to get the application.")] = False
+    interface: Annotated[
+        Literal["auto", "asgi3", "asgi2", "wsgi"],
+        says("What the application is called with; auto: found out by looking at it."),
+    ] = "auto"
     files: Annotated[Files | None, says("The files of a folder.")] = None
     respond: Annotated[Respond | None, says("A fixed response.")] = None
     compression: Annotated[Compression | bool | UnsetType | None, KEY_SAYS] = UNSET

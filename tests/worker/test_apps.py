@@ -1,13 +1,21 @@
 """Finding the app that a target names, and saying what is wrong with it."""
 
+import asyncio
 import functools
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from flask import Flask
+from litestar import Litestar
+from quart import Quart
 
-from penstock.worker.apps import AppImportError, is_asgi3, load_app
+from penstock.worker.apps import AppImportError, load_app
+from penstock.worker.interfaces import interface_of, is_asgi3
+from penstock.worker.wsgi.application import WsgiApp
 
 MODULE = '''
 import functools
@@ -24,12 +32,26 @@ class WsgiObject:
 
 wsgi_object = WsgiObject()
 
-class Asgi2:
-    def __init__(self, scope):
+class WsgiClass:
+    def __init__(self, environ, start_response):
         pass
 
+    def __iter__(self):
+        return iter([])
+
+partial_wsgi = functools.partial(wsgi)
+
+def optional(environ, start_response, debug=False):
+    return []
+
+calls = []
+
+class Asgi2:
+    def __init__(self, scope):
+        self.scope = scope
+
     async def __call__(self, receive, send):
-        pass
+        calls.append((self.scope["asgi"], receive, send))
 
 def asgi2(scope):
     return Asgi2(scope)
@@ -86,6 +108,65 @@ def test_asgi3_apps_are_found(app_dir: str, target: str) -> None:
     assert sys.path.count(app_dir) == 1
 
 
+@pytest.mark.parametrize("target", ["wsgi", "wsgi_object", "WsgiClass", "partial_wsgi", "optional"])
+def test_wsgi_apps_are_found(app_dir: str, target: str) -> None:
+    """
+    By their two arguments: functions, objects such as Flask's, classes that are iterated over.
+    """
+    app = load_app(f"sample_apps:{target}", app_dir=app_dir)
+
+    assert isinstance(app, WsgiApp)
+    assert callable(app.call)
+
+
+@pytest.mark.parametrize("target", ["Asgi2", "asgi2"])
+def test_asgi2_apps_are_called_as_asgi3(app_dir: str, target: str) -> None:
+    """
+    With the scope first, which says of which version it is, and then with the rest.
+    """
+    app = load_app(f"sample_apps:{target}", app_dir=app_dir)
+    assert not isinstance(app, WsgiApp)
+    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}}
+    asyncio.run(app(scope, "receive", "send"))  # type: ignore[arg-type]
+
+    assert sys.modules["sample_apps"].calls == [
+        ({"version": "2.0", "spec_version": "2.4"}, "receive", "send"),
+    ]
+
+
+@pytest.mark.parametrize("target", ["unknown", "wsgi"])
+def test_an_interface_that_is_named_is_believed(app_dir: str, target: str) -> None:
+    """
+    What does not show its arguments is taken for ASGI, and may be something else.
+    """
+    assert isinstance(load_app(f"sample_apps:{target}", interface="wsgi", app_dir=app_dir), WsgiApp)
+    assert not isinstance(load_app(f"sample_apps:{target}", interface="asgi3", app_dir=app_dir), WsgiApp)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"), [("app", "is async, which no WSGI"), ("number", "not an application")]
+)
+def test_what_cannot_be_is_not_believed(app_dir: str, target: str, message: str) -> None:
+    """
+    It would fail with every request.
+    """
+    with pytest.raises(AppImportError, match=message):
+        load_app(f"sample_apps:{target}", interface="wsgi", app_dir=app_dir)
+
+
+def test_frameworks_are_told_apart() -> None:
+    """
+    Those that most people run; Django's needs its settings to be made, but not to be looked at.
+    """
+    assert interface_of(Flask("shop")) == "wsgi"
+    for module, name, interface in (("asgi", "ASGIHandler", "asgi3"), ("wsgi", "WSGIHandler", "wsgi")):
+        handler = getattr(importlib.import_module(f"django.core.handlers.{module}"), name)
+        assert interface_of(handler.__new__(handler)) == interface
+    assert interface_of(FastAPI()) == "asgi3"
+    assert interface_of(Quart("shop")) == "asgi3"
+    assert interface_of(Litestar()) == "asgi3"
+
+
 def test_attribute_defaults_to_app(app_dir: str) -> None:
     """
     As with uvicorn, `main` means `main:app`.
@@ -108,13 +189,9 @@ def test_factory_is_called(app_dir: str) -> None:
         ("sample_apps:ap", "has no attribute 'ap'; did you mean 'app'?"),
         ("sample_apps:Namespace.nothing", "has no attribute 'nothing'"),
         ("sample_apps:number", "an int, not an application"),
-        ("sample_apps:wsgi", "WSGI apps are not supported yet"),
-        ("sample_apps:wsgi_object", "WSGI apps are not supported yet"),
-        ("sample_apps:Asgi2", "ASGI 2"),
-        ("sample_apps:asgi2", "ASGI 2"),
         ("sample_apps:Asgi3", "an instance of it"),
         ("sample_apps:make", "--factory"),
-        ("sample_apps:four", "does not look like an ASGI application"),
+        ("sample_apps:four", "does not look like an application"),
         (":app", "names no module"),
         ("raising_app:app", "RuntimeError: boom"),
         ("exiting_app:app", "called sys.exit(3)"),

@@ -8,7 +8,7 @@ import contextvars
 import logging
 from typing import Any, Literal
 
-from penstock.worker.asgi.types import ASGIApp, Message, Scope
+from penstock.worker.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from penstock.worker.tracebacks import exc_info
 
 LIFESPAN_SPEC_VERSION = "2.0"
@@ -16,6 +16,15 @@ LIFESPAN_SPEC_VERSION = "2.0"
 
 class LifespanFailed(Exception):
     """The app refused to start. Carries what it said."""
+
+
+def no_lifespan(log: logging.Logger) -> "Lifespan":
+    """Give the lifespan of an app that knows of none."""
+
+    async def none(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("it is off")
+
+    return Lifespan(none, "off", log)
 
 
 class Lifespan:

@@ -184,7 +184,7 @@ class Connection(Intake):
             if framing is not None:
                 scope["http_version"] = framing.http_version
         self.exchange = exchange = route.exchange(self, route.meter, scope)
-        context = None if route.app is None else route.context.copy()
+        context = None if route.context is None else route.context.copy()
         if site.openings:
             for opening in site.openings:
                 opening(exchange, context)
@@ -203,6 +203,13 @@ class Connection(Intake):
             # Before the app runs: a response must know whether it is the last.
             self._hold(rest)
         if route.app is None:
+            if route.bridge is not None:
+                assert context is not None
+                exchange.entry = site.board.begin(
+                    route.tag | METHOD_TAGS[method], exchange.started_ns, raw_path
+                )
+                route.bridge.take(exchange, context)
+                return b""
             exchange.answer(route)
             if exchange.phase >= DONE:
                 self.exchange = None
@@ -333,6 +340,10 @@ class Connection(Intake):
         site.watch(self, site.body_look_s)
         site.sent_bytes += len(CONTINUE)
         self.transport.write(CONTINUE)
+
+    def hold_body(self) -> None:
+        """Read no more of the body before `body_taken`."""
+        self._pause_reading()
 
     def body_taken(self) -> None:
         """Read on, if it was the app that was slow."""

@@ -89,14 +89,14 @@ class Outlet(asyncio.Protocol, ABC):
         self._unsent_bytes = -1
         self._wake_writers()
 
-    async def writable(self) -> None:
-        """Wait until the client has taken enough, or is gone."""
+    def writable(self) -> asyncio.Future[None]:
+        """Give what is done when the client has taken enough, or is gone."""
         waiter = self.site.loop.create_future()
         if self._writers is None:
             self._writers = [waiter]
         else:
             self._writers.append(waiter)
-        await waiter
+        return waiter
 
     def watch_pour(self) -> None:
         """Have the wheel watch a file that is sent as the client takes it."""

@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from penstock.shm.board import route_tag
 from penstock.shm.counting import BoardWriter, Meter
@@ -44,32 +44,46 @@ ASGI_VERSION = {"version": "3.0", "spec_version": "2.5"}
 Address = tuple[str, int | None]
 
 
-class HostedApp(NamedTuple):
-    """An application that is ready to be called, and its lifespan."""
+class Bridge(Protocol):
+    """What answers requests in another way than by a task that calls an ASGI app."""
 
-    app: ASGIApp
+    exchange: type[Exchange]
+
+    def take(self, exchange: Exchange, context: contextvars.Context) -> None:
+        """Answer a request, which is such an exchange and is to see this context."""
+
+    def gated(self, gate: Gate) -> "Bridge":
+        """Put a gate before it."""
+
+
+class HostedApp(NamedTuple):
+    """An application that is ready to be called, and its lifespan. One of WSGI is behind a bridge."""
+
+    app: ASGIApp | None
     lifespan: Lifespan
+    bridge: Bridge | None = None
 
 
 class Route:
     """
-    What is done with the requests that a rule takes: an app is called, or,
-    when there is none, the same answer is given to all.
+    What is done with the requests that a rule takes: an app is called, or they
+    go over a bridge, or, when there is neither, the same answer is given to all.
     """
 
-    __slots__ = ("app", "body", "context", "exchange", "headers", "meter", "state", "status", "tag")
+    __slots__ = ("app", "body", "bridge", "context", "exchange", "headers", "meter", "state", "status", "tag")
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.tag = route_tag(meter.first_class)  # on the board
         self.app: ASGIApp | None = None
+        self.bridge: Bridge | None = None
         # What makes the exchange of a request: a subclass has more to do with the response.
         self.exchange: type[Exchange] = Exchange
         self.status = 404
         self.headers: Iterable[tuple[bytes, bytes]] = ()
         self.body = b""
         # What a request of the app starts from: it gets a copy of each.
-        self.context = contextvars.copy_context()
+        self.context: contextvars.Context | None = None
         self.state: dict[str, Any] = {}
 
     def calls(self, hosted: HostedApp) -> "Route":
@@ -77,6 +91,9 @@ class Route:
         self.app = hosted.app
         self.context = hosted.lifespan.context
         self.state = hosted.lifespan.state
+        if hosted.bridge is not None:
+            self.bridge = hosted.bridge
+            self.exchange = hosted.bridge.exchange
         return self
 
     def answers(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> "Route":
@@ -201,6 +218,9 @@ class Site(Leaving):
             for _, route in routes:
                 if route.app is not None:
                     route.exchange = gated(route.exchange, self.gate)
+                elif route.bridge is not None:
+                    route.bridge = route.bridge.gated(self.gate)
+                    route.exchange = route.bridge.exchange
         self.router = Router(routes)
         self.only_route = self.router.only
         text = error_text(404, "no route takes this request")

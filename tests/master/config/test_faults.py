@@ -19,7 +19,7 @@ ROUTES = LISTENER + "    routes:\n"
 
 FAULTS = [
     # Misspelt, unknown and planned keys.
-    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, worker_startup_timeout, reload, slow_request, admin, control, pidfile, user, group, umask, preload, app_dir, root_path, lifespan, reset_contextvars, log, metrics, tracing, request_id, compression or listeners; did you mean 'workers'?"),
+    ("wrokers: 3\n", "1:1: wrokers: found the key 'wrokers', expected name, workers, pin, drain_timeout, stream_drain_timeout, shutdown_delay, recycle, worker_suspect_timeout, worker_timeout, worker_startup_timeout, reload, slow_request, admin, control, pidfile, user, group, umask, preload, app_dir, root_path, lifespan, reset_contextvars, threads, log, metrics, tracing, request_id, compression or listeners; did you mean 'workers'?"),
     ("log: {lvel: info}\n", "1:7: log.lvel: found the key 'lvel', expected level, path, config, access or colors; did you mean 'level'?"),
     ("x: 1\n", "1:1: x: found the key 'x', expected name, workers"),
     ("upstreams: {}\n", "1:1: upstreams: found the key 'upstreams', which is not supported yet"),
@@ -159,12 +159,12 @@ ROUTE_FAULTS = [
     ("{files: {root: /, types: {x: text/x}}}", "4:35: listeners[0].routes[0].files.types.x: found 'x', expected the end of a name, such as .x"),
     ("{redirect: {to: /}}", "4:10: listeners[0].routes[0].redirect: found the key 'redirect', which is not supported yet"),
     ("{proxy: backend}", "4:10: listeners[0].routes[0].proxy: found the key 'proxy', which is not supported yet"),
-    ("{ap: a:b}", "4:10: listeners[0].routes[0].ap: found the key 'ap', expected name, match, app, factory, files, respond or compression; did you mean 'app'?"),
+    ("{ap: a:b}", "4:10: listeners[0].routes[0].ap: found the key 'ap', expected name, match, app, factory, interface, files, respond or compression; did you mean 'app'?"),
     ("{}", "4:9: listeners[0].routes[0]: found no action, expected one of app, files, respond"),
     ("{match: {path: /}}", "4:9: listeners[0].routes[0]: found no action, expected one of app, files, respond"),
     ("{app: a:b, respond: {}}", "4:9: listeners[0].routes[0]: found 'app' and 'respond', expected one of app, files, respond"),
     ("{factory: true, respond: {}}", "4:19: listeners[0].routes[0].factory: found 'factory' without 'app', expected it beside one"),
-    ("[a]", "4:9: listeners[0].routes[0]: found a list, expected a mapping with name, match, app, factory, files, respond or compression"),
+    ("[a]", "4:9: listeners[0].routes[0]: found a list, expected a mapping with name, match, app, factory, interface, files, respond or compression"),
     ("{app: main}", "4:15: listeners[0].routes[0].app: found 'main', expected module:attribute, such as main:app; did you mean 'main:app'?"),
     ("{app: src/main.py}", "4:15: listeners[0].routes[0].app: found 'src/main.py', expected module:attribute, such as main:app; did you mean 'src.main:app'?"),
     ("{app: 'main:make()'}", "4:15: listeners[0].routes[0].app: found 'main:make()', expected module:attribute, such as main:app; did you mean 'main:make'? a factory is named without () and with factory: true"),

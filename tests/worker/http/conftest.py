@@ -281,7 +281,7 @@ async def _serve(
     )
     site = Site(
         spec,
-        apps={ACTION: HostedApp(app, life)},
+        apps={ACTION: app if isinstance(app, HostedApp) else HostedApp(app, life)},
         cells=cells,
         loop=loop,
         root_path=root_path,
