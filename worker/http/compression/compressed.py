@@ -14,10 +14,11 @@ from penstock.worker.http.compression import representation
 from penstock.worker.http.compression.codings import Coding
 from penstock.worker.http.compression.decision import decide, is_worth_it
 from penstock.worker.http.compression.plan import STREAM_MEMORY, Plan, in_thread
+from penstock.worker.http.compression.stream import Stream
+from penstock.worker.http.compression.threaded import threaded
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.fields import as_bytes
 from penstock.worker.http.phases import LOST, STARTED, STREAMING
-from penstock.worker.http.reply import BodyFraming
 from penstock.worker.limits import COMPRESSION_FLUSH_S
 from penstock.worker.spec import CompressionSpec
 
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
 def compress(route: "Route", spec: CompressionSpec | None) -> "Route":
     """Have the responses of a route compressed, if it is configured so."""
-    # What answers in a way of its own, files or threads, compresses in its own way or not at all.
-    if spec is not None and route.exchange is Exchange:
+    if spec is not None and route.bridge is not None:
+        route.exchange = threaded(route.exchange, Plan(spec))
+    # What answers in another way, such as by files, compresses in its own or not at all.
+    elif spec is not None and route.exchange is Exchange:
         plan = Plan(spec)
         if route.app is not None:
             route.exchange = type("AppExchange", (CompressedExchange,), {"__slots__": (), "plan": plan})
@@ -42,29 +45,6 @@ def compress(route: "Route", spec: CompressionSpec | None) -> "Route":
                 {"__slots__": (), "plan": plan, "body": route.body, "answers": answers},
             )
     return route
-
-
-class Stream:
-    """A body on its way through a coder."""
-
-    __slots__ = ("coder", "coding", "flush_is_due", "is_in_thread", "promised", "turn")
-
-    def __init__(self, coding: Coding, promised: int | None) -> None:
-        self.coding = coding
-        self.coder = coding.stream()
-        # What the app has declared is kept to, though the client is not told.
-        self.promised = BodyFraming(left=promised)
-        self.flush_is_due = False
-        self.is_in_thread = False
-        self.turn = asyncio.Lock()
-
-    def feed(self, body: bytes) -> bytes:
-        """Compress a piece."""
-        return self.coder.compress(body)
-
-    def end(self, body: bytes) -> bytes:
-        """Compress the last piece."""
-        return self.coder.compress(body) + self.coder.finish() if body else self.coder.finish()
 
 
 class CompressedExchange(Exchange):

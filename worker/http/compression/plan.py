@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Lock
 from typing import TypeVar
 
 from penstock.worker.http.compression.codings import Coding, make_coding
@@ -22,17 +23,20 @@ class Memory:
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_left = bytes_max
+        self._lock = Lock()  # threads of apps take some, too
 
     def take(self, size: int) -> bool:
         """Take some, if there is so much left."""
-        if size > self._bytes_left:
-            return False
-        self._bytes_left -= size
-        return True
+        with self._lock:
+            if size > self._bytes_left:
+                return False
+            self._bytes_left -= size
+            return True
 
     def give_back(self, size: int) -> None:
         """Give back what was taken."""
-        self._bytes_left += size
+        with self._lock:
+            self._bytes_left += size
 
 
 # Of this worker, whatever its routes and listeners are.
