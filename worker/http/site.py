@@ -52,8 +52,8 @@ class Bridge(Protocol):
     def take(self, exchange: Exchange, context: contextvars.Context) -> None:
         """Answer a request, which is such an exchange and is to see this context."""
 
-    def gated(self, gate: Gate) -> "Bridge":
-        """Put a gate before it."""
+    def gated(self, gate: Gate, base: type[Exchange]) -> "Bridge":
+        """Put a gate before it; `base` is what the exchanges of its route are else."""
 
 
 class HostedApp(NamedTuple):
@@ -219,7 +219,7 @@ class Site(Leaving):
                 if route.app is not None:
                     route.exchange = gated(route.exchange, self.gate)
                 elif route.bridge is not None:
-                    route.bridge = route.bridge.gated(self.gate)
+                    route.bridge = route.bridge.gated(self.gate, route.exchange)
                     route.exchange = route.bridge.exchange
         self.router = Router(routes)
         self.only_route = self.router.only

@@ -20,9 +20,9 @@ class Bridge:
         self.threads = threads
         self.has_threads = threads.count > 1
 
-    def gated(self, gate: Gate) -> GatedBridge:
+    def gated(self, gate: Gate, base: type[Exchange]) -> GatedBridge:
         """Put a gate before it."""
-        return GatedBridge(self, gate)
+        return GatedBridge(self, gate, base)
 
     def take(self, exchange: Exchange, context: Context) -> None:
         """Answer a request, when its turn comes. The app sees this context."""

@@ -5,7 +5,7 @@ A bridge behind a gate: so many requests at a time go over to the threads, the o
 import asyncio
 from contextvars import Context
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from penstock.shm.counting import Meter
 from penstock.worker.asgi.types import Scope
@@ -20,43 +20,62 @@ if TYPE_CHECKING:
     from penstock.worker.wsgi.bridge import Bridge
 
 
-class GatedExchange(WsgiExchange):
-    """The exchange of a request that has to pass a gate."""
+if TYPE_CHECKING:
+    Base = WsgiExchange
+else:
+    Base = object
 
-    __slots__ = ("inside",)
+
+class GatedExchange(Base):
+    """What is put before an exchange that has to pass a gate, and whose client may leave while it waits."""
+
+    __slots__ = ()
+
+    gate_before: ClassVar[Gate]
+    is_inside: bool
 
     def __init__(self, connection: "Connection", meter: Meter, scope: Scope) -> None:
         super().__init__(connection, meter, scope)
-        self.inside: Gate | None = None
+        self.is_inside = False  # type: ignore[misc]  # a slot of the class that is made
 
     def end(self, _: None) -> None:
         """Be done with it, and call the next one in."""
-        gate, self.inside = self.inside, None
+        was_inside, self.is_inside = self.is_inside, False  # type: ignore[misc]
         super().end(None)
-        if gate is not None:
-            gate.leave()
+        if was_inside:
+            self.gate_before.leave()
+
+    def half_closed(self) -> None:
+        """Nearly always the client has given up. If not, it reads that it was turned away."""
+        super().half_closed()
+        self.gate_before.forget(self)
+
+    def _lose_client(self) -> None:
+        super()._lose_client()
+        self.gate_before.forget(self)
 
 
 class GatedBridge:
     """Lets the requests of an app over a bridge that the gate lets in."""
 
-    def __init__(self, bridge: "Bridge", gate: Gate) -> None:
+    def __init__(self, bridge: "Bridge", gate: Gate, base: type[Exchange]) -> None:
+        """Put a gate before a bridge; `base` is what the exchanges of its route are else."""
         self._bridge = bridge
         self._gate = gate
         self._waiting: set[asyncio.Task[None]] = set()
         self.exchange: type[Exchange] = type(
-            "GatedExchange", (_LeavingExchange,), {"__slots__": (), "gate_before": gate}
+            "GatedExchange", (GatedExchange, base), {"__slots__": ("is_inside",), "gate_before": gate}
         )
 
-    def gated(self, gate: Gate) -> "GatedBridge":
+    def gated(self, gate: Gate, base: type[Exchange]) -> "GatedBridge":
         """Put another gate in its place."""
-        return GatedBridge(self._bridge, gate)
+        return GatedBridge(self._bridge, gate, base)
 
     def take(self, exchange: Exchange, context: Context) -> None:
         """Answer a request, when the gate and then its turn at the threads have come."""
         assert isinstance(exchange, GatedExchange)
         if self._gate.enter():
-            exchange.inside = self._gate
+            exchange.is_inside = True  # type: ignore[misc]
             self._bridge.take(exchange, context)
             return
         task = exchange.connection.site.loop.create_task(self._wait(exchange, context))
@@ -66,7 +85,7 @@ class GatedBridge:
     async def _wait(self, exchange: GatedExchange, context: Context) -> None:
         verdict = await self._gate.wait(exchange)
         if verdict is Verdict.ENTERED:
-            exchange.inside = self._gate
+            exchange.is_inside = True  # type: ignore[misc]
             if exchange.phase < DONE:
                 self._bridge.take(exchange, context)
                 return
@@ -75,19 +94,3 @@ class GatedBridge:
             text = error_text(status, "too many requests at a time")
             exchange.respond(status, self._gate.refusal_headers, text)
         exchange.end(None)
-
-
-class _LeavingExchange(GatedExchange):
-    """One whose client may leave, or seem to, while it waits."""
-
-    __slots__ = ()
-
-    gate_before: Gate
-
-    def half_closed(self) -> None:
-        super().half_closed()
-        self.gate_before.forget(self)
-
-    def _lose_client(self) -> None:
-        super()._lose_client()
-        self.gate_before.forget(self)

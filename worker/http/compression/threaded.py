@@ -34,7 +34,7 @@ class ThreadedCompression(Base):
 
     def post(self, act: Callable[[Any], None], argument: Any) -> None:
         """Have the loop do something; what it is to write is compressed here."""
-        if act in (self.answer, self.answer_and_end):
+        if act in (self.deliver, self.deliver_and_end):
             argument = self._whole(*argument)
         elif act == self.begin:
             argument = self._bodiless(*argument)
