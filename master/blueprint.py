@@ -14,6 +14,7 @@ from penstock.master.config.accounts import owner_ids
 from penstock.master.config.listener import Listener, Tls
 from penstock.master.config.model import Config
 from penstock.master.config.route import Respond, Route
+from penstock.master.config.websocket import WebSocket
 from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry
@@ -34,6 +35,7 @@ from penstock.worker.spec import (
     RouteSpec,
     TracingCells,
     TracingSpec,
+    WebSocketSpec,
     WorkerCells,
     WorkerSpec,
 )
@@ -154,9 +156,22 @@ def _listener_spec(listener: Listener, series: SeriesTable) -> ListenerSpec:
             keep_alive_s=limits.keep_alive_timeout_s,
             send_timeout_s=limits.send_timeout_s,
         ),
+        websocket=_websocket_spec(listener.websockets),
         routes=tuple(_route_spec(listener.name, route, series) for route in listener.routes),
         unmatched=_route_cells(listener.name, UNMATCHED, series),
         cells=_listener_cells(listener.name, series),
+    )
+
+
+def _websocket_spec(websocket: WebSocket | None) -> WebSocketSpec | None:
+    if websocket is None:
+        return None
+    return WebSocketSpec(
+        message_bytes=websocket.message_bytes,
+        queue_count=websocket.queue_count,
+        ping_interval_s=websocket.ping_interval_s or None,
+        ping_timeout_s=websocket.ping_timeout_s or None,
+        deflate=websocket.deflate,
     )
 
 

@@ -148,3 +148,21 @@ ACCESS_FIELD_BYTES_MAX = 1024
 ACCESS_CLOSE_S = 2.0
 # A failing disk is not told of with every line.
 ACCESS_COMPLAINT_S = 60.0
+
+# WebSockets. Messages that wait for the app count as a body that does: then nothing more is
+# read. A message may come on top, as large as the operator allows, and a read of the loop.
+WEBSOCKET_QUEUE_BYTES_MAX = BODY_HIGH_WATER_BYTES
+# Frames that are read in one turn of the loop: of the dearest, empty pings, 64 take 0.5 ms. One
+# read of 256 KiB has room for 43,000 of them.
+WEBSOCKET_FRAMES_PER_TURN_MAX = 64
+# How long a client may take to answer our close: a round trip, with packets lost and sent again.
+WEBSOCKET_CLOSE_S = 5.0
+# Compression of a connection: a window of 4 KiB and a hash of as much again take 32 KiB to
+# compress and 11 KiB to decompress; the largest take 256 and 39, for a tenth less to send. A
+# client that cannot be told the window's size has 32 KiB for it, on our side too.
+WEBSOCKET_WINDOW_BITS = 12
+WEBSOCKET_DEFLATE_MEMORY = 5
+WEBSOCKET_DEFLATE_LEVEL = 6
+# Shorter messages are sent as they are: they fit into a packet either way, and to compress one
+# takes as long as everything else about it.
+WEBSOCKET_DEFLATE_BYTES_MIN = 256

@@ -94,6 +94,16 @@ class LimitsSpec(msgspec.Struct, frozen=True, kw_only=True):
     send_timeout_s: float = 60.0  # a client that takes no byte of the response
 
 
+class WebSocketSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What WebSockets of a listener are held to. None: no pings, or none of them is waited for."""
+
+    message_bytes: int = 16 * 1024 * 1024
+    queue_count: int = 32  # messages that wait for the app
+    ping_interval_s: float | None = 20.0
+    ping_timeout_s: float | None = 20.0
+    deflate: bool = True
+
+
 class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One address that the worker serves, through the shards it is lent."""
 
@@ -102,6 +112,7 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Literal["http"] = "http"
     backlog: int = 2048
     limits: LimitsSpec
+    websocket: WebSocketSpec | None = None  # None: requests for one are answered as any other
     routes: tuple[RouteSpec, ...]
     # What requests that no route takes are counted under.
     unmatched: RouteCells

@@ -16,8 +16,7 @@ _LATER = """
 --ssl-cert-reqs --ssl-certfile --ssl-certificate --ssl-ciphers --ssl-keyfile --ssl-keyfile-password
 --ssl-version --static --static-path-mount --statsd-host --threads
 --timeout-worker-healthcheck --timeout-worker-startup --umask -m --use-colors --no-use-colors
---worker-connections --workers-kill-timeout --ws --ws-max-queue --ws-max-size
---ws-per-message-deflate --ws-ping-interval --ws-ping-timeout
+--worker-connections --workers-kill-timeout
 """
 LATER_OPTIONS = frozenset(_LATER.split())
 

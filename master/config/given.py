@@ -79,6 +79,10 @@ def gather(options: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -
         elif text:
             texts = tuple(text.split()) if option.is_repeatable else (text,)
             variables[option.name] = _given(option, texts, variable)
+    libraries = (("--ws", options.get("ws", ("",))[-1]), ("PENSTOCK_WS", environ.get("PENSTOCK_WS", "")))
+    for flag, library in libraries:
+        if library == "wsproto":
+            warnings.append(f"{flag} wsproto has no meaning here: there is one implementation")
     if environ.get("FORWARDED_ALLOW_IPS"):
         warnings.append("FORWARDED_ALLOW_IPS is not supported yet: no forwarded header is trusted")
     platform: Level = {}
@@ -96,6 +100,7 @@ def _given(option: Option, texts: tuple[str, ...], source: str) -> Given:
     if option.in_seconds:
         # uvicorn and gunicorn count these in bare seconds.
         texts = tuple(f"{text}s" if _NUMBER.fullmatch(text) else text for text in texts)
+    texts = tuple(option.words.get(text, text) for text in texts)
     if option.is_switch:
         texts = tuple({"1": "true", "0": "false"}.get(text, text) for text in texts)
     return Given(texts, Place(source))

@@ -10,6 +10,7 @@ from penstock.master.config.bind import Bind, TcpBind, parse_bind
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import BindText, Duration, FilePath, Label, Record, Size, says
 from penstock.master.config.route import Route
+from penstock.master.config.websocket import WebSocket
 
 # listen() takes an int, and the kernel cuts it to net.core.somaxconn.
 BACKLOG_MAX = 2**31 - 1
@@ -140,6 +141,9 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     tls: Annotated[Tls | None, says("Speak TLS.")] = None
     limits: Annotated[Limits, says("What a client may send, and how long it may take.")] = Limits()
+    websocket: Annotated[
+        WebSocket | bool | None, says("WebSockets for its apps; none: a request for one is like any other.")
+    ] = WebSocket()
     routes: Annotated[
         tuple[Route, ...],
         Meta(min_length=1),
@@ -150,6 +154,11 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def completed(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """Name a listener by its address unless the operator did better."""
         return {"name": fields.get("bind", "")} | fields
+
+    @property
+    def websockets(self) -> WebSocket | None:
+        """The WebSockets, if there are to be any."""
+        return WebSocket() if self.websocket is True else self.websocket or None
 
     @property
     def address(self) -> Bind:

@@ -5,7 +5,8 @@ The command line, the PENSTOCK_* variables, the help text and the docs are all
 made from it, so a new key needs one line here to be an option everywhere.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from penstock.master.config.problems import Path
 
@@ -32,6 +33,7 @@ class Option:
     is_flag: bool = False
     is_repeatable: bool = False
     in_seconds: bool = False
+    words: Mapping[str, str] = field(default_factory=dict)  # what others call a value, and what we do
 
     @property
     def name(self) -> str:
@@ -48,6 +50,10 @@ class Option:
         """True when it takes no value."""
         return self.is_flag or bool(self.off)
 
+
+# What the values of --ws mean here: others have a choice of libraries.
+WEBSOCKETS = {"auto": "true", "websockets": "true", "websockets-sansio": "true", "wsproto": "true"}
+WEBSOCKET = ("listeners", EACH, "websocket")
 
 WHERE = "Where to listen"
 PROCESSES = "Processes"
@@ -252,6 +258,51 @@ OPTIONS = (
         LIMITING,
         (*LIMITS, "body_bytes"),
         "SIZE|none",
+    ),
+    Option(
+        ("--ws",),
+        "WebSockets: auto, or none to switch them off. Default: auto.",
+        LIMITING,
+        WEBSOCKET,
+        "auto|none",
+        words=WEBSOCKETS,
+    ),
+    Option(
+        ("--ws-max-size",),
+        "Size of a WebSocket message. Default: 16MiB.",
+        LIMITING,
+        (*WEBSOCKET, "max_message"),
+        "SIZE",
+    ),
+    Option(
+        ("--ws-max-queue",),
+        "So many of them wait for the app before reading stops. Default: 32.",
+        LIMITING,
+        (*WEBSOCKET, "max_queue"),
+        "N",
+    ),
+    Option(
+        ("--ws-ping-interval",),
+        "How often clients of WebSockets are pinged; none: never. Default: 20.",
+        LIMITING,
+        (*WEBSOCKET, "ping_interval"),
+        "SECONDS|none",
+        in_seconds=True,
+    ),
+    Option(
+        ("--ws-ping-timeout",),
+        "How long nothing may come after a ping; none: for ever. Default: 20.",
+        LIMITING,
+        (*WEBSOCKET, "ping_timeout"),
+        "SECONDS|none",
+        in_seconds=True,
+    ),
+    Option(
+        ("--ws-per-message-deflate",),
+        "Compress WebSocket messages for clients that offer it. Default: true.",
+        LIMITING,
+        (*WEBSOCKET, "deflate"),
+        "true|false",
     ),
     Option(("--log-level",), "critical, error, warning, info or debug.", LOGGING, ("log", "level"), "LEVEL"),
     Option(

@@ -56,7 +56,7 @@ class Overlay:
         else:
             root = with_value(root, ("listeners",), self._listeners(app))
         # Switches last: one that is on leaves a record that is there, one that is off puts an end to it.
-        for option in sorted(OPTIONS, key=lambda each: each.is_switch):
+        for option in sorted(OPTIONS, key=lambda each: each.is_switch or bool(each.words)):
             given = self._levels.find(option.name)
             if given is not None and option.path is not None:
                 root = self._set(root, option.path, given)

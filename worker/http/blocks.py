@@ -20,6 +20,8 @@ class Framing(NamedTuple):
     # Bytes of body; None when it is chunked.
     content_length: int | None
     expects_continue: bool
+    # It asks for a WebSocket, in HTTP/1.1.
+    is_websocket: bool = False
 
 
 # Headers, Host, framing. The list is ours: whoever gets it copies it, since an app may change its own.

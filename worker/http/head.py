@@ -252,7 +252,9 @@ def _framing(version: bytes, special: dict[bytes, bytes]) -> Framing:
     connection = special.get(b"connection")
     options = () if connection is None else [part.strip(b" \t") for part in connection.lower().split(b",")]
     keep_alive = b"keep-alive" in options if version == b"HTTP/1.0" else b"close" not in options
+    is_websocket = False
     if b"upgrade" in special and b"upgrade" in options:
+        is_websocket = version == b"HTTP/1.1" and _is_websocket(special[b"upgrade"])
         # The client may go on in the other protocol, so these bytes are the last.
         keep_alive = False
 
@@ -276,4 +278,8 @@ def _framing(version: bytes, special: dict[bytes, bytes]) -> Framing:
         if expect.strip(b" \t").lower() != b"100-continue":
             raise RequestError(HTTPStatus.EXPECTATION_FAILED, "unknown expectation")
         expects_continue = length != 0
-    return Framing(version[5:].decode(), keep_alive, length, expects_continue)
+    return Framing(version[5:].decode(), keep_alive, length, expects_continue, is_websocket)
+
+
+def _is_websocket(protocols: bytes) -> bool:
+    return any(each.strip(b" \t") == b"websocket" for each in protocols.lower().split(b","))

@@ -29,6 +29,7 @@ from penstock.worker.limits import LOCAL_NAMES_MAX, STALL_S
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
 from penstock.worker.spec import UNMATCHED, AppAction, ListenerSpec, RouteSpec
+from penstock.worker.websocket.upgrade import Upgrade
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.4"}
 
@@ -48,7 +49,18 @@ class Route:
     when there is none, the same answer is given to all.
     """
 
-    __slots__ = ("app", "body", "context", "exchange", "headers", "meter", "state", "status", "tag")
+    __slots__ = (
+        "app",
+        "body",
+        "context",
+        "exchange",
+        "headers",
+        "meter",
+        "state",
+        "status",
+        "tag",
+        "upgrade",
+    )
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
@@ -56,6 +68,8 @@ class Route:
         self.app: ASGIApp | None = None
         # What makes the exchange of a request: a subclass has more to do with the response.
         self.exchange: type[Exchange] = Exchange
+        # And what makes it of a request for a WebSocket; None: as of any other.
+        self.upgrade: Upgrade | None = None
         self.status = 404
         self.headers: Iterable[tuple[bytes, bytes]] = ()
         self.body = b""
@@ -89,6 +103,7 @@ class Site(Leaving):
         "_names",
         "_not_found",
         "_raw_root_path",
+        "_upgrade",
         "_where",
         "board",
         "body_bytes_max",
@@ -162,6 +177,7 @@ class Site(Leaving):
         self.board = board if board is not None else BoardWriter(memoryview(b"").cast("Q"))
         self._cells = cells
         self._where = listener.cells
+        self._upgrade = None if listener.websocket is None else Upgrade(listener.websocket)
         self.unmatched = Meter(cells, listener.unmatched.requests, listener.unmatched.duration, UNMATCHED)
         routes = [(spec.match, self._route(spec, apps)) for spec in listener.routes]
         self.router = Router(routes)
@@ -338,6 +354,7 @@ class Site(Leaving):
         route = Route(Meter(self._cells, spec.cells.requests, spec.cells.duration, spec.name))
         action = spec.action
         if isinstance(action, AppAction):
+            route.upgrade = self._upgrade
             return route.calls(apps[action])
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
         # A fixed answer that is wrong would be wrong for every client.

@@ -35,6 +35,7 @@ from penstock.worker.spec import (
     MatchSpec,
     RouteCells,
     RouteSpec,
+    WebSocketSpec,
 )
 
 DEADLINE_S = 30.0
@@ -252,6 +253,7 @@ async def _serve(
     tls: ssl.SSLContext | None = None,
     root_path: str = "",
     parks: bool = False,
+    websocket: WebSocketSpec | None = None,
     **limits: Any,
 ) -> AsyncIterator[Serving]:
     loop = asyncio.get_running_loop()
@@ -265,6 +267,7 @@ async def _serve(
         name="test",
         address="test",
         limits=LimitsSpec(**limits),
+        websocket=websocket,
         routes=tuple(
             RouteSpec(name="route", match=match, action=action, cells=ROUTE) for match, action in routes
         ),
