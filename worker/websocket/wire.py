@@ -241,13 +241,10 @@ class Wire:
                 # Without a mask it is four bytes less; but that one is refused by its head.
                 self._left = stop - at
         self._held = data[at:] if self.end is None else b""
-        self._look()
-        return not self._is_at_head
-
-    def _look(self) -> None:
         self._is_at_head = (
             self._is_quiet and not self._held and not self._left and not self.is_full and self.end is None
         )
+        return not self._is_at_head or bool(self.output)
 
     def _take_message(self, first: int, payload: bytes) -> bool:
         """Take a whole message; return whether there is more to see to."""
