@@ -71,7 +71,7 @@ class Client(asyncio.Protocol):
         head += f"Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}\r\nSec-WebSocket-Version: 13\r\n"
         if self._case.deflates:
             head += "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
-        transport.write(f"{head}\r\n".encode())
+        self._transport.write(f"{head}\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
         """Count whole frames."""

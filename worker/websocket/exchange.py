@@ -269,6 +269,7 @@ class WebSocketExchange(Exchange):
         session.shut(code, reason, discards=True)
         self._is_open = False
         self.phase = max(self.phase, DONE)
+        self._note()
         self.part(code, reason)
 
     @property
@@ -283,6 +284,7 @@ class WebSocketExchange(Exchange):
         self._is_open = False
         self.phase = LOST
         session.shut(SERVICE_RESTART, "", discards=False)
+        self._note()
 
     # For the session.
 
@@ -304,10 +306,14 @@ class WebSocketExchange(Exchange):
             self.wake()
 
     def lost(self) -> None:
-        """Say that nothing can be sent any more, and show it to those who observe: it is over."""
+        """Say that nothing can be sent any more."""
         self._is_open = False
         if self.phase < DONE:
             self.phase = LOST
+        self._note()
+
+    def _note(self) -> None:
+        """Show it to those who observe: as soon as it is not open any more, and before its app is done."""
         if self._is_noted:
             return
         self._is_noted = True

@@ -110,6 +110,8 @@ class Session(Outlet):
         self._wake_writers()
         self._talk.lost()
         self._settle()
+        if not self.wire.has_more:
+            self.wire.release()
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             self.site.detach(exchange)

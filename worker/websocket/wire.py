@@ -152,6 +152,13 @@ class Wire:
         self.messages.clear()
         self.drained()
 
+    def release(self) -> None:
+        """Give back the memory of both streams, and of the core, which nobody is to use any more."""
+        # It refers to itself, by its parser, so it would stay until the next full collection.
+        self._core.extensions = []
+        self._core.parser.close()
+        self._deflate = None
+
     # To the client.
 
     def head(self, first: int, size: int) -> bytes:

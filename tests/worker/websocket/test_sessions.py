@@ -118,9 +118,9 @@ async def test_refused_handshakes_are_answered_and_counted(websocket: Any) -> No
         await client.send(handshake("Sec-WebSocket-Key: x"))
         response = await client.response()
         assert (response.status, response.headers["connection"]) == (400, "close")
-        for line in ("Content-Length: 1", "Transfer-Encoding: chunked"):
+        for header in ("Content-Length: 1", "Transfer-Encoding: chunked"):
             client = await server.client()
-            await client.send(handshake(line) + b"x")
+            await client.send(handshake(header) + b"x")
             assert (await client.response()).status == 400
         await eventually(lambda: server.cells[10] == 4)  # 4xx
         assert server.cells[8] == 0
@@ -484,11 +484,10 @@ async def test_app_that_does_not_read_makes_the_client_wait(websocket: Any) -> N
         peer = await open_peer(server)
         data = b"".join(frame(0x82, number.to_bytes(2, "big") * 1000) for number in range(count))
         sending = asyncio.create_task(peer.send(data + close_frame(1000, "all")))
-        while server.site.received_bytes < 10_000:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.05)
+        [connection] = server.site._connections
+        await eventually(lambda: connection._is_reading_paused)
         [exchange] = server.site.exchanges()
-        assert len(exchange._messages) == 8  # type: ignore[attr-defined]
+        assert len(exchange._messages) == 8
         assert server.site.received_bytes < 1_000_000
         go.set()
         await sending
@@ -543,10 +542,10 @@ async def test_send_waits_for_a_client_that_does_not_read(websocket: Any) -> Non
 
     async with websocket(app, deflate=False) as server:
         peer = await open_peer(server)
-        await asyncio.sleep(0.1)
-        before = sent[0]
-        await asyncio.sleep(0.05)
-        assert sent[0] == before < 200
+        [connection] = server.site._connections
+        await eventually(lambda: connection.is_write_blocked and len(connection._writers or ()) == 4)
+        assert sent[0] < 200
+        assert connection.transport.get_write_buffer_size() < 1_000_000
         for _ in range(1000):
             first, payload = await peer.frame()
             assert (first, len(payload)) == (0x82, 100_000)
@@ -562,8 +561,8 @@ async def test_pings_of_a_client_that_takes_no_pong_are_not_read(websocket: Any)
         peer = await open_peer(server)
         data = frame(0x89, bytes(125)) * 200_000
         sending = asyncio.create_task(peer.send(data))
-        await asyncio.sleep(0.3)
         [connection] = server.site._connections
+        await eventually(lambda: connection._is_choked)
         assert connection.transport.get_write_buffer_size() < 1_000_000
         assert not sending.done()
         for _ in range(200_000):
@@ -804,7 +803,8 @@ async def test_drain_waits_for_an_app_that_says_goodbye(websocket: Any) -> None:
         await receive()
         with pytest.raises(ClientDisconnected):
             await send({"type": "websocket.send", "text": "bye"})
-        await asyncio.sleep(0.05)
+        for _ in range(10):
+            await asyncio.sleep(0)
         done.append(True)
 
     async with websocket(app) as server:
