@@ -124,16 +124,19 @@ class Segment:
 
     def row(self, index: int) -> Row:
         """Give a row's view, of this segment or of an ancestor. Asking for it does not touch its memory."""
-        serial, number = index >> layout.ROW_INDEX_BITS, index & (1 << layout.ROW_INDEX_BITS) - 1
-        for segment in (self, *self.ancestors):
-            if segment.serial == serial:
-                return segment.own(number)
-        return self._blank(index)
+        segment = self._of(index)
+        if segment is None:
+            return self._blank(index)
+        return segment.own(index & (1 << layout.ROW_INDEX_BITS) - 1)
 
     def knows(self, index: int) -> bool:
         """Tell whether a row's segment could be read; else nothing is known of its owner."""
+        return self._of(index) is not None
+
+    def _of(self, index: int) -> "Segment | None":
+        """Find the segment that a row lies in: this one, an ancestor, or none that could be read."""
         serial = index >> layout.ROW_INDEX_BITS
-        return any(segment.serial == serial for segment in (self, *self.ancestors))
+        return next((each for each in (self, *self.ancestors) if each.serial == serial), None)
 
     def _blank(self, index: int) -> Row:
         """Give a row for an owner whose segment could not be read: nobody else sees what is written there."""
@@ -196,9 +199,9 @@ class Segment:
         """
         row = self.row(index)
         row.release()
-        for segment in (self, *self.ancestors):
-            if segment.serial == index >> layout.ROW_INDEX_BITS:
-                segment.clear(row)
+        segment = self._of(index)
+        if segment is not None:
+            segment.clear(row)
 
     def clear(self, row: Row) -> None:
         """Fold a free row of this segment, if that was not done, and wipe it. Twice is as well as once."""

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from penstock.shm.exemplars import EXEMPLAR_WORDS
+from penstock.shm.exemplars import AREA_WORDS
 from penstock.shm.keylog import FIRST_ENTRY, USED, Family, Key, KeyReader, KeyWriter, LogFull
 from penstock.shm.layout import WORD_SIZE
 from penstock.shm.schema import VALUE_COUNT
@@ -80,7 +80,7 @@ class ValueArea:
         return cls(
             memoryview(bytearray(value_count * WORD_SIZE)).cast("d"),
             memoryview(bytearray(key_words * WORD_SIZE)).cast("Q"),
-            memoryview(bytearray(EXEMPLAR_WORDS * WORD_SIZE)).cast("Q"),
+            memoryview(bytearray(AREA_WORDS * WORD_SIZE)).cast("Q"),
         )
 
     def is_empty(self) -> bool:

@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 from tests.deadlines import pytest_timeout_set_timer  # noqa: F401 (pytest finds it here)
+from tests.process.browser import Browser, open_browser
 from tests.process.harness import Server
 
 # A shell starts what runs in its background deaf to Ctrl-C, and what is started by that inherits it.
@@ -29,6 +30,20 @@ def open_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Start one browser, for whoever is in the group of that name."""
+    with open_browser() as started:
+        yield started
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """Give the browser, whose tabs are closed after the test: a page that is open goes on asking."""
+    yield chromium
+    chromium.close_tabs()
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from tests.process.browser import (
     Browser,
     Tab,
     assert_legible,
-    open_browser,
 )
 from tests.process.canned import AdminServer, flying, sample, worker
 
@@ -27,19 +26,6 @@ BYTES_MAX = 60 * 1024
 
 
 pytestmark = pytest.mark.xdist_group("chromium")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with open_browser() as started:
-        yield started
-
-
-@pytest.fixture
-def browser(chromium: Browser) -> Iterator[Browser]:
-    """Return the browser, whose tabs are closed after the test: a page that is open goes on asking."""
-    yield chromium
-    chromium.close_tabs()
 
 
 @pytest.fixture

@@ -11,23 +11,10 @@ from pathlib import Path
 import pytest
 
 from penstock import __version__
-from tests.process.browser import DESK, PHONE, Browser, assert_legible, open_browser
+from tests.process.browser import DESK, PHONE, Browser, assert_legible
 from tests.process.harness import Server
 
 pytestmark = pytest.mark.xdist_group("chromium")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with open_browser() as started:
-        yield started
-
-
-@pytest.fixture
-def browser(chromium: Browser) -> Iterator[Browser]:
-    """Return the browser, whose tabs are closed after the test: a page that is open goes on asking."""
-    yield chromium
-    chromium.close_tabs()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.process.browser import NARROW, Browser, Tab, assert_legible, open_browser
+from tests.process.browser import NARROW, Browser, Tab, assert_legible
 from tests.process.harness import Server, free_port, wait_for
 from tests.process.traffic import OneShotClients
 
@@ -18,19 +18,6 @@ RATE = 40.0
 
 
 pytestmark = pytest.mark.xdist_group("chromium")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with open_browser() as started:
-        yield started
-
-
-@pytest.fixture
-def browser(chromium: Browser) -> Iterator[Browser]:
-    """Return the browser, whose tabs are closed after the test."""
-    yield chromium
-    chromium.close_tabs()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.shm.exemplars import (
-    EXEMPLAR_WORDS,
+    AREA_WORDS,
     RECORD_COUNT,
     RECORD_WORDS,
     ExemplarReading,
@@ -14,7 +14,7 @@ from penstock.shm.exemplars import (
 
 
 def words() -> memoryview:
-    return memoryview(bytearray(EXEMPLAR_WORDS * 8)).cast("Q")
+    return memoryview(bytearray(AREA_WORDS * 8)).cast("Q")
 
 
 def exemplar(number: float) -> ExemplarReading:
@@ -76,7 +76,7 @@ def test_a_writer_killed_between_two_stores_leaves_no_mixture() -> None:
     assert read_exemplars(torn)[4] == exemplar(9)
 
 
-@given(st.binary(max_size=EXEMPLAR_WORDS * 8))
+@given(st.binary(max_size=AREA_WORDS * 8))
 def test_noise_raises_nothing(noise: bytes) -> None:
     """
     A row may hold anything.
