@@ -20,6 +20,7 @@ from penstock.master.config.route import Match, Respond, Route
 from penstock.master.config.telling import Log, Tracing
 from penstock.master.config.typed import Walk
 from penstock.master.config.units import duration_text, size_text
+from penstock.master.config.websocket import MESSAGE_BYTES_MAX, WebSocket
 
 # Responses that have no body, whatever one writes (RFC 9110, section 6.4.1).
 BODILESS = {204, 205, 304}
@@ -62,6 +63,8 @@ def judge(walk: Walk) -> list[str]:
             case Keepalive():
                 _judge_seconds(record.idle_s, KEEPALIVE_S_MAX, (*path, "idle"), walk)
                 _judge_seconds(record.interval_s, KEEPALIVE_S_MAX, (*path, "interval"), walk)
+            case WebSocket():
+                _judge_websocket(record, path, walk)
             case Recycle():
                 _judge_recycle(record, path, walk)
             case Tracing():
@@ -153,6 +156,12 @@ def _judge_limits(limits: Limits, path: Path, walk: Walk) -> None:
         # Keep-alive can be switched off; no response can be read in no time.
         if seconds <= 0 and key != "keep_alive_timeout":
             walk.fault(walk.place((*path, key)), (*path, key), "found 0, expected a duration above 0")
+
+
+def _judge_websocket(websocket: WebSocket, path: Path, walk: Walk) -> None:
+    if not 1 <= websocket.message_bytes <= MESSAGE_BYTES_MAX:
+        inner = (*path, "max_message")
+        walk.fault(walk.place(inner), inner, f"found {websocket.message_bytes} bytes, expected 1 to 2GiB")
 
 
 def _judge_certificate(certificate: Certificate, path: Path, walk: Walk) -> None:

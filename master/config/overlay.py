@@ -9,7 +9,7 @@ from collections.abc import Mapping as EnvironmentMapping
 
 from penstock.master.config import bind
 from penstock.master.config.given import Given, Level, Levels
-from penstock.master.config.options import BY_NAME, EACH, OPTIONS
+from penstock.master.config.options import BY_NAME, EACH, OPTIONS, Option
 from penstock.master.config.problems import Mismatch, Path, Place, Problem
 from penstock.master.config.tree import Mapping, Node, Scalar, Sequence
 from penstock.master.config.typed import BOOLEANS
@@ -58,7 +58,9 @@ class Overlay:
         # Switches last: one that is on leaves a record that is there, one that is off puts an end to it.
         for option in sorted(OPTIONS, key=lambda each: each.is_switch or bool(each.words)):
             given = self._levels.find(option.name)
-            if given is not None and option.path is not None:
+            if given is not None and option.words and given.text not in _words_of(option):
+                self._refuse(option.name, Mismatch(option.metavar.replace("|", " or ")).message(given.text))
+            elif given is not None and option.path is not None:
                 root = self._set(root, option.path, given)
         return root
 
@@ -183,6 +185,10 @@ class Overlay:
         given = self._levels.find(name)
         assert given is not None
         self.problems.append(Problem(given.place, (), message))
+
+
+def _words_of(option: Option) -> set[str]:
+    return {*option.words.values(), *option.metavar.split("|"), *BOOLEANS}
 
 
 def _whole_binds(name: str, given: Given) -> tuple[Scalar, ...]:

@@ -8,6 +8,8 @@ from msgspec import Meta, field
 
 from penstock.master.config.record import Duration, Record, Size, says
 
+# A message is one piece of memory, for each client that sends one.
+MESSAGE_BYTES_MAX = 2 * 1024**3
 # Such a queue is as good as none: what waits is bounded in bytes, too.
 QUEUE_COUNT_MAX = 65_536
 

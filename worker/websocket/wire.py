@@ -36,6 +36,7 @@ except ImportError:
 # First bytes of whole messages.
 TEXT: Final = 0x81
 BINARY: Final = 0x82
+CLOSE: Final = 0x88
 COMPRESSED: Final = 0x40
 MASKED: Final = 0x80
 
@@ -244,6 +245,10 @@ class Wire:
                 )
                 at = stop
             else:
+                if data[at] == CLOSE:
+                    # It may come within a fragmented message (RFC 6455, 5.4), for which the core would
+                    # refuse it. Whatever else is wrong with it, that message is over.
+                    self._core.current_size = None
                 # Without a mask it is four bytes less; but that one is refused by its head.
                 self._left = stop - at
         self._held = data[at:] if self.end is None else b""

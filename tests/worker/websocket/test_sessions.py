@@ -627,9 +627,46 @@ async def test_it_is_counted_when_accepted_and_shown_when_over(websocket: Any) -
         assert server.cells[2] == size
 
 
-async def test_connection_goes_on_after_a_denial_of_one_that_does_not_end(websocket: Any) -> None:
+@pytest.mark.parametrize("how", ["client", "app", "failure", "drain", "cut"])
+async def test_it_is_shown_once_and_before_its_app_is_done(websocket: Any, how: str) -> None:
     """
-    It does not: the client may have gone on in the other protocol.
+    A span that was ended by the end of its app would be ended a second time.
+    """
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        if how == "failure":
+            raise ZeroDivisionError
+        if how in ("client", "cut"):
+            await receive()
+
+    def opening(exchange: Any, _: Any) -> None:
+        exchange.notes = Notes()
+        exchange.notes.on_end = lambda exchange: seen.append("end")
+
+    def observer(exchange: Any, _: int, __: int) -> None:
+        seen.append("failed" if exchange.notes.failure is not None else "shown")
+
+    async with websocket(app) as server:
+        server.site.watch_requests(opening=opening, observer=observer)
+        peer = await open_peer(server)
+        if how == "drain":
+            for exchange in server.site.exchanges():
+                exchange.call_off()
+        elif how == "cut":
+            server.site.abort_all()
+        await peer.send(close_frame(1000))
+        await eventually(lambda: "end" in seen)
+        peer.client.sock.close()
+        await eventually(lambda: not server.site.connection_count)
+        assert seen == ["failed" if how == "failure" else "shown", "end"]
+
+
+async def test_connection_ends_after_a_denial(websocket: Any) -> None:
+    """
+    The client may have gone on in the other protocol.
     """
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -175,6 +175,21 @@ def test_close_without_a_code_is_1005_and_answered_in_kind() -> None:
     assert read(wire_of(), frame(0x88)) == ([], frame(0x88, mask=None), (1005, ""))
 
 
+@pytest.mark.parametrize("is_quick", [True, False])
+def test_a_close_may_come_within_a_message(is_quick: bool) -> None:
+    """
+    Of which there is no more then. A close that is wrong is wrong there, too.
+    """
+    data = frame(0x01, b"begun") + close_frame(1000, "changed my mind")
+    wanted: Any = ([], closing(1000, "changed my mind"), (1000, "changed my mind"))
+
+    for cuts in ([], a_byte_at_a_time(data)):
+        assert read(wire_of(is_quick=is_quick), data, cuts) == wanted
+    _, _, end = read(wire_of(is_quick=is_quick), frame(0x01, b"begun") + frame(0x88, b"x"))
+    assert end is not None
+    assert end[0] == 1002
+
+
 def test_nothing_is_read_behind_a_close() -> None:
     assert read(wire_of(), close_frame(1000) + frame(TEXT, b"late"))[0] == []
 
