@@ -18,6 +18,7 @@ from penstock.master.config.listener import Listener
 from penstock.master.config.model import Config
 from penstock.master.config.route import Respond, Route
 from penstock.master.config.tls import Tls
+from penstock.master.config.websocket import WebSocket
 from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry
@@ -41,6 +42,7 @@ from penstock.worker.spec import (
     RouteSpec,
     TracingCells,
     TracingSpec,
+    WebSocketSpec,
     WorkerCells,
     WorkerSpec,
 )
@@ -173,6 +175,7 @@ def _listener_spec(config: Config, listener: Listener, series: SeriesTable) -> L
             concurrency=limits.concurrency,
             queue_timeout_s=limits.queue_timeout_s,
         ),
+        websocket=_websocket_spec(listener.websockets),
         headers=listener.header_pairs(),
         server_header=listener.server_header,
         date_header=listener.date_header,
@@ -181,6 +184,18 @@ def _listener_spec(config: Config, listener: Listener, series: SeriesTable) -> L
         unmatched=_route_cells(listener.name, UNMATCHED, series),
         cells=_listener_cells(listener.name, series),
         gate=_gate_cells(listener.name, series),
+    )
+
+
+def _websocket_spec(websocket: WebSocket | None) -> WebSocketSpec | None:
+    if websocket is None:
+        return None
+    return WebSocketSpec(
+        message_bytes=websocket.message_bytes,
+        queue_count=websocket.queue_count,
+        ping_interval_s=websocket.ping_interval_s or None,
+        ping_timeout_s=websocket.ping_timeout_s or None,
+        deflate=websocket.deflate,
     )
 
 

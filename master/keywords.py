@@ -77,6 +77,12 @@ class Keywords(TypedDict, total=False):
     limit_request_body_rate: int | str | None
     limit_concurrency: int | str | None
     queue_timeout: float | str | None
+    ws: str | None
+    ws_max_size: int | str | None
+    ws_max_queue: int | None
+    ws_ping_interval: float | str | None
+    ws_ping_timeout: float | str | None
+    ws_per_message_deflate: bool | str | None
     log_level: str | int | None
     log_file: str | PathLike[str] | None
     log_config: str | PathLike[str] | Mapping[str, Any] | None
@@ -187,6 +193,8 @@ class Keywords(TypedDict, total=False):
     timeout_worker_healthcheck: float | str | None
     url_path_prefix: str | PathLike[str] | None
     verify_mode: int | str | None
+    websocket_max_message_size: int | str | None
+    websocket_ping_interval: float | str | None
     worker_class: Any
     worker_connections: Any
     worker_tmp_dir: Any

@@ -3,10 +3,14 @@ Keeps the requests that were slow or failed where anybody can look, and nobody h
 """
 
 import time
+from typing import Final
 
 from penstock.shm.events import EventWriter
 from penstock.shm.row import Row
 from penstock.worker.http.exchange import Exchange
+
+# A WebSocket is open for as long as it is, which is not slow.
+SWITCHED: Final = 101
 
 
 class Incidents:
@@ -19,7 +23,7 @@ class Incidents:
     def note(self, exchange: Exchange, elapsed_us: int, sent_bytes: int) -> None:
         """Keep a response that took long or failed, which others may want to see all of."""
         status = exchange.status
-        if elapsed_us < self.from_us and status < 500:
+        if (elapsed_us < self.from_us and status < 500) or status == SWITCHED:
             return
         scope, notes = exchange.scope, exchange.notes
         self._events.push(

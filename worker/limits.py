@@ -248,3 +248,21 @@ COMPLAINT_KINDS_MAX = 64
 # more than any chain that is meant, and some 30 us.
 FORWARDED_HOPS_MAX = 32
 FORWARDED_CHARS_MAX = 4096
+# WebSockets. Messages that wait for the app count as a body that does: then nothing more is
+# read. A message may come on top, as large as the operator allows, and a read of the loop.
+WEBSOCKET_QUEUE_BYTES_MAX = BODY_HIGH_WATER_BYTES
+# Frames that are read in one turn of the loop: of the dearest, empty pings, 64 take 0.5 ms. One
+# read of 256 KiB has room for 43,000 of them.
+WEBSOCKET_FRAMES_PER_TURN_MAX = 64
+# How long a client may take to answer our close: a round trip, with packets lost and sent again.
+WEBSOCKET_CLOSE_S = 5.0
+# Compression of a connection: a window of 4 KiB and a hash of as much again take 32 KiB to
+# compress and 11 KiB to decompress; the largest take 256 and 39, for a tenth less to send. A
+# client that cannot be told the window's size has 32 KiB for it, on our side too.
+WEBSOCKET_WINDOW_BITS = 12
+WEBSOCKET_DEFLATE_MEMORY = 5
+# A text of 700 bytes takes 13 us, and 20 us with zlib's usual level, which makes it a tenth shorter.
+WEBSOCKET_DEFLATE_LEVEL = 3
+# Shorter messages are sent as they are: they fit into a packet either way, and to compress 256
+# bytes takes as long as everything else about them.
+WEBSOCKET_DEFLATE_BYTES_MIN = 256

@@ -138,6 +138,16 @@ class ProxiesSpec(msgspec.Struct, frozen=True, kw_only=True):
     family: Literal["x-forwarded", "forwarded"] = "x-forwarded"
 
 
+class WebSocketSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What WebSockets of a listener are held to. None: no pings, or none of them is waited for."""
+
+    message_bytes: int = 16 * 1024 * 1024
+    queue_count: int = 32  # messages that wait for the app
+    ping_interval_s: float | None = 20.0
+    ping_timeout_s: float | None = 20.0
+    deflate: bool = True
+
+
 class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One address that the worker serves, through the shards it is lent."""
 
@@ -150,6 +160,7 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()  # of every response that does not set them itself
     server_header: bool = True
     date_header: bool = True
+    websocket: WebSocketSpec | None = None  # None: requests for one are answered as any other
     routes: tuple[RouteSpec, ...]
     # What requests that no route takes are counted under.
     unmatched: RouteCells

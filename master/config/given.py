@@ -130,12 +130,17 @@ def _given(option: Option, texts: tuple[str, ...], source: str) -> Given:
     notices: tuple[str, ...] = ()
     if option.words:
         notices = tuple(
-            f"{source}: {text!r} is taken for {option.words[text.lower()]!r}, the nearest there is"
+            f"{source}: {text!r} is taken for {_nearest(option, text)!r}, the nearest there is"
             for text in texts
             if text.lower() in option.approximate
         )
         texts = tuple(option.words.get(text.lower(), text) for text in texts)
     return Given(texts, Place(source), notices)
+
+
+def _nearest(option: Option, text: str) -> str:
+    first, *others = option.metavar.split("|")
+    return first if others else option.words[text.lower()]
 
 
 def _is_service_link(variable: str, text: str) -> bool:

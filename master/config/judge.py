@@ -26,6 +26,7 @@ from penstock.master.config.telling import Log, Tracing
 from penstock.master.config.tls import Certificate, Tls
 from penstock.master.config.typed import Walk
 from penstock.master.config.units import duration_text, size_text
+from penstock.master.config.websocket import MESSAGE_BYTES_MAX, WebSocket
 
 # What a route may do.
 ACTIONS = ("app", "files", "respond")
@@ -79,6 +80,8 @@ def judge(walk: Walk) -> list[str]:
             case Keepalive():
                 _judge_seconds(record.idle_s, KEEPALIVE_S_MAX, (*path, "idle"), walk)
                 _judge_seconds(record.interval_s, KEEPALIVE_S_MAX, (*path, "interval"), walk)
+            case WebSocket():
+                _judge_websocket(record, path, walk)
             case Recycle():
                 _judge_recycle(record, path, walk)
             case Reload():
@@ -187,6 +190,12 @@ def _judge_limits(limits: Limits, path: Path, walk: Walk) -> None:
     if limits.queue_timeout_s > 0 and limits.concurrency is None:
         inner = (*path, "queue_timeout")
         walk.fault(walk.place(inner), inner, "found a time to wait, expected 'concurrency' beside it")
+
+
+def _judge_websocket(websocket: WebSocket, path: Path, walk: Walk) -> None:
+    if not 1 <= websocket.message_bytes <= MESSAGE_BYTES_MAX:
+        inner = (*path, "max_message")
+        walk.fault(walk.place(inner), inner, f"found {websocket.message_bytes} bytes, expected 1 to 2GiB")
 
 
 def _judge_certificate(certificate: Certificate, path: Path, walk: Walk) -> list[str]:

@@ -22,6 +22,7 @@ from penstock.master.config.record import (
 )
 from penstock.master.config.route import Route, flattened
 from penstock.master.config.tls import Tls
+from penstock.master.config.websocket import WebSocket
 
 # listen() takes an int, and the kernel cuts it to net.core.somaxconn.
 BACKLOG_MAX = 2**31 - 1
@@ -145,6 +146,9 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         says("The headers in which they say so: X-Forwarded-For and -Proto, or Forwarded; none: neither."),
     ] = "x-forwarded"
     limits: Annotated[Limits, says("What a client may send, and how long it may take.")] = Limits()
+    websocket: Annotated[
+        WebSocket | bool | None, says("WebSockets for its apps; none: a request for one is like any other.")
+    ] = WebSocket()
     headers: Annotated[
         dict[HeaderName, HeaderValue | tuple[HeaderValue, ...]],
         says(
@@ -164,6 +168,11 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def completed(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """Name a listener by its address unless the operator did better."""
         return {"name": fields.get("bind", "")} | fields
+
+    @property
+    def websockets(self) -> WebSocket | None:
+        """The WebSockets, if there are to be any."""
+        return WebSocket() if self.websocket is True else self.websocket or None
 
     @property
     def address(self) -> Bind:

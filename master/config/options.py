@@ -55,6 +55,10 @@ class Option:
         return self.is_flag or bool(self.off)
 
 
+# What the values of --ws mean here: others have a choice of libraries.
+WEBSOCKETS = {"auto": "true", "websockets": "true", "websockets-sansio": "true", "wsproto": "true"}
+WEBSOCKET = ("listeners", EACH, "websocket")
+
 WHERE = "Where to listen"
 PROCESSES = "Processes"
 APPS = "Applications"
@@ -484,6 +488,52 @@ OPTIONS = (
         (*LIMITS, "queue_timeout"),
         "SECONDS",
         in_seconds=True,
+    ),
+    Option(
+        ("--ws",),
+        "WebSockets: auto, or none to switch them off. Default: auto.",
+        LIMITING,
+        WEBSOCKET,
+        "auto|none",
+        words=WEBSOCKETS,
+        approximate=frozenset({"wsproto"}),
+    ),
+    Option(
+        ("--ws-max-size",),
+        "Size of a WebSocket message. Default: 16MiB.",
+        LIMITING,
+        (*WEBSOCKET, "max_message"),
+        "SIZE",
+    ),
+    Option(
+        ("--ws-max-queue",),
+        "So many of them wait for the app before reading stops. Default: 32.",
+        LIMITING,
+        (*WEBSOCKET, "max_queue"),
+        "N",
+    ),
+    Option(
+        ("--ws-ping-interval",),
+        "How often clients of WebSockets are pinged; none: never. Default: 20.",
+        LIMITING,
+        (*WEBSOCKET, "ping_interval"),
+        "SECONDS|none",
+        in_seconds=True,
+    ),
+    Option(
+        ("--ws-ping-timeout",),
+        "How long nothing may come after a ping; none: for ever. Default: 20.",
+        LIMITING,
+        (*WEBSOCKET, "ping_timeout"),
+        "SECONDS|none",
+        in_seconds=True,
+    ),
+    Option(
+        ("--ws-per-message-deflate",),
+        "Compress WebSocket messages for clients that offer it. Default: true.",
+        LIMITING,
+        (*WEBSOCKET, "deflate"),
+        "true|false",
     ),
     Option(
         ("--log-level",),

@@ -10,7 +10,7 @@ from collections.abc import Mapping as EnvironmentMapping
 from penstock.master.config import bind
 from penstock.master.config.edge_options import EdgeOptions
 from penstock.master.config.given import Given, Level, Levels
-from penstock.master.config.options import BY_NAME, EACH, OPTIONS
+from penstock.master.config.options import BY_NAME, EACH, OPTIONS, Option
 from penstock.master.config.problems import Mismatch, Path, Place, Problem
 from penstock.master.config.static import static_routes
 from penstock.master.config.tree import Mapping, Node, Scalar, Sequence
@@ -67,12 +67,14 @@ class Overlay:
         else:
             root = with_value(root, ("listeners",), self._listeners(app, static))
         # Switches last: one that is on leaves a record that is there, one that is off puts an end to it.
-        for option in sorted(OPTIONS, key=lambda each: each.is_switch):
+        for option in sorted(OPTIONS, key=lambda each: each.is_switch or bool(each.words)):
             given = self._levels.find(option.name)
             if given is None or option.path is None:
                 continue
             if option.path[0] == "reload" and not option.is_switch and not self._is_reloading(root):
                 self.warnings.append(f"{given.place} has no effect without --reload")
+            elif option.words and "|" in option.metavar and given.text not in _words_of(option):
+                self._refuse(option.name, Mismatch(option.metavar.replace("|", " or ")).message(given.text))
             elif option.is_pairs:
                 for name, node in self._pairs(given):
                     root = self._set(root, (*option.path, name), given, node)
@@ -261,6 +263,10 @@ class Overlay:
 
 def _items(given: Given) -> Sequence:
     return Sequence(given.place, tuple(Scalar(given.place, text, is_literal=True) for text in given.texts))
+
+
+def _words_of(option: Option) -> set[str]:
+    return {*option.words.values(), *option.metavar.split("|"), *BOOLEANS}
 
 
 def _whole_binds(name: str, given: Given) -> tuple[Scalar, ...]:

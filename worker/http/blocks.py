@@ -20,6 +20,8 @@ class Framing(NamedTuple):
     # Bytes of body; None when it is chunked.
     content_length: int | None
     expects_continue: bool
+    # It asks for a WebSocket, in HTTP/1.1.
+    is_websocket: bool = False
     # What proxies say, as it came: X-Forwarded-For and -Proto, or Forwarded alone; then what the head says
     # beside that.
     said: "Said | None" = None

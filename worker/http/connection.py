@@ -178,12 +178,15 @@ class Connection(Intake):
         scope["query_string"] = query
         scope["headers"] = headers
         scope["extensions"] = site.extensions.copy()
-        if framing is not None:
-            if framing.said is not None:
-                framing = self._believe(framing.said, scope)
-            if framing is not None:
-                scope["http_version"] = framing.http_version
-        self.exchange = exchange = route.exchange(self, route.meter, scope)
+        if framing is not None and framing.said is not None:
+            framing = self._believe(framing.said, scope)
+        if framing is None:
+            exchange = route.exchange(self, route.meter, scope)
+        else:
+            scope["http_version"] = framing.http_version
+            upgrade = route.upgrade if framing.is_websocket and method == "GET" else None
+            exchange = (upgrade or route.exchange)(self, route.meter, scope)
+        self.exchange = exchange
         context = None if route.context is None else route.context.copy()
         if site.openings:
             for opening in site.openings:
@@ -331,6 +334,13 @@ class Connection(Intake):
             return False
         # A client that was not told to go on may send the body or not (RFC 9110, 10.1.1).
         return self._expects_continue() or (is_last and self._is_body_long())
+
+    def surrender(self) -> bytes:
+        """Be no more: another protocol has the transport. Return the bytes that are left for it."""
+        rest, self._buffer = self._buffer, b""
+        self.intake = CLOSING
+        self.exchange = None
+        return rest
 
     def send_continue(self) -> None:
         """Ask the client for the body that it holds back."""

@@ -185,7 +185,7 @@ class HeadParser:
             return
         if special:
             special.clear()
-        self.forwarded = self.headers, self.host, Framing("1.1", True, 0, False, (addresses, proto, None))
+        self.forwarded = self.headers, self.host, _PLAIN._replace(said=(addresses, proto, None))
 
     def parse(self, head: bytes) -> Head:
         """
@@ -235,7 +235,7 @@ class HeadParser:
         self._judge_host(version)
         usual = None if framing == _PLAIN else framing
         if addresses is not None or proto is not None:
-            usual = Framing(*framing[:4], (addresses, proto, usual))
+            usual = framing._replace(said=(addresses, proto, usual))
         if not is_upgrade:
             blocks.saw(block, (self.headers, self.host, usual))
         return method, target, self.headers, self.host, usual
@@ -317,7 +317,9 @@ def _framing(version: bytes, special: dict[bytes, bytes]) -> Framing:
     options = _members(special.get(b"connection", b""))
     # Of both, the end is the safer reading, and what RFC 9112, section 9.3 asks for first.
     keep_alive = b"close" not in options and (version == b"HTTP/1.1" or b"keep-alive" in options)
+    is_websocket = False
     if b"upgrade" in special and b"upgrade" in options:
+        is_websocket = version == b"HTTP/1.1" and _is_websocket(special[b"upgrade"])
         # The client may go on in the other protocol, so these bytes are the last.
         keep_alive = False
 
@@ -342,7 +344,11 @@ def _framing(version: bytes, special: dict[bytes, bytes]) -> Framing:
         if expectations - {b"100-continue"}:
             raise RequestError(HTTPStatus.EXPECTATION_FAILED, "unknown expectation")
         expects_continue = bool(expectations) and length != 0
-    return Framing(version[5:].decode(), keep_alive, length, expects_continue)
+    return Framing(version[5:].decode(), keep_alive, length, expects_continue, is_websocket)
+
+
+def _is_websocket(protocols: bytes) -> bool:
+    return b"websocket" in _members(protocols)
 
 
 def _members(value: bytes) -> set[bytes]:

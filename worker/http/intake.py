@@ -33,12 +33,10 @@ class Intake(Outlet):
     What `Connection` builds upon: it adds what is done with a request.
     """
 
-    __slots__ = ("_body", "_buffer", "_is_last_request", "_partial", "exchange")
+    __slots__ = ("_body", "_buffer", "_is_last_request", "_partial")
 
     def __init__(self, site: "Site") -> None:
         super().__init__(site)
-        # As long as its app runs, also after the response, until a later one begins.
-        self.exchange: Exchange | None = None
         # HEAD: what there is of it. BODY: what it is cut by. HELD: the bytes of later requests.
         self._partial: PartialHead | None = None
         self._body: IncomingBody | None = None

@@ -21,6 +21,7 @@ from penstock.worker.spec import LimitsSpec
 if TYPE_CHECKING:
     from penstock.worker.http.connection import Connection, TlsConnection
     from penstock.worker.http.exchange import Exchange
+    from penstock.worker.http.outlet import Outlet
 
 
 def turns(count: int, grace_s: float, spread_s: float) -> Iterator[tuple[float, float]]:
@@ -65,7 +66,7 @@ class Leaving(ABC):
         self.loop = loop
         self.now_s = time.monotonic()
         self._wheel = Wheel(self.now_s)
-        self._connections: set[Connection] = set()
+        self._connections: set[Outlet] = set()
         # Apps still running whose connection has gone on or away; this also
         # keeps their tasks alive, which the loop itself does not.
         self._detached: set[Exchange] = set()
@@ -157,11 +158,18 @@ class Leaving(ABC):
 
     # For connections and exchanges.
 
-    def closed(self, connection: "Connection") -> None:
+    def closed(self, connection: "Outlet") -> None:
         """Forget a connection."""
         self._connections.discard(connection)
         self._wheel.forget(connection)
         self._judge_emptiness()
+
+    def replace(self, old: "Outlet", new: "Outlet") -> None:
+        """Have a connection go on as another, which is not counted anew."""
+        self._connections.discard(old)
+        self._wheel.forget(old)
+        new.leaves_s = old.leaves_s
+        self._connections.add(new)
 
     def detach(self, exchange: "Exchange") -> None:
         """Hold an exchange whose app runs on without its connection."""
@@ -232,7 +240,7 @@ class Leaving(ABC):
         if idle:
             self._park_some(idle)
 
-    def _park_some(self, idle: "list[Connection]") -> None:
+    def _park_some(self, idle: "list[Outlet]") -> None:
         for connection in idle[:PARKS_PER_TURN_MAX]:
             # Others may have come in between, and it may not be idle any more.
             if connection.exchange is None and not self.is_draining:
@@ -240,7 +248,7 @@ class Leaving(ABC):
         if len(idle) > PARKS_PER_TURN_MAX:
             self.loop.call_soon(self._park_some, idle[PARKS_PER_TURN_MAX:])
 
-    def _park(self, connection: "Connection") -> bool:
+    def _park(self, connection: "Outlet") -> bool:
         lane = self.lane
         assert lane is not None
         if not connection.leave(lane.park):

@@ -19,6 +19,7 @@ from penstock.worker.http.wheel import NOT_WATCHED
 from penstock.worker.limits import LINGER_BYTES_MAX, LINGER_S, WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES
 
 if TYPE_CHECKING:
+    from penstock.worker.http.exchange import Exchange
     from penstock.worker.http.pour import Pour
     from penstock.worker.http.site import Site
 
@@ -37,6 +38,7 @@ class Outlet(asyncio.Protocol, ABC):
         "_unsent_bytes",
         "_writers",
         "deadline_s",
+        "exchange",
         "intake",
         "is_write_blocked",
         "keep_alive",
@@ -52,6 +54,8 @@ class Outlet(asyncio.Protocol, ABC):
     def __init__(self, site: "Site") -> None:
         self.site = site
         self.intake = IDLE
+        # As long as its app runs, also after the response, until a later one begins.
+        self.exchange: Exchange | None = None
         self.deadline_s = 0.0
         # In a drain: it is not made to close before this.
         self.leaves_s = 0.0
@@ -68,6 +72,32 @@ class Outlet(asyncio.Protocol, ABC):
         self._discarded_bytes = 0
         self._is_reading_paused = False
         self._is_eof = False
+
+    def succeed(self, other: "Outlet") -> None:
+        """Take over the transport of another, as it is, and its place with the site."""
+        self.transport = transport = other.transport
+        self.is_write_blocked = other.is_write_blocked
+        self._writers, other._writers = other._writers, None
+        self._unsent_bytes = other._unsent_bytes
+        self._is_reading_paused = other._is_reading_paused
+        self._is_eof = other._is_eof
+        transport.set_protocol(self)
+        self.site.replace(other, self)
+
+    # For the site, which has them by the thousand.
+
+    @property
+    @abstractmethod
+    def is_active(self) -> bool:
+        """Tell whether a request is being read or answered."""
+
+    @abstractmethod
+    def is_idle_since(self, answered_s: float, opened_s: float) -> bool:
+        """Tell whether nothing has happened since its last answer, or since it was opened, at these times."""
+
+    @abstractmethod
+    def begin_drain(self, closes_after_s: float) -> None:
+        """Come to an end, and not before this if nothing is under way."""
 
     @abstractmethod
     def expire(self, now_s: float) -> None:

@@ -184,6 +184,9 @@ class Reply:
             self._declared = value
         elif meaning == CONNECTION and b"close" in value.lower():
             self.must_close = True
+        elif self._status == 426 and name.lower() == b"upgrade":
+            # It is for the client to do (RFC 9110, 15.5.22).
+            self._fields += (b"upgrade: ", value, b"\r\nconnection: upgrade\r\n")
         # Framing, and what concerns this hop only, is the server's business.
 
     def _frame(self, method: str, whole_size: int | None) -> BodyFraming:

@@ -38,6 +38,7 @@ from penstock.worker.parking import ParkingLot
 from penstock.worker.spec import UNMATCHED, AppAction, FilesAction, ListenerSpec, RouteSpec
 from penstock.worker.tls.complaints import Complaints
 from penstock.worker.tls.facts import tell_of_tls
+from penstock.worker.websocket.upgrade import Upgrade
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.5"}
 
@@ -70,7 +71,19 @@ class Route:
     go over a bridge, or, when there is neither, the same answer is given to all.
     """
 
-    __slots__ = ("app", "body", "bridge", "context", "exchange", "headers", "meter", "state", "status", "tag")
+    __slots__ = (
+        "app",
+        "body",
+        "bridge",
+        "context",
+        "exchange",
+        "headers",
+        "meter",
+        "state",
+        "status",
+        "tag",
+        "upgrade",
+    )
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
@@ -79,6 +92,8 @@ class Route:
         self.bridge: Bridge | None = None
         # What makes the exchange of a request: a subclass has more to do with the response.
         self.exchange: type[Exchange] = Exchange
+        # And what makes it of a request for a WebSocket; None: as of any other.
+        self.upgrade: Upgrade | None = None
         self.status = 404
         self.headers: Iterable[tuple[bytes, bytes]] = ()
         self.body = b""
@@ -116,6 +131,7 @@ class Site(Leaving):
         "_names",
         "_not_found",
         "_raw_root_path",
+        "_upgrade",
         "_where",
         "board",
         "body_bytes_max",
@@ -209,6 +225,7 @@ class Site(Leaving):
         self.board = board if board is not None else BoardWriter(memoryview(b"").cast("Q"))
         self._cells = cells
         self._where = listener.cells
+        self._upgrade = None if listener.websocket is None else Upgrade(listener.websocket)
         self.unmatched = Meter(cells, listener.unmatched.requests, listener.unmatched.duration, UNMATCHED)
         routes = [
             (each.match, compress(self._route(each, apps), each.compression)) for each in listener.routes
@@ -218,6 +235,7 @@ class Site(Leaving):
             for _, route in routes:
                 if route.app is not None:
                     route.exchange = gated(route.exchange, self.gate)
+                    route.upgrade = None if route.upgrade is None else route.upgrade.gated(self.gate)
                 elif route.bridge is not None:
                     route.bridge = route.bridge.gated(self.gate, route.exchange)
                     route.exchange = route.bridge.exchange
@@ -416,6 +434,8 @@ class Site(Leaving):
         route = Route(Meter(self._cells, spec.cells.requests, spec.cells.duration, spec.name))
         action = spec.action
         if isinstance(action, AppAction):
+            if apps[action].bridge is None:
+                route.upgrade = self._upgrade
             return route.calls(apps[action])
         if isinstance(action, FilesAction):
             folder = Folder(action, spec.match.path, self.loop, lambda: self.now_s, self.root_path)

@@ -37,6 +37,7 @@ from penstock.worker.spec import (
     ProxiesSpec,
     RouteCells,
     RouteSpec,
+    WebSocketSpec,
 )
 
 DEADLINE_S = 30.0
@@ -257,6 +258,7 @@ async def _serve(
     compression: CompressionSpec | None = None,
     proxies: ProxiesSpec | None = None,
     headers: tuple[tuple[str, str], ...] = (),
+    websocket: WebSocketSpec | None = None,
     **limits: Any,
 ) -> AsyncIterator[Serving]:
     loop = asyncio.get_running_loop()
@@ -272,6 +274,7 @@ async def _serve(
         limits=LimitsSpec(**limits),
         proxies=proxies,
         headers=headers,
+        websocket=websocket,
         routes=tuple(
             RouteSpec(name="route", match=match, action=action, cells=ROUTE, compression=compression)
             for match, action in routes
