@@ -177,7 +177,11 @@ class Connection(Intake):
         scope["raw_path"] = raw_path
         scope["query_string"] = query
         scope["headers"] = headers
-        scope["extensions"] = site.extensions.copy()
+        context = route.context
+        if context is not None:
+            # Somebody else's code will see it.
+            context = context.copy()
+            scope["extensions"] = site.extensions.copy()
         if framing is not None and framing.said is not None:
             framing = self._believe(framing.said, scope)
         if framing is None:
@@ -187,7 +191,6 @@ class Connection(Intake):
             upgrade = route.upgrade if framing.is_websocket and method == "GET" else None
             exchange = (upgrade or route.exchange)(self, route.meter, scope)
         self.exchange = exchange
-        context = None if route.context is None else route.context.copy()
         if site.openings:
             for opening in site.openings:
                 opening(exchange, context)
