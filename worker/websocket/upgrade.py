@@ -40,7 +40,7 @@ class Upgrade:
             try:
                 from penstock.worker.websocket.exchange import WebSocketExchange  # noqa: PLC0415
             except ImportError as error:
-                # Another version of the library than ours was put there. The app is asked as for any other request.
+                # Another version of the library was put there. The app is asked as for any other request.
                 LOG.error("WebSockets cannot be served: %s", error)
                 return self._instead(connection, meter, scope)
             self._kind = WebSocketExchange if self._gate is None else gated(WebSocketExchange, self._gate)
