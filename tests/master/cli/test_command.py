@@ -15,6 +15,7 @@ from penstock.master.cli.parameters import first_word, given_invocation
 from penstock.master.config import Invocation
 from penstock.master.config.options import BY_NAME, OPTIONS, Option
 from penstock.master.config.peers import ALIASES, EXCUSES, REFUSALS, Later, Refusal, meaning_of
+from tests.process.harness import run_penstock
 
 
 def run(*words: str) -> Result:
@@ -253,13 +254,14 @@ def test_a_notice_is_not_repeated_by_a_hot_restart(
     assert not capsys.readouterr().err
 
 
-def test_gunicorns_check_config_is_the_check() -> None:
+def test_gunicorns_check_config_is_the_check(tmp_path: Path) -> None:
     """
     A line of a deployment script that goes on working.
     """
-    result = run("--check-config", "penstock.worker.welcome:app")
+    # In a process of its own: a check ends the one that it is in when a thread would keep it.
+    result = run_penstock("--check-config", "penstock.worker.welcome:app", cwd=tmp_path)
 
-    assert (result.exit_code, result.output) == (0, "config ok: 1 listener, 1 route, 1 app\n")
+    assert (result.returncode, result.stdout) == (0, "config ok: 1 listener, 1 route, 1 app\n")
 
 
 @pytest.mark.parametrize(
