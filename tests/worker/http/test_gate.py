@@ -115,7 +115,7 @@ async def test_whoever_waits_too_long_is_turned_away(serve: Any) -> None:
 @pytest.mark.parametrize("with_reset", [False, True])
 async def test_client_that_leaves_the_queue_is_forgotten(serve: Any, with_reset: bool) -> None:
     """
-    Its app is never called, and its place is the next one's. It was not turned away, so it is no error of ours.
+    Its app is never called, and its place is the next one's. It was not turned away: no error of ours.
     """
     app = Held()
     seen: list[tuple[int, int]] = []
