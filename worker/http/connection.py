@@ -414,7 +414,10 @@ class Connection(Intake):
             head = self._partial.start
         if is_early and head[:2] == TLS_HELLO and not site.is_tls:
             site.complain("a client speaks TLS to a port for plain HTTP")
-        output = refusal(site.head_starts[error.status], error.status, error.reason, is_head=is_head)
+        start = site.head_starts[error.status]
+        if not is_early and exchange is not None and exchange.notes is not None:
+            start += b"".join(b"%b: %b\r\n" % pair for pair in exchange.notes.headers)
+        output = refusal(start, error.status, error.reason, is_head=is_head)
         site.sent_bytes += len(output)
         if not is_early:
             assert exchange is not None

@@ -208,6 +208,11 @@ class Exchange(Answer):
         """Say that the client is gone."""
         self._end_early(CLIENT_CLOSED)
 
+    def give_up(self) -> None:
+        """End a request whose client is taken for gone: nothing is answered."""
+        self._end_early(CLIENT_CLOSED)
+        self.connection.abort()
+
     def _end_early(self, status: int) -> None:
         """End without the rest of the response. One that had not begun is not counted, but it is shown."""
         if self.notes is not None and self.phase < DONE:
@@ -268,8 +273,7 @@ class Exchange(Answer):
             return
         if self.phase < STREAMING and self.inbox is not None and self.inbox.end == HALF_CLOSED:
             # It was told of a disconnect, and took the client for gone, as it nearly always is.
-            self._end_early(CLIENT_CLOSED)
-            self.connection.abort()
+            self.give_up()
             return
         if self._is_called_off() and is_event_stream(self._headers):
             # Told of a disconnect, most libraries just return. Such a stream has no length, and may end

@@ -165,7 +165,7 @@ def gated(base: type[Exchange], gate: Gate) -> type[Exchange]:
                 verdict = await gate.wait(self)
                 if verdict is not Verdict.ENTERED:
                     # By way of the plain one, whatever `base` makes of an app: it ends as all do.
-                    await Exchange.run(self, _refusing(self, gate), scope)
+                    await Exchange.run(self, _refusing(self, gate, verdict), scope)
                     return
             try:
                 await super().run(app, scope)
@@ -173,7 +173,7 @@ def gated(base: type[Exchange], gate: Gate) -> type[Exchange]:
                 gate.leave()
 
         def half_closed(self) -> None:
-            # Nearly always it has given up. If not, it reads that it was turned away.
+            # Nearly always it has given up.
             super().half_closed()
             gate.forget(self)
 
@@ -184,9 +184,13 @@ def gated(base: type[Exchange], gate: Gate) -> type[Exchange]:
     return GatedExchange
 
 
-def _refusing(exchange: Exchange, gate: Gate) -> ASGIApp:
+def _refusing(exchange: Exchange, gate: Gate, verdict: Verdict) -> ASGIApp:
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-        if exchange.phase < DONE:
+        if exchange.phase >= DONE:
+            return
+        if verdict is Verdict.GONE:
+            exchange.give_up()  # It was not turned away, so it is no 503 either.
+        else:
             status = HTTPStatus.SERVICE_UNAVAILABLE
             exchange.respond(status, gate.refusal_headers, error_text(status, "too many requests at a time"))
 

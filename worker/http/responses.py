@@ -76,12 +76,14 @@ class HeadStarts:
 
     def without(self, status: int, omitted: int, named: Container[bytes] = ()) -> bytes:
         """Return the start of a head without the headers that `omitted` stands for, and those in `named`."""
-        line = STATUS_LINES[status]
-        if not omitted & WITHOUT_SERVER:
-            line += self._server
+        return STATUS_LINES[status] + self.defaults(omitted, named)
+
+    def defaults(self, omitted: int, named: Container[bytes] = ()) -> bytes:
+        """Return the default headers alone, without the same ones."""
+        lines = b"" if omitted & WITHOUT_SERVER else self._server
         if not omitted & WITHOUT_DATE:
-            line += self._date()
-        return line + b"".join(other for name, other in self._others if name not in named)
+            lines += self._date()
+        return lines + b"".join(other for name, other in self._others if name not in named)
 
     def _date(self) -> bytes:
         if not self._has_date:

@@ -238,7 +238,11 @@ class WebSocketExchange(Exchange):
         if self.notes is not None:
             headers = self.notes.complete(headers)
         head = accepting_head(
-            self._handshake.accept, message.get("subprotocol") or None, self._extensions, headers
+            self._handshake.accept,
+            message.get("subprotocol") or None,
+            self._extensions,
+            headers,
+            connection.site.starts,
         )
         self.status = SWITCHED
         self._headers = headers

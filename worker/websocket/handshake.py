@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from penstock.worker.http.fields import CONNECTION, CONTENT_LENGTH, DROPPED, judge_name, judge_value, meanings
+from penstock.worker.http.responses import WITHOUT_DATE, WITHOUT_SERVER, HeadStarts
 
 Field = tuple[bytes, bytes]
 
@@ -22,6 +23,7 @@ _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Of the response these are ours, whatever the app sends.
 _OURS: Final = frozenset((b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-version"))
 _SUBPROTOCOL: Final = b"sec-websocket-protocol"
+_OMITTED: Final = {b"server": WITHOUT_SERVER, b"date": WITHOUT_DATE}
 
 
 class HandshakeError(Exception):
@@ -73,19 +75,27 @@ def accept_of(key: bytes) -> bytes:
 
 
 def accepting_head(
-    accept: bytes, subprotocol: str | None, extensions: str | None, headers: Iterable[Field]
+    accept: bytes,
+    subprotocol: str | None,
+    extensions: str | None,
+    headers: Iterable[Field],
+    starts: HeadStarts | None = None,
 ) -> bytes:
     """
     Compose our side of the handshake. Raises ValueError for what an app must not put into it.
 
+    Of `starts` it has the headers that every response has, but those that the app gives itself.
+
     Framing, and what belongs to the handshake itself, is left out of the app's headers.
     """
     parts = [
-        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-        b"sec-websocket-accept: ",
+        b"HTTP/1.1 101 Switching Protocols\r\n",
+        b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ",
         accept,
         b"\r\n",
     ]
+    omitted = 0
+    named: list[bytes] = []
     if subprotocol is not None:
         name = subprotocol.encode("latin-1", "replace")
         if _TOKEN.fullmatch(name) is None:
@@ -103,7 +113,11 @@ def accepting_head(
             continue
         if lower == _SUBPROTOCOL and subprotocol is not None:
             continue
+        omitted |= _OMITTED.get(lower, 0)
+        named.append(lower)
         parts += (name, b": ", value, b"\r\n")
+    if starts is not None:
+        parts.insert(1, starts.defaults(omitted, named))
     parts.append(b"\r\n")
     return b"".join(parts)
 

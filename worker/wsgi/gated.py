@@ -46,7 +46,7 @@ class GatedExchange(Base):
             self.gate_before.leave()
 
     def half_closed(self) -> None:
-        """Nearly always the client has given up. If not, it reads that it was turned away."""
+        """Nearly always the client has given up."""
         super().half_closed()
         self.gate_before.forget(self)
 
@@ -89,6 +89,8 @@ class GatedBridge:
             if exchange.phase < DONE:
                 self._bridge.take(exchange, context)
                 return
+        elif exchange.phase < DONE and verdict is Verdict.GONE:
+            exchange.give_up()
         elif exchange.phase < DONE:
             status = HTTPStatus.SERVICE_UNAVAILABLE
             text = error_text(status, "too many requests at a time")

@@ -7,6 +7,7 @@ import pytest
 
 from penstock.worker.http import fields
 from penstock.worker.http.responses import WITHOUT_DATE, WITHOUT_SERVER, HeadStarts
+from penstock.worker.spec import WebSocketSpec
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -102,3 +103,30 @@ async def test_they_are_on_what_the_server_answers_itself(serve: Any) -> None:
         (refused,) = await server.ask(b"GET /x HTTP/1.1\r\n\r\n")
     assert plain.headers["x-frame-options"] == refused.headers["x-frame-options"] == "DENY"
     assert refused.status == 400
+
+
+async def test_they_are_on_the_answer_to_a_handshake(serve: Any) -> None:
+    """
+    A WebSocket begins with a response too; and its app may set one itself.
+    """
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept", "headers": [(b"X-Other", b"own"), (b"Server", b"mine")]})
+
+    upgrade = (
+        b"GET /x HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    async with serve(app, websocket=WebSocketSpec(), headers=HEADERS) as server:
+        client = await server.client()
+        await client.send(upgrade)
+        head = await client.until(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 101 Switching Protocols"
+    assert b"x-frame-options: DENY" in lines
+    assert [line for line in lines if line.lower().startswith((b"x-other", b"server"))] == [
+        b"X-Other: own",
+        b"Server: mine",
+    ]
+    assert sum(line.startswith(b"date: ") for line in lines) == 1

@@ -115,10 +115,12 @@ async def test_whoever_waits_too_long_is_turned_away(serve: Any) -> None:
 @pytest.mark.parametrize("with_reset", [False, True])
 async def test_client_that_leaves_the_queue_is_forgotten(serve: Any, with_reset: bool) -> None:
     """
-    Its app is never called, and its place is the next one's.
+    Its app is never called, and its place is the next one's. It was not turned away: no error of ours.
     """
     app = Held()
+    seen: list[tuple[int, int]] = []
     async with serve(app, concurrency=1, queue_timeout_s=30.0) as server:
+        server.site.watch_requests(observer=lambda exchange, _, sent: seen.append((exchange.status, sent)))
         first, second, third = [await server.client() for _ in range(3)]
         for number, client in enumerate((first, second, third)):
             await client.send(GET)
@@ -128,6 +130,8 @@ async def test_client_that_leaves_the_queue_is_forgotten(serve: Any, with_reset:
         second.sock.close()
         await server.until(lambda: server.site.gate.queued_count == 1)
         await server.until(lambda: server.site.active_count == 2)
+        assert seen == [(499, 0)]
+        assert server.cells[8 + 3] == 0  # 5xx of the route
         app.go.set()
         assert (await first.response()).status == 200
         assert (await third.response()).status == 200

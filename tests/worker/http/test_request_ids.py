@@ -128,3 +128,14 @@ def test_no_two_workers_make_the_same() -> None:
     spec = RequestIdSpec(header="x")
     made = [ids.make() for ids in [RequestIds(spec) for _ in range(100)] for _ in range(100)]
     assert len(set(made)) == 10_000
+
+
+async def test_one_whose_body_is_refused_has_it_too(serve: Any) -> None:
+    """
+    The access log has the id, and whoever complains of a 413 has only his response.
+    """
+    post = b"POST / HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\nContent-Length: 11\r\n\r\n"
+    async with serve(_echo, body_bytes=10) as serving:
+        _ids(serving)
+        [response] = await serving.ask(post)
+    assert (response.status, response.headers.get("x-request-id")) == (413, "mine")
