@@ -142,7 +142,9 @@ class Keywords(TypedDict, total=False):
     keep_alive: float | str | None
     keyfile: str | PathLike[str] | None
     keyfile_password: str | None
+    limit_request_field_size: Any
     limit_request_fields: int | None
+    limit_request_line: Any
     log: Any
     log_config_json: str | PathLike[str] | Mapping[str, Any] | None
     logger_class: Any

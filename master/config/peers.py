@@ -88,6 +88,9 @@ _PASTE = Refusal(
 )
 _RUNTIME = Excuse("a worker is one event loop on one core; --workers sets how many there are")
 _HTTP2 = Refusal("HTTP/2 is not supported yet")
+_HEAD = Excuse(
+    "the request line and all headers have one limit together, --limit-request-header-bytes, by default 16 KiB"
+)
 _NOTHING = _flag("that is what Penstock does anyway")
 _RSS = Excuse("memory is looked at once a second, see --workers-max-rss")
 _FOREGROUND = Refusal(
@@ -160,6 +163,8 @@ EXCUSES = {
     "--http1-keep-alive": _flag("connections are kept for --timeout-keep-alive"),
     "--http1-pipeline-flush": _NOTHING,
     "--no-http1-pipeline-flush": _NOTHING,
+    "--limit-request-line": _HEAD,
+    "--limit-request-field_size": _HEAD,
     "--asgi-disconnect-grace-period": Excuse("an app whose client has gone runs on until it returns"),
     # Sockets and processes.
     "--reuse-port": _NOTHING,
