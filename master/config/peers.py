@@ -89,7 +89,8 @@ _PASTE = Refusal(
 _RUNTIME = Excuse("a worker is one event loop on one core; --workers sets how many there are")
 _HTTP2 = Refusal("HTTP/2 is not supported yet")
 _HEAD = Excuse(
-    "the request line and all headers have one limit together, --limit-request-header-bytes, by default 16 KiB"
+    "the request line and all headers have one limit together, "
+    "--limit-request-header-bytes, by default 16 KiB"
 )
 _NOTHING = _flag("that is what Penstock does anyway")
 _RSS = Excuse("memory is looked at once a second, see --workers-max-rss")
