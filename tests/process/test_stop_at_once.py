@@ -95,6 +95,8 @@ def test_a_third_one_kills(server: Server, tmp_path: Path) -> None:
     (tmp_path / "hang").touch()
     order_twice(server)
     wait_for(lambda: len(list(tmp_path.glob("stopping-*"))) == 2, "both to be shutting down")
+    # Else the kernel may make one signal of the two.
+    wait_for(lambda: "stopping at once" in server.output(), "the second order to be heard")
     server.signal(signal.SIGTERM)
 
     assert server.wait_exit() == 0
