@@ -26,7 +26,8 @@ import uvloop
 
 from penstock.shm.histogram import WORD_COUNT
 from penstock.worker.asgi.lifespan import Lifespan
-from penstock.worker.http.site import HostedApp, Site
+from penstock.worker.http.route import HostedApp
+from penstock.worker.http.site import Site
 from penstock.worker.spec import (
     AppAction,
     LimitsSpec,

@@ -23,7 +23,8 @@ from penstock.master.boot_shim import HANDOVER_VARIABLE
 from penstock.master.config.activation import claim_sockets
 from penstock.master.config.borrowed import translated
 from penstock.master.config.invocation import Invocation
-from penstock.master.config.options import BY_NAME, Option
+from penstock.master.config.option import Option
+from penstock.master.config.options import BY_NAME
 from penstock.master.config.peers import OURS, Alias, Excuse, Later, Refusal, meaning_of
 from penstock.master.config.problems import ConfigError, nearest
 from penstock.master.signals import keep_signals_for_later

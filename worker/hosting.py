@@ -19,7 +19,8 @@ from penstock.worker.apps import App, AppImportError, load_app
 from penstock.worker.asgi.lifespan import Lifespan, no_lifespan
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.request_ids import RequestIds
-from penstock.worker.http.site import HostedApp, Site
+from penstock.worker.http.route import HostedApp
+from penstock.worker.http.site import Site
 from penstock.worker.identity import identity
 from penstock.worker.incidents import Incidents
 from penstock.worker.limits import TRACE_FLUSH_LATE_S, WSGI_END_S

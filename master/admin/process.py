@@ -30,7 +30,8 @@ from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.channel import Channel, ChannelFull
 from penstock.worker.child import MasterGone, settle
-from penstock.worker.http.site import HostedApp, Site
+from penstock.worker.http.route import HostedApp
+from penstock.worker.http.site import Site
 from penstock.worker.link import MasterLink
 from penstock.worker.logs import LOG, swap_log_file
 from penstock.worker.messages import Adopt, Ask, Drain, Ready, ReopenLog, Snapshot, StandIn, ToChild

@@ -2,7 +2,8 @@
 
 import click
 
-from penstock.master.config.options import OPTIONS, Option
+from penstock.master.config.option import Option
+from penstock.master.config.options import OPTIONS
 from penstock.master.verbs import VERBS
 
 COMMANDS = (

@@ -14,7 +14,8 @@ from click.core import ParameterSource
 from penstock.master.boot_shim import HANDOVER_VARIABLE
 from penstock.master.config import Invocation
 from penstock.master.config.borrowed import translated
-from penstock.master.config.options import BY_NAME, OPTIONS, Option
+from penstock.master.config.option import Option
+from penstock.master.config.options import BY_NAME, OPTIONS
 from penstock.master.config.peers import (
     ALIASES,
     EXCUSES,

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from penstock.master.config.options import Option
+from penstock.master.config.option import Option
 from penstock.master.config.peers import OURS, Alias, Excuse, Later, Refusal, meaning_of
 from penstock.master.config.problems import Place, Problem, listed, nearest
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from penstock.master.config.activation import inherited_fds
 from penstock.master.config.borrowed import borrow
-from penstock.master.config.options import BY_NAME, Option
+from penstock.master.config.option import Option
+from penstock.master.config.options import BY_NAME
 from penstock.master.config.problems import Place, Problem, nearest
 from penstock.master.config.tree import Scalar
 from penstock.shm.counting import PURE

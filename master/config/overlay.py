@@ -10,7 +10,8 @@ from collections.abc import Mapping as EnvironmentMapping
 from penstock.master.config import bind
 from penstock.master.config.edge_options import EdgeOptions
 from penstock.master.config.given import Given, Level, Levels
-from penstock.master.config.options import BY_NAME, EACH, OPTIONS, Option
+from penstock.master.config.option import Option
+from penstock.master.config.options import BY_NAME, EACH, OPTIONS
 from penstock.master.config.problems import Mismatch, Path, Place, Problem
 from penstock.master.config.static import static_routes
 from penstock.master.config.tree import Mapping, Node, Scalar, Sequence

@@ -10,7 +10,8 @@ different things by one name, uvicorn wins.
 from dataclasses import dataclass
 
 from penstock.master.cli.foreign import LATER_OPTIONS
-from penstock.master.config.options import OPTIONS, Option
+from penstock.master.config.option import Option
+from penstock.master.config.options import OPTIONS
 
 
 @dataclass(frozen=True, slots=True)

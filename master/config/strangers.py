@@ -9,7 +9,7 @@ import ast
 from pathlib import Path as FilePath
 from typing import NoReturn
 
-from penstock.master.config.options import Option
+from penstock.master.config.option import Option
 from penstock.master.config.peers import ALIASES, OURS, Alias, Excuse, Later, Refusal, meaning_of
 from penstock.master.config.problems import ConfigError, Place, Problem, path_text, quoted
 

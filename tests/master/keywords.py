@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from penstock.master.call import _FLAGS
-from penstock.master.config.options import BY_NAME, Option
+from penstock.master.config.option import Option
+from penstock.master.config.options import BY_NAME
 from penstock.master.config.peers import ALIASES, EXCUSES, OURS
 
 FILE = Path(__file__).parents[2] / "master" / "keywords.py"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from penstock.master.config.options import Option
+from penstock.master.config.option import Option
 from penstock.master.config.peers import OURS, Alias, Excuse, Later, Refusal, meaning_of
 from penstock.master.config.strangers import advice_on, key_of
 

@@ -14,7 +14,8 @@ import uvloop
 from penstock.shm.histogram import WORD_COUNT
 from penstock.worker.channel import Channel
 from penstock.worker.giving import GIVE_UP_S, Giver
-from penstock.worker.http.site import HostedApp, Site
+from penstock.worker.http.route import HostedApp
+from penstock.worker.http.site import Site
 from penstock.worker.link import MasterLink
 from penstock.worker.messages import Give, decode_for_master
 from penstock.worker.parking import ParkingLot

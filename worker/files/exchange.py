@@ -30,7 +30,7 @@ from penstock.worker.http.tasks import IS_EAGER, TASK_NAME, Task
 from penstock.worker.limits import FILE_WHOLE_BYTES_MAX
 
 if TYPE_CHECKING:
-    from penstock.worker.http.site import Route
+    from penstock.worker.http.route import Route
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from penstock.worker.limits import JOIN_BYTES_MAX
 
 if TYPE_CHECKING:
     from penstock.worker.http.connection import Connection
-    from penstock.worker.http.site import Route
+    from penstock.worker.http.route import Route
 
 
 class Answer:

@@ -8,15 +8,11 @@ A site knows no shared memory: its cells are any memoryview of 8-byte words.
 """
 
 import asyncio
-import contextvars
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any
 
-from penstock.shm.board import route_tag
 from penstock.shm.counting import BoardWriter, Meter
-from penstock.worker.asgi.lifespan import Lifespan
-from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.files.exchange import exchange_of
 from penstock.worker.files.folder import Folder
 from penstock.worker.http.compression.compressed import compress
@@ -30,6 +26,7 @@ from penstock.worker.http.notes import NEVER_US, Observer, Opening, Refusal
 from penstock.worker.http.proxies import FAMILIES, Proxies
 from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
+from penstock.worker.http.route import HostedApp, Route
 from penstock.worker.http.routing import Miss, Router
 from penstock.worker.http.wheel import Watched
 from penstock.worker.limits import BODY_RATE_GRACE_S, LOCAL_NAMES_MAX, STALL_S
@@ -43,78 +40,6 @@ from penstock.worker.websocket.upgrade import Upgrade
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.5"}
 
 Address = tuple[str, int | None]
-
-
-class Bridge(Protocol):
-    """What answers requests in another way than by a task that calls an ASGI app."""
-
-    exchange: type[Exchange]
-
-    def take(self, exchange: Exchange, context: contextvars.Context) -> None:
-        """Answer a request, which is such an exchange and is to see this context."""
-
-    def gated(self, gate: Gate, base: type[Exchange]) -> "Bridge":
-        """Put a gate before it; `base` is what the exchanges of its route are else."""
-
-
-class HostedApp(NamedTuple):
-    """An application that is ready to be called, and its lifespan. One of WSGI is behind a bridge."""
-
-    app: ASGIApp | None
-    lifespan: Lifespan
-    bridge: Bridge | None = None
-
-
-class Route:
-    """
-    What is done with the requests that a rule takes: an app is called, or they
-    go over a bridge, or, when there is neither, the same answer is given to all.
-    """
-
-    __slots__ = (
-        "app",
-        "body",
-        "bridge",
-        "context",
-        "exchange",
-        "headers",
-        "meter",
-        "state",
-        "status",
-        "tag",
-        "upgrade",
-    )
-
-    def __init__(self, meter: Meter) -> None:
-        self.meter = meter
-        self.tag = route_tag(meter.first_class)  # on the board
-        self.app: ASGIApp | None = None
-        self.bridge: Bridge | None = None
-        # What makes the exchange of a request: a subclass has more to do with the response.
-        self.exchange: type[Exchange] = Exchange
-        # And what makes it of a request for a WebSocket; None: as of any other.
-        self.upgrade: Upgrade | None = None
-        self.status = 404
-        self.headers: Iterable[tuple[bytes, bytes]] = ()
-        self.body = b""
-        # What a request of the app starts from: it gets a copy of each.
-        self.context: contextvars.Context | None = None
-        self.state: dict[str, Any] = {}
-
-    def calls(self, hosted: HostedApp) -> "Route":
-        """Make it call an app."""
-        self.app = hosted.app
-        self.context = hosted.lifespan.context
-        self.state = hosted.lifespan.state
-        if hosted.bridge is not None:
-            self.bridge = hosted.bridge
-            self.exchange = hosted.bridge.exchange
-        return self
-
-    def answers(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> "Route":
-        """Make it answer the same to all."""
-        self.status, self.headers, self.body = status, headers, body
-        return self
 
 
 class Site(Leaving):

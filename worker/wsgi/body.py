@@ -13,7 +13,7 @@ from penstock.worker.asgi.types import ClientDisconnected
 from penstock.worker.http.inbox import Inbox
 from penstock.worker.http.phases import DONE, LOST
 from penstock.worker.limits import BODY_HIGH_WATER_BYTES
-from penstock.worker.wsgi.gate import Gate
+from penstock.worker.wsgi.doorbell import Doorbell
 
 if TYPE_CHECKING:
     from collections.abc import Buffer  # type: ignore[attr-defined]
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 class ThreadInbox(Inbox):
-    """Holds what has come of a body, for a thread. Both sides change it under the gate's lock."""
+    """Holds what has come of a body, for a thread. Both sides change it under the doorbell's lock."""
 
-    __slots__ = ("gate", "needs_word")
+    __slots__ = ("doorbell", "needs_word")
 
-    def __init__(self, loop: AbstractEventLoop, gate: Gate, *, expects_continue: bool) -> None:
+    def __init__(self, loop: AbstractEventLoop, doorbell: Doorbell, *, expects_continue: bool) -> None:
         super().__init__(loop, is_complete=False, expects_continue=expects_continue)
-        self.gate = gate
+        self.doorbell = doorbell
         # The loop is to be told when the thread reads: the client waits for it.
         self.needs_word = expects_continue
 
     def put(self, piece: bytes, *, is_last: bool) -> int:
         """Take a piece of the body from the client; return how much waits for the app."""
-        with self.gate.lock:
+        with self.doorbell.lock:
             waiting = self.body
             if not waiting:
                 self.body = piece
@@ -48,12 +48,12 @@ class ThreadInbox(Inbox):
             size = len(self.body)
             if size >= BODY_HIGH_WATER_BYTES:
                 self.needs_word = True
-        self.gate.ring()
+        self.doorbell.ring()
         return size
 
     def wake(self) -> None:
         """Let the thread look again."""
-        self.gate.ring()
+        self.doorbell.ring()
 
 
 class Body(io.RawIOBase):
@@ -83,8 +83,8 @@ class Body(io.RawIOBase):
             return b""
         if inbox.needs_word and not inbox.has_news:
             self._send_word()
-        inbox.gate.wait(self._has_news)
-        with inbox.gate.lock:
+        inbox.doorbell.wait(self._has_news)
+        with inbox.doorbell.lock:
             if exchange.phase >= DONE:
                 is_lost = exchange.phase == LOST
                 raise ClientDisconnected(

@@ -19,7 +19,7 @@ from penstock.worker.http.phases import DONE, LOST, STREAMING, WAITING
 from penstock.worker.limits import WRITE_HIGH_WATER_BYTES, WSGI_PIECE_COST_BYTES
 from penstock.worker.wsgi.body import ThreadInbox
 from penstock.worker.wsgi.call import Call
-from penstock.worker.wsgi.gate import Gate
+from penstock.worker.wsgi.doorbell import Doorbell
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -44,7 +44,7 @@ class WsgiExchange(Exchange):
         "_written_bytes",
         "bridge",
         "context",
-        "gate",
+        "doorbell",
         "is_called_off",
         "place",
     )
@@ -55,7 +55,7 @@ class WsgiExchange(Exchange):
     def __init__(self, connection: "Connection", meter: Meter, scope: Scope) -> None:
         super().__init__(connection, meter, scope)
         self.place = "waits for a thread"  # or in which it is
-        self.gate: Gate | None = None  # once a thread may have to wait for the client
+        self.doorbell: Doorbell | None = None  # once a thread may have to wait for the client
         # A drain has asked for its end.
         self.is_called_off = False
         self._is_over = False
@@ -69,9 +69,9 @@ class WsgiExchange(Exchange):
         """Make ready to receive."""
         if is_complete:
             return super().expect_body(is_complete=is_complete, expects_continue=expects_continue)
-        self.gate = Gate()
+        self.doorbell = Doorbell()
         loop = self.connection.site.loop
-        self.inbox = inbox = ThreadInbox(loop, self.gate, expects_continue=expects_continue)
+        self.inbox = inbox = ThreadInbox(loop, self.doorbell, expects_continue=expects_continue)
         return inbox
 
     def hold_body(self) -> None:
@@ -98,8 +98,8 @@ class WsgiExchange(Exchange):
 
     def _lose_client(self) -> None:
         super()._lose_client()
-        if self.gate is not None:
-            self.gate.ring()
+        if self.doorbell is not None:
+            self.doorbell.ring()
         # A request may be refused before it is given to anybody.
         if hasattr(self, "bridge") and self.bridge.threads.forget(self):
             # By way of the loop: who tells us has more to do with it.
@@ -181,8 +181,8 @@ class WsgiExchange(Exchange):
         connection = self.connection
         if not connection.is_write_blocked:
             self._written_bytes = self._handled_bytes
-            if self.gate is not None:
-                self.gate.ring()
+            if self.doorbell is not None:
+                self.doorbell.ring()
         elif not self._awaits_client:
             self._awaits_client = True
             connection.writable().add_done_callback(self._flows)
@@ -190,8 +190,8 @@ class WsgiExchange(Exchange):
     def _flows(self, _: "Future[None]") -> None:
         self._awaits_client = False
         self._written_bytes = self._handled_bytes
-        if self.gate is not None:
-            self.gate.ring()
+        if self.doorbell is not None:
+            self.doorbell.ring()
 
     # For the thread.
 
@@ -217,9 +217,9 @@ class WsgiExchange(Exchange):
         self._posted_bytes += size + WSGI_PIECE_COST_BYTES
         self.bridge.threads.post(act, argument)
         if self._posted_bytes - self._written_bytes >= WRITE_HIGH_WATER_BYTES:
-            if self.gate is None:
-                self.gate = Gate()
-            self.gate.wait(self._has_room)
+            if self.doorbell is None:
+                self.doorbell = Doorbell()
+            self.doorbell.wait(self._has_room)
             if self.phase >= DONE:
                 raise ClientDisconnected("the client is gone")
 

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from penstock.master.admin.app import AdminApp
 from penstock.shm.histogram import WORD_COUNT
 from penstock.worker.asgi.lifespan import Lifespan
-from penstock.worker.http.site import HostedApp
+from penstock.worker.http.route import HostedApp
 from penstock.worker.http.site import Site as HttpSite
 from penstock.worker.logs import LOG
 from penstock.worker.shards import LentShards

@@ -13,7 +13,8 @@ from penstock.master.cli.command import COMMANDS, penstock
 from penstock.master.cli.foreign import LATER_OPTIONS
 from penstock.master.cli.parameters import first_word, given_invocation
 from penstock.master.config import Invocation
-from penstock.master.config.options import BY_NAME, OPTIONS, Option
+from penstock.master.config.option import Option
+from penstock.master.config.options import BY_NAME, OPTIONS
 from penstock.master.config.peers import ALIASES, EXCUSES, REFUSALS, Later, Refusal, meaning_of
 from tests.process.harness import run_penstock
 

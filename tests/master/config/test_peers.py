@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from penstock.master.config.borrowed import borrow, flag_of, split_words, takes_value
-from penstock.master.config.options import BY_NAME, Option
+from penstock.master.config.option import Option
+from penstock.master.config.options import BY_NAME
 from penstock.master.config.peers import (
     ALIASES,
     EXCUSES,

@@ -24,7 +24,8 @@ import uvloop
 
 from penstock.shm.histogram import WORD_COUNT
 from penstock.worker.asgi.lifespan import Lifespan
-from penstock.worker.http.site import HostedApp, Site
+from penstock.worker.http.route import HostedApp
+from penstock.worker.http.site import Site
 from penstock.worker.parking import ParkingLot
 from penstock.worker.spec import (
     Action,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from penstock.worker.asgi.lifespan import no_lifespan
-from penstock.worker.http.site import HostedApp
+from penstock.worker.http.route import HostedApp
 from penstock.worker.wsgi.application import WsgiApp
 from penstock.worker.wsgi.bridge import Bridge
 from penstock.worker.wsgi.threads import Threads

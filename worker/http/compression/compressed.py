@@ -25,7 +25,7 @@ from penstock.worker.spec import CompressionSpec
 if TYPE_CHECKING:
     from penstock.shm.counting import Meter
     from penstock.worker.http.connection import Connection
-    from penstock.worker.http.site import Route
+    from penstock.worker.http.route import Route
 
 
 def compress(route: "Route", spec: CompressionSpec | None) -> "Route":

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from penstock.worker.limits import WSGI_LOOK_AGAIN_S
 
 
-class Gate:
+class Doorbell:
     """One thread waits; whoever changes what it waits for rings."""
 
     __slots__ = ("_sleeper", "lock")
