@@ -148,3 +148,14 @@ ACCESS_FIELD_BYTES_MAX = 1024
 ACCESS_CLOSE_S = 2.0
 # A failing disk is not told of with every line.
 ACCESS_COMPLAINT_S = 60.0
+
+# The head of an upstream's response: four times what a client may send, since cookies are set there.
+UPSTREAM_HEAD_BYTES_MAX = 64 * 1024
+# Interim responses before the one that counts: a 103 or two, and whoever sends more has no end in mind.
+UPSTREAM_INTERIMS_MAX = 16
+# Heads of responses that come again, per server: a Date makes them new each second, so few are of
+# use for long.
+UPSTREAM_KNOWN_BYTES_MAX = 1024
+UPSTREAM_KNOWN_COUNT_MAX = 64
+# For so many clients it is remembered what a block of headers becomes on its way to a server.
+UPSTREAM_MEMO_COUNT_MAX = 64

@@ -37,6 +37,9 @@ class Exchange(Answer):
 
     __slots__ = ()
 
+    # Whether it may go on when its connection has ended.
+    is_running = True
+
     # For the app.
 
     async def receive(self) -> Message:

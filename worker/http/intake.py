@@ -10,7 +10,7 @@ client can queue is bounded in bytes.
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from penstock.worker.http.blocks import Framing
+from penstock.worker.http.blocks import Framing, Memo
 from penstock.worker.http.body import IncomingBody
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import Headers, RequestError
@@ -51,6 +51,7 @@ class Intake(Outlet):
         host: bytes | None,
         framing: Framing | None = None,
         rest: bytes = b"",
+        memo: Memo | None = None,
     ) -> bytes:
         """Start a request whose head is complete; return what is left of what comes after it."""
 

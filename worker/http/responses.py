@@ -3,6 +3,7 @@ The fixed parts of responses: status lines, default headers, short texts.
 """
 
 import time
+from collections.abc import Iterable
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -36,11 +37,12 @@ class HeadStarts:
     body; `without` is for a response that brings a Server or Date of its own.
     """
 
-    __slots__ = ("_date_s", "_server", "every", "plain")
+    __slots__ = ("_date_s", "_server", "date_field", "every", "plain")
 
     def __init__(self, server: bytes | None) -> None:
         self._server = b"" if server is None else b"server: " + server + b"\r\n"
         self._date_s = 0
+        self.date_field = b""
         self.every: dict[int, bytes] = {}
         self.plain: dict[int, bytes] = {}
         self.refresh()
@@ -50,7 +52,8 @@ class HeadStarts:
         now_s = int(time.time())
         if now_s != self._date_s:
             self._date_s = now_s
-            block = self._server + self._date()
+            self.date_field = self._date()
+            block = self._server + self.date_field
             # In place: who looks here holds the dict, not us.
             self.every.update((status, line + block) for status, line in STATUS_LINES.items())
             self.plain.update(self.every)
@@ -68,6 +71,12 @@ class HeadStarts:
 
     def _date(self) -> bytes:
         return b"date: " + formatdate(self._date_s, usegmt=True).encode() + b"\r\n"
+
+
+def interim(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return a response of class 1xx, which comes before the one that counts."""
+    fields = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, _phrase(status).encode(), fields)
 
 
 def error_text(status: int, reason: str) -> bytes:

@@ -16,6 +16,8 @@ from penstock.shm.board import route_tag
 from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.gateway.passage import Passage
+from penstock.worker.gateway.upstream import Gateway, Upstream
 from penstock.worker.http.connection import Connection, TlsConnection
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import HeadParser
@@ -28,7 +30,7 @@ from penstock.worker.http.wheel import Watched
 from penstock.worker.limits import LOCAL_NAMES_MAX, STALL_S
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
-from penstock.worker.spec import UNMATCHED, AppAction, ListenerSpec, RouteSpec
+from penstock.worker.spec import UNMATCHED, AppAction, ListenerSpec, ProxyAction, RouteSpec
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.4"}
 
@@ -48,12 +50,24 @@ class Route:
     when there is none, the same answer is given to all.
     """
 
-    __slots__ = ("app", "body", "context", "exchange", "headers", "meter", "state", "status", "tag")
+    __slots__ = (
+        "app",
+        "body",
+        "context",
+        "exchange",
+        "headers",
+        "meter",
+        "state",
+        "status",
+        "tag",
+        "upstream",
+    )
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.tag = route_tag(meter.first_class)  # on the board
         self.app: ASGIApp | None = None
+        self.upstream: Upstream | None = None
         # What makes the exchange of a request: a subclass has more to do with the response.
         self.exchange: type[Exchange] = Exchange
         self.status = 404
@@ -68,6 +82,12 @@ class Route:
         self.app = hosted.app
         self.context = hosted.lifespan.context
         self.state = hosted.lifespan.state
+        return self
+
+    def passes_to(self, upstream: Upstream) -> "Route":
+        """Make it pass requests on."""
+        self.upstream = upstream
+        self.exchange = Passage
         return self
 
     def answers(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> "Route":
@@ -86,6 +106,7 @@ class Site(Leaving):
     # an instance with more than thirty attributes keeps them in a dict.
     __slots__ = (
         "_cells",
+        "_gateway",
         "_names",
         "_not_found",
         "_raw_root_path",
@@ -124,6 +145,7 @@ class Site(Leaving):
         is_tls: bool = False,
         board: BoardWriter | None = None,
         server_header: str | None = "penstock",
+        gateway: Gateway | None = None,
     ) -> None:
         """
         Prepare to serve. `apps` has an entry for every AppAction of the
@@ -163,6 +185,7 @@ class Site(Leaving):
         self._cells = cells
         self._where = listener.cells
         self.unmatched = Meter(cells, listener.unmatched.requests, listener.unmatched.duration, UNMATCHED)
+        self._gateway = gateway
         routes = [(spec.match, self._route(spec, apps)) for spec in listener.routes]
         self.router = Router(routes)
         self.only_route = self.router.only
@@ -339,6 +362,9 @@ class Site(Leaving):
         action = spec.action
         if isinstance(action, AppAction):
             return route.calls(apps[action])
+        if isinstance(action, ProxyAction):
+            assert self._gateway is not None
+            return route.passes_to(self._gateway.upstreams[action.upstream])
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
         # A fixed answer that is wrong would be wrong for every client.
         Reply(action.status, headers, method="GET", http_version="1.1", whole_size=len(action.body))
