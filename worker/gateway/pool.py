@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from penstock.worker.gateway.link import Borrower, KnownHead, Link
 from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
+from penstock.worker.gateway.standing import Standing
 from penstock.worker.limits import UPSTREAM_KNOWN_BYTES_MAX, UPSTREAM_KNOWN_COUNT_MAX
 from penstock.worker.logs import LOG
 
@@ -50,10 +51,12 @@ class Pool:
         "idle",
         "known",
         "server",
+        "standing",
     )
 
     def __init__(self, upstream: "Upstream", spec: UpstreamSpec, server: ServerSpec) -> None:
         self.server = server
+        self.standing = Standing(upstream.standings_changed)
         self._spec = spec
         self._upstream = upstream
         self._links: set[Link] = set()

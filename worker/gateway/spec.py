@@ -9,11 +9,25 @@ from typing import Literal
 import msgspec
 
 
+class ServerCells(msgspec.Struct, frozen=True, kw_only=True):
+    """The first words of a server's numbers in a row; see `names` for the groups."""
+
+    requests: int  # by class of the status
+    duration: int
+    connect_duration: int
+    connections: int  # active, idle
+    queued: int
+    failures: int  # by reason
+    retries: int
+    ejections: int
+
+
 class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One server of an upstream: "10.0.0.1:9000", "[::1]:9000", "unix:/run/x.sock"."""
 
     address: str
     weight: int = 1
+    cells: ServerCells | None = None  # None: not counted
 
 
 class UpstreamSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from penstock.worker.http.wheel import Wheel
 class Upstream:
     """One group of servers."""
 
-    __slots__ = ("_balancer", "context", "loop", "now_s", "pools", "spec", "wheel")
+    __slots__ = ("_balancer", "_down", "context", "loop", "now_s", "pools", "spec", "wheel")
 
     def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop) -> None:
         self.spec = spec
@@ -26,12 +26,20 @@ class Upstream:
         self.context = contextvars.Context()
         self.now_s = time.monotonic()
         self.wheel = Wheel(self.now_s)
+        self._down: frozenset[int] = frozenset()  # those that are out of service
         self.pools = [Pool(self, spec, server) for server in spec.servers]
         self._balancer = self._balance(spec)
 
     def choose(self, tried: Collection[int]) -> int:
         """Return the index of the server that is to have a request."""
-        return 0 if len(self.pools) == 1 else self._balancer.choose(tried)
+        if len(self.pools) == 1:
+            return 0
+        return self._balancer.choose({*tried, *self._down} if self._down else tried)
+
+    def standings_changed(self) -> None:
+        """Choose among those that are up; among all, when none is."""
+        down = frozenset(index for index, pool in enumerate(self.pools) if not pool.standing.is_up)
+        self._down = frozenset() if len(down) == len(self.pools) else down
 
     def tick(self, now_s: float) -> None:
         """Let time pass."""
