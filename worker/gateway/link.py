@@ -8,7 +8,7 @@ a byte or an end from the server takes it out of the pool.
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from penstock.worker.gateway.native import finish
+from penstock.worker.gateway.native import compose, finish
 from penstock.worker.gateway.response_reader import ResponseReader, UpstreamError
 from penstock.worker.http.wheel import NOT_WATCHED
 from penstock.worker.limits import WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES
@@ -110,6 +110,8 @@ class Link(asyncio.Protocol):
             size = data.find(END_OF_HEAD) + 4
             self.first_head = data[:size]
             known = self.pool.known.get(self.first_head)
+            if known is None and (composed := compose(self.first_head)) is not None:
+                known = KnownHead(*composed)
             if known is not None and borrower.came_whole(self, known, data, size):
                 return
         try:

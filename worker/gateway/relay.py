@@ -11,14 +11,18 @@ from penstock.worker.gateway.errand import Errand
 from penstock.worker.gateway.link import Link
 from penstock.worker.gateway.native import begin
 from penstock.worker.gateway.pool import Pool
+from penstock.worker.gateway.request_head import VIA
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.blocks import Blocks
 from penstock.worker.http.connection import METHOD_TAGS, Connection
 from penstock.worker.http.head import METHODS, HeadParser
 from penstock.worker.http.leaving import Leaving
 from penstock.worker.http.phases import DONE, HELD, IDLE
+from penstock.worker.http.responses import STATUS_LINES
 from penstock.worker.http.route import Route
 from penstock.worker.http.wheel import NOT_WATCHED
+
+VIA_LINE: Final = b"via: " + VIA + b"\r\n"
 
 # fmt: off
 SLOTS: Final = (
@@ -62,4 +66,4 @@ class RelayedConnection(Connection):
 def introduce(site: type[Leaving]) -> None:
     """Tell C of all classes; the site's is the last to be there."""
     told = tuple((site, SITE_SLOTS) if each is Leaving else (each, names) for each, names in SLOTS)
-    native.attach(told, METHODS, METHOD_TAGS, IDLE, HELD, DONE, NOT_WATCHED)
+    native.attach(told, METHODS, METHOD_TAGS, IDLE, HELD, DONE, NOT_WATCHED, STATUS_LINES, VIA_LINE)

@@ -37,7 +37,7 @@ typedef enum {
 /* One interpreter, one set of classes: found out once, when relay.py is imported. */
 static PyTypeObject *types[TYPE_COUNT];
 static Py_ssize_t offsets[SLOT_COUNT];
-static PyObject *method_tags, *methods;
+static PyObject *method_tags, *methods, *status_lines, *via_line;
 static PyObject *idle_state, *held_state, *done_phase, *not_watched; /* small integers */
 static PyObject *zero, *get_method, *no_tried;
 static PyObject *name_write, *name_begin, *name_end, *name_count, *name_find, *name_choose, *name_watch, *name_note,
@@ -353,32 +353,152 @@ relay_begin(PyObject *module, PyObject *const *args, Py_ssize_t given)
     return done < 0 ? NULL : PyBool_FromLong(done);
 }
 
-/* 1: it is back with the client. 0: leave it to Python. -1: an error. */
+/* tchar of RFC 9110, section 5.6.2. */
 static int
-answer(PyObject *link, PyObject *data)
+is_token(unsigned char byte)
 {
-    if (!is_a(link, LINK) || !PyBytes_CheckExact(data))
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+           (byte != 0 && strchr("!#$%&'*+-.^_`|~", byte) != NULL);
+}
+
+static int
+is_named(const char *name, Py_ssize_t size, const char *lower)
+{
+    if ((size_t)size != strlen(lower))
         return 0;
-    PyObject *errand = AT(link, L_BORROWER), *pool = AT(link, L_POOL);
-    if (Py_TYPE(errand) != types[ERRAND] || AT(link, L_EXPECTED) == Py_None || !is_a(pool, POOL) ||
-        AT(errand, E_IS_PLAIN) != Py_True || AT(errand, E_NOTES) != Py_None || AT(link, L_IS_CLOSED) != Py_False ||
-        AT(link, L_IS_WRITE_BLOCKED) != Py_False || AT(link, L_IS_READING_PAUSED) != Py_False)
-        return 0;
-    const char *bytes = PyBytes_AS_STRING(data);
-    Py_ssize_t size = PyBytes_GET_SIZE(data);
-    const char *end = memmem(bytes, (size_t)size, "\r\n\r\n", 4);
-    if (end == NULL)
-        return 0;
-    Py_ssize_t head_size = end + 4 - bytes;
-    PyObject *head = PyBytes_FromStringAndSize(bytes, head_size);
-    if (head == NULL)
-        return -1;
-    PyObject *known = PyDict_GetItemWithError(AT(pool, P_KNOWN), head);
-    Py_DECREF(head);
-    if (known == NULL)
-        return PyErr_Occurred() ? -1 : 0;
-    if (!PyTuple_Check(known) || PyTuple_GET_SIZE(known) != 3)
-        return 0;
+    for (Py_ssize_t at = 0; at < size; at++)
+        if ((name[at] | (name[at] >= 'A' && name[at] <= 'Z' ? 0x20 : 0)) != lower[at])
+            return 0;
+    return 1;
+}
+
+/* What is done with a header of a response; all that are not here are passed on. */
+static int
+is_for_python(const char *name, Py_ssize_t size)
+{
+    static const char *const names[] = {
+        "proxy-connection", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "via",
+    };
+    for (size_t at = 0; at < sizeof names / sizeof *names; at++)
+        if (is_named(name, size, names[at]))
+            return 1;
+    return 0;
+}
+
+/*
+ * Make of the head of a response what goes to the client: (status, size of the body, head), or NULL without an error
+ * for one that Python has to judge. The same bytes as response_head.py makes.
+ */
+static PyObject *
+composed(const char *head, Py_ssize_t size)
+{
+    const char *end = head + size - 2, *at = head + 12; /* before the empty line; after the status */
+    if (size < 19 || memcmp(head, "HTTP/1.1 ", 9) != 0 || (*at != ' ' && *at != '\r'))
+        return NULL;
+    int code = 0;
+    for (int digit = 9; digit < 12; digit++) {
+        if (head[digit] < '0' || head[digit] > '9')
+            return NULL;
+        code = code * 10 + head[digit] - '0';
+    }
+    if (code < 200 || code > 599 || code == 204 || code == 205 || code == 304)
+        return NULL;
+    while (at < end && *at != '\r') {
+        unsigned char byte = (unsigned char)*at++;
+        if (byte != '\t' && (byte < 0x20 || byte >= 0x7f))
+            return NULL;
+    }
+    if (end - at < 2 || at[1] != '\n')
+        return NULL;
+    at += 2;
+    PyObject *status = PyLong_FromLong(code), *reply = NULL, *found = NULL;
+    if (status == NULL)
+        return NULL;
+    PyObject *line = PyDict_GetItemWithError(status_lines, status);
+    if (line == NULL)
+        goto end;
+    char digits[40];
+    reply = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(line) + size + PyBytes_GET_SIZE(via_line) +
+                                                (Py_ssize_t)sizeof digits);
+    if (reply == NULL)
+        goto end;
+    char *start = PyBytes_AS_STRING(reply), *to = start;
+    memcpy(to, PyBytes_AS_STRING(line), (size_t)PyBytes_GET_SIZE(line));
+    to += PyBytes_GET_SIZE(line);
+    int has_date = 0;
+    int64_t length = -1;
+    while (at < end) {
+        const char *name = at;
+        while (at < end && is_token((unsigned char)*at))
+            at++;
+        Py_ssize_t name_size = at - name;
+        if (name_size == 0 || at >= end || *at != ':')
+            goto end;
+        at++;
+        while (at < end && (*at == ' ' || *at == '\t'))
+            at++;
+        const char *value = at;
+        while (at < end && *at != '\r') {
+            unsigned char byte = (unsigned char)*at++;
+            if (byte != '\t' && (byte < 0x20 || byte == 0x7f))
+                goto end;
+        }
+        if (end - at < 2 || at[1] != '\n')
+            goto end;
+        Py_ssize_t value_size = at - value;
+        while (value_size && (value[value_size - 1] == ' ' || value[value_size - 1] == '\t'))
+            value_size--;
+        at += 2;
+        if (is_named(name, name_size, "connection")) {
+            if (!is_named(value, value_size, "keep-alive"))
+                goto end;
+            continue;
+        }
+        if (is_named(name, name_size, "keep-alive"))
+            continue;
+        if (is_named(name, name_size, "content-length")) {
+            if (length >= 0 || value_size == 0 || value_size > 15)
+                goto end;
+            length = 0;
+            for (Py_ssize_t digit = 0; digit < value_size; digit++) {
+                if (value[digit] < '0' || value[digit] > '9')
+                    goto end;
+                length = length * 10 + value[digit] - '0';
+            }
+            continue;
+        }
+        if (is_for_python(name, name_size))
+            goto end;
+        has_date |= is_named(name, name_size, "date");
+        memcpy(to, name, (size_t)name_size);
+        to += name_size;
+        *to++ = ':';
+        *to++ = ' ';
+        memcpy(to, value, (size_t)value_size);
+        to += value_size;
+        *to++ = '\r';
+        *to++ = '\n';
+    }
+    if (!has_date || length < 0)
+        goto end;
+    memcpy(to, PyBytes_AS_STRING(via_line), (size_t)PyBytes_GET_SIZE(via_line));
+    to += PyBytes_GET_SIZE(via_line);
+    int printed = snprintf(digits, sizeof digits, "content-length: %lld\r\n\r\n", (long long)length);
+    memcpy(to, digits, (size_t)printed);
+    to += printed;
+    if (_PyBytes_Resize(&reply, to - start) < 0)
+        goto end;
+    found = Py_BuildValue("OLO", status, (long long)length, reply);
+end:
+    Py_DECREF(status);
+    Py_XDECREF(reply);
+    return found;
+}
+
+/* 1: it is back with the client. 0: leave it to Python. -1: an error. `body` is what came after a known head. */
+static int
+give(PyObject *link, PyObject *errand, PyObject *pool, PyObject *known, const char *body, Py_ssize_t body_size)
+{
     PyObject *status = PyTuple_GET_ITEM(known, 0), *output = PyTuple_GET_ITEM(known, 2);
     Py_ssize_t length = PyLong_AsSsize_t(PyTuple_GET_ITEM(known, 1));
     long code = PyLong_AsLong(status);
@@ -386,7 +506,7 @@ answer(PyObject *link, PyObject *data)
     Py_ssize_t idle_max = PyLong_AsSsize_t(AT(pool, P_IDLE_MAX)), waiting = PyObject_Size(AT(pool, P_WAITING));
     if (PyErr_Occurred())
         return -1;
-    if (length != size - head_size || !PyBytes_CheckExact(output) || !PyList_CheckExact(idle) || waiting != 0 ||
+    if (length != body_size || !PyBytes_CheckExact(output) || !PyList_CheckExact(idle) || waiting != 0 ||
         PyList_GET_SIZE(idle) >= idle_max || !is_a(upstream, UPSTREAM) || !is_a(connection, CONNECTION) ||
         AT(connection, C_EXCHANGE) != errand)
         return 0;
@@ -406,7 +526,7 @@ answer(PyObject *link, PyObject *data)
     if (elapsed == NULL || reply == NULL || PyList_Append(idle, link) < 0)
         goto end;
     memcpy(PyBytes_AS_STRING(reply), PyBytes_AS_STRING(output), (size_t)PyBytes_GET_SIZE(output));
-    memcpy(PyBytes_AS_STRING(reply) + PyBytes_GET_SIZE(output), bytes + head_size, (size_t)length);
+    memcpy(PyBytes_AS_STRING(reply) + PyBytes_GET_SIZE(output), body, (size_t)length);
     set(link, L_BORROWER, Py_NewRef(Py_None));
     set(link, L_EXPECTED, Py_NewRef(Py_None));
     set(link, L_IDLE_SINCE, Py_NewRef(AT(upstream, U_NOW)));
@@ -453,6 +573,51 @@ end:
     Py_DECREF(errand);
     Py_DECREF(connection);
     return failed ? -1 : 1;
+}
+
+static int
+answer(PyObject *link, PyObject *data)
+{
+    if (!is_a(link, LINK) || !PyBytes_CheckExact(data))
+        return 0;
+    PyObject *errand = AT(link, L_BORROWER), *pool = AT(link, L_POOL);
+    if (Py_TYPE(errand) != types[ERRAND] || AT(link, L_EXPECTED) == Py_None || !is_a(pool, POOL) ||
+        AT(errand, E_IS_PLAIN) != Py_True || AT(errand, E_NOTES) != Py_None || AT(link, L_IS_CLOSED) != Py_False ||
+        AT(link, L_IS_WRITE_BLOCKED) != Py_False || AT(link, L_IS_READING_PAUSED) != Py_False)
+        return 0;
+    const char *bytes = PyBytes_AS_STRING(data);
+    Py_ssize_t size = PyBytes_GET_SIZE(data);
+    const char *end = memmem(bytes, (size_t)size, "\r\n\r\n", 4);
+    if (end == NULL)
+        return 0;
+    Py_ssize_t head_size = end + 4 - bytes;
+    PyObject *head = PyBytes_FromStringAndSize(bytes, head_size);
+    if (head == NULL)
+        return -1;
+    PyObject *known = Py_XNewRef(PyDict_GetItemWithError(AT(pool, P_KNOWN), head));
+    Py_DECREF(head);
+    if (known == NULL && !PyErr_Occurred())
+        known = composed(bytes, head_size);
+    if (known == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    int done = PyTuple_Check(known) && PyTuple_GET_SIZE(known) == 3
+                   ? give(link, errand, pool, known, bytes + head_size, size - head_size)
+                   : 0;
+    Py_DECREF(known);
+    return done;
+}
+
+static PyObject *
+relay_compose(PyObject *module, PyObject *head)
+{
+    if (!PyBytes_Check(head)) {
+        PyErr_SetString(PyExc_TypeError, "compose() takes the head of a response");
+        return NULL;
+    }
+    PyObject *found = composed(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head));
+    if (found == NULL && !PyErr_Occurred())
+        Py_RETURN_NONE;
+    return found;
 }
 
 static PyObject *
@@ -509,10 +674,10 @@ find_slots(PyObject *described)
 static PyObject *
 relay_attach(PyObject *module, PyObject *args)
 {
-    PyObject *described, *known_methods, *tags, *idle, *held, *done, *watched;
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!:attach", &PyTuple_Type, &described, &PyDict_Type, &known_methods,
+    PyObject *described, *known_methods, *tags, *lines, *via, *idle, *held, *done, *watched;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!O!O!:attach", &PyTuple_Type, &described, &PyDict_Type, &known_methods,
                           &PyDict_Type, &tags, &PyLong_Type, &idle, &PyLong_Type, &held, &PyLong_Type, &done,
-                          &PyLong_Type, &watched))
+                          &PyLong_Type, &watched, &PyDict_Type, &lines, &PyBytes_Type, &via))
         return NULL;
     if (find_slots(described) < 0)
         return NULL;
@@ -521,6 +686,8 @@ relay_attach(PyObject *module, PyObject *args)
     Py_XSETREF(idle_state, Py_NewRef(idle));
     Py_XSETREF(held_state, Py_NewRef(held));
     Py_XSETREF(done_phase, Py_NewRef(done));
+    Py_XSETREF(status_lines, Py_NewRef(lines));
+    Py_XSETREF(via_line, Py_NewRef(via));
     Py_XSETREF(not_watched, Py_NewRef(watched));
     Py_RETURN_NONE;
 }
@@ -528,6 +695,7 @@ relay_attach(PyObject *module, PyObject *args)
 static PyMethodDef functions[] = {
     {"attach", relay_attach, METH_VARARGS, "Learn the classes and their slots."},
     {"begin", (PyCFunction)(void (*)(void))relay_begin, METH_FASTCALL, "Pass a usual request on; False: it is not."},
+    {"compose", relay_compose, METH_O, "Make the client's head of a server's: (status, size, head); None: not usual."},
     {"finish", (PyCFunction)(void (*)(void))relay_finish, METH_FASTCALL, "Pass a usual response back; False: it is not."},
     {NULL, NULL, 0, NULL},
 };
