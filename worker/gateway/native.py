@@ -37,6 +37,8 @@ finish: Final[Relaying] = _extension.finish if IS_NATIVE else _leave_to_python
 compose: Final[Callable[[bytes], tuple[int, int, bytes] | None]] = (
     _extension.compose if IS_NATIVE else lambda _: None
 )
+# Make a server's head of a client's; for tests, since `begin` does it by itself.
+request: Final[Any] = _extension.request if IS_NATIVE else None
 
 
 def attach(*told: Any) -> None:

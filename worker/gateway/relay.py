@@ -13,7 +13,6 @@ from penstock.worker.gateway.native import begin
 from penstock.worker.gateway.pool import Pool
 from penstock.worker.gateway.request_head import VIA
 from penstock.worker.gateway.upstream import Upstream
-from penstock.worker.http.blocks import Blocks
 from penstock.worker.http.connection import METHOD_TAGS, Connection
 from penstock.worker.http.head import METHODS, HeadParser
 from penstock.worker.http.leaving import Leaving
@@ -31,12 +30,11 @@ SLOTS: Final = (
         "is_write_blocked", "keep_alive", "deadline_s",
     )),
     (Leaving, ()),
-    (HeadParser, ("blocks",)),
-    (Blocks, ("known", "misses", "bytes_max")),
+    (HeadParser, ("_count_max",)),
     (Route, ("errand", "tag")),
     (Errand, (
-        "connection", "started_ns", "entry", "link", "_pool", "_target", "_memo", "_tried", "method", "block",
-        "_upstream", "is_plain", "notes", "meter", "status", "phase",
+        "connection", "started_ns", "entry", "link", "_pool", "_target", "_tried", "method", "head",
+        "tail", "_upstream", "is_plain", "notes", "meter", "status", "phase",
     )),
     (Upstream, ("pools", "first_byte_deadline_s", "now_s")),
     (Pool, ("idle", "idle_max", "_waiting", "known", "_upstream")),
@@ -47,7 +45,7 @@ SLOTS: Final = (
 )
 SITE_SLOTS: Final = (
     "is_draining", "openings", "only_route", "router", "board", "head_parser", "received_bytes", "sent_bytes",
-    "noted_from_us", "idle_deadline_s",
+    "noted_from_us", "idle_deadline_s", "header_bytes_max",
 )
 # fmt: on
 

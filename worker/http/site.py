@@ -381,7 +381,7 @@ class Site(Leaving):
             assert self._gateway is not None
             route.exchange = Passage
             upstream = self._gateway.upstreams[action.upstream]
-            route.errand = prototype_of(route, upstream)
+            route.errand = prototype_of(route, upstream, self.scope["scheme"])
             return route.passes_to(upstream)
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
         # A fixed answer that is wrong would be wrong for every client.

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.worker.gateway import link as links
-from penstock.worker.gateway import native, relay, response_head
-from penstock.worker.gateway.errand import Errand
+from penstock.worker.gateway import native, relay, request_head, response_head
+from penstock.worker.gateway.errand import Errand, tail_of
+from penstock.worker.gateway.request_head import Origin
 from penstock.worker.gateway.response_reader import ResponseReader, UpstreamError
+from penstock.worker.http.head import HeadParser
 from tests.worker.gateway.conftest import Backend, Visit
 from tests.worker.gateway.test_passage import GET, HELLO, hello
 
@@ -77,12 +79,68 @@ def test_a_usual_head_is_not_left_to_python() -> None:
     assert native.compose(head) == reference(head)
 
 
+REQUEST_LINES = st.sampled_from(
+    b"GET / HTTP/1.1|GET /a?b=%20 HTTP/1.1|POST /a HTTP/1.1|DELETE /a?b HTTP/1.1|HEAD / HTTP/1.1|"
+    b"GET / HTTP/1.0|GET  / HTTP/1.1|GET /a#b HTTP/1.1|GET /\xe4 HTTP/1.1|GET /a\tb HTTP/1.1|get / HTTP/1.1|"
+    b"GET * HTTP/1.1|GET http://a/ HTTP/1.1|OPTIONS * HTTP/1.1|G / HTTP/1.1| / HTTP/1.1|GET / HTTP/1.1 |"
+    b"GET /a HTTP/1.1x".split(b"|")
+)
+REQUEST_NAMES = st.sampled_from(
+    b"Host|HOST|host|X-A|x_b|Accept|Cookie|Connection|Content-Length|Transfer-Encoding|TE|Upgrade|Expect|Via|"
+    b"X-Forwarded-For|x-forwarded-proto|Forwarded|Proxy-Authorization|Proxy-X|Keep-Alive|Trailer|Max-Forwards|"
+    b"HTTP2-Settings|X b|\xe4||:".split(b"|")
+)
+REQUEST_VALUES = st.one_of(
+    VALUES,
+    st.sampled_from(
+        b"shop|shop:80|shop:|shop:99999|[::1]|a,b|a b|127.0.0.1:8000|SHOP|a_b|%41|a@b|100-continue".split(
+            b"|"
+        )
+    ),
+)
+REQUESTS = st.lists(
+    st.tuples(REQUEST_NAMES, st.sampled_from([b":", b": ", b" :", b""]), REQUEST_VALUES), max_size=6
+)
+
+
+@given(REQUEST_LINES, st.booleans(), REQUESTS)
+def test_a_request_is_composed_as_in_python_or_left_to_it(
+    line: bytes, has_host: bool, lines: list[tuple[bytes, bytes, bytes]]
+) -> None:
+    """
+    What C takes Python would have taken, and made the same of.
+    """
+    host = [b"Host: shop\r\n"] if has_host else []
+    head = b"".join([line, b"\r\n", *host, *(b"".join(each) + b"\r\n" for each in lines), b"\r\n"])
+    found = native.request(head, tail_of("http"), "10.0.0.1", 5)
+    if found is not None:
+        method, target, headers, host_name, framing = HeadParser(5).parse(head)
+        assert framing is None
+        composed = request_head.compose(headers, Origin("10.0.0.1", "http"), authority=b"", is_chunked=False)
+        assert found == (host_name, method.encode() + b" " + target + b" " + composed)
+
+
+def test_a_usual_request_is_not_left_to_python() -> None:
+    """
+    Or the test above would say nothing.
+    """
+    head = b"GET /a?b=1 HTTP/1.1|HOST: Shop:80|X-A:  b |x_c: d|Connection: Keep-Alive|Cookie: \xe4||".replace(
+        b"|", b"\r\n"
+    )
+    assert native.request(head, tail_of("https"), "::1", 5) == (
+        b"Shop:80",
+        b"GET /a?b=1 HTTP/1.1\r\nx-a: b\r\ncookie: \xe4\r\nhost: Shop:80\r\nx-forwarded-for: ::1\r\n"
+        b"x-forwarded-proto: https\r\nx-forwarded-host: Shop:80\r\nvia: 1.1 penstock\r\n\r\n",
+    )
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_are_no_head(data: bytes) -> None:
     """
     Nor do they do any harm.
     """
     assert native.compose(data) is None
+    assert native.request(data, (), "", 5) is None
     assert native.compose(HELLO[:-9] + data) is None or data.endswith(b"\r\n\r\n")
 
 
@@ -214,7 +272,7 @@ async def test_a_client_that_goes_lets_go_of_the_server(passing: Any) -> None:
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.sock.close()
         await gateway.until(lambda: not gateway.site.exchanges())
-        assert gateway.upstream.pools[0].open_count == 0
+        await gateway.until(lambda: gateway.upstream.pools[0].open_count == 0)
     assert described[0].startswith("GET /x?a=1 (")
 
 

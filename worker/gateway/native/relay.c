@@ -1,6 +1,6 @@
 /*
- * The usual request through a gateway, in C: a head that came before goes out to a server with a free connection, and
- * a response whose head came before goes back.
+ * The usual request through a gateway, in C: one without a body goes out to a server with a free connection, and a
+ * response that came whole goes back.
  *
  * Both functions do all of it or nothing: what is in any way out of the ordinary returns False before anything has
  * changed, and Python does it (connection.py, passage.py, pool.py), which is the reference. The state is Python's own:
@@ -15,17 +15,16 @@
 #include <time.h>
 
 /* The objects that are looked into, and their slots, in the order of relay.py's SLOTS. */
-enum { CONNECTION, SITE, HEAD_PARSER, BLOCKS, ROUTE, ERRAND, UPSTREAM, POOL, LINK, TYPE_COUNT };
+enum { CONNECTION, SITE, HEAD_PARSER, ROUTE, ERRAND, UPSTREAM, POOL, LINK, TYPE_COUNT };
 
 typedef enum {
     C_SITE, C_INTAKE, C_EXCHANGE, C_SERVER, C_CLIENT, C_TRANSPORT, C_BUFFER, C_IS_EOF, C_IS_WRITE_BLOCKED,
     C_KEEP_ALIVE, C_DEADLINE,
     S_IS_DRAINING, S_OPENINGS, S_ONLY_ROUTE, S_ROUTER, S_BOARD, S_HEAD_PARSER, S_RECEIVED_BYTES, S_SENT_BYTES,
-    S_NOTED_FROM_US, S_IDLE_DEADLINE,
-    H_BLOCKS,
-    B_KNOWN, B_MISSES, B_BYTES_MAX,
+    S_NOTED_FROM_US, S_IDLE_DEADLINE, S_HEADER_BYTES_MAX,
+    H_COUNT_MAX,
     R_ERRAND, R_TAG,
-    E_CONNECTION, E_STARTED_NS, E_ENTRY, E_LINK, E_POOL, E_TARGET, E_MEMO, E_TRIED, E_METHOD, E_BLOCK, E_UPSTREAM,
+    E_CONNECTION, E_STARTED_NS, E_ENTRY, E_LINK, E_POOL, E_TARGET, E_TRIED, E_METHOD, E_HEAD, E_TAIL, E_UPSTREAM,
     E_IS_PLAIN, E_NOTES, E_METER, E_STATUS, E_PHASE,
     U_POOLS, U_DEADLINE, U_NOW,
     P_IDLE, P_IDLE_MAX, P_WAITING, P_KNOWN, P_UPSTREAM,
@@ -39,7 +38,7 @@ static PyTypeObject *types[TYPE_COUNT];
 static Py_ssize_t offsets[SLOT_COUNT];
 static PyObject *method_tags, *methods, *status_lines, *via_line;
 static PyObject *idle_state, *held_state, *done_phase, *not_watched; /* small integers */
-static PyObject *zero, *get_method, *no_tried;
+static PyObject *get_method, *no_tried;
 static PyObject *name_write, *name_begin, *name_end, *name_count, *name_find, *name_choose, *name_watch, *name_note,
     *name_responded;
 
@@ -98,16 +97,40 @@ is_simple(const char *target, Py_ssize_t size, Py_ssize_t *path_size)
     return 1;
 }
 
-static PyObject *
-route_of(PyObject *site, PyObject *method, PyObject *host, const char *path, Py_ssize_t path_size)
+/* tchar of RFC 9110, section 5.6.2. */
+static unsigned char token_bytes[256];
+
+static void
+fill_tokens(void)
 {
-    PyObject *route = AT(site, S_ONLY_ROUTE);
-    if (route != NULL && route != Py_None)
-        return Py_NewRef(route);
+    for (const char *each = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"; *each; each++)
+        token_bytes[(unsigned char)*each] = 1;
+}
+
+static inline int
+is_token(unsigned char byte)
+{
+    return token_bytes[byte];
+}
+
+static int
+is_named(const char *name, Py_ssize_t size, const char *lower)
+{
+    if ((size_t)size != strlen(lower))
+        return 0;
+    for (Py_ssize_t at = 0; at < size; at++)
+        if ((name[at] | (name[at] >= 'A' && name[at] <= 'Z' ? 0x20 : 0)) != lower[at])
+            return 0;
+    return 1;
+}
+
+static PyObject *
+routed(PyObject *site, PyObject *method, PyObject *host, const char *path, Py_ssize_t path_size)
+{
     PyObject *text = PyUnicode_DecodeASCII(path, path_size, NULL);
     if (text == NULL)
         return NULL;
-    route = PyObject_CallMethodObjArgs(AT(site, S_ROUTER), name_find, method, host, text, NULL);
+    PyObject *route = PyObject_CallMethodObjArgs(AT(site, S_ROUTER), name_find, method, host, text, NULL);
     Py_DECREF(text);
     return route;
 }
@@ -174,11 +197,215 @@ call_write(PyObject *transport, PyObject *output)
     return done == NULL ? -1 : 0;
 }
 
-/* Everything about a request that is known before anything changes. Borrowed, but for route and method. */
+/* Everything about a request that is known before anything changes. Owned: method, host, route, head. */
 typedef struct {
-    PyObject *site, *blocks, *block, *memo, *composed, *method, *route, *prototype, *upstream, *pool;
+    PyObject *site, *method, *host, *route, *prototype, *upstream, *pool, *head;
     Py_ssize_t target_at, target_size, path_size;
 } Plan;
+
+/* Headers that Python has to look at: with a body, for this hop alone, or of proxies. Sorted by nothing. */
+static int
+is_special(const char *name, Py_ssize_t size)
+{
+    static const char *const names[] = {
+        "content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer", "keep-alive", "via", "forwarded",
+        "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "max-forwards", "http2-settings",
+    };
+    if (size > 5 && is_named(name, 6, "proxy-"))
+        return 1;
+    for (size_t at = 0; at < sizeof names / sizeof *names; at++)
+        if (is_named(name, size, names[at]))
+            return 1;
+    return 0;
+}
+
+/* A name or an IPv4 address, maybe with a port: none of the rarer kinds that are valid as well. */
+static int
+is_usual_host(const char *host, Py_ssize_t size)
+{
+    Py_ssize_t at = 0;
+    long port = 0;
+    while (at < size && host[at] != ':') {
+        char byte = host[at++];
+        if (!((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+              byte == '.' || byte == '-' || byte == '_'))
+            return 0;
+    }
+    if (at == 0)
+        return 0;
+    if (at == size)
+        return 1;
+    if (size - ++at > 5)
+        return 0;
+    for (; at < size; at++) {
+        if (host[at] < '0' || host[at] > '9')
+            return 0;
+        port = port * 10 + host[at] - '0';
+    }
+    return port <= 65535;
+}
+
+/*
+ * Write the headers that are passed on to `to`, and tell where the Host is. -1 for what is not usual. What is valid
+ * for us is valid for head.py, and request_head.py makes the same of it. There is room for all and two bytes more
+ * for each.
+ */
+static Py_ssize_t
+pass_headers(const char *at, const char *end, Py_ssize_t count_max, char *to, const char **host, Py_ssize_t *host_size)
+{
+    char *start = to;
+    Py_ssize_t count = 0;
+    *host = NULL;
+    while (at < end) {
+        const char *name = at;
+        int has_underscore = 0;
+        while (at < end && is_token((unsigned char)*at))
+            has_underscore |= *at++ == '_';
+        Py_ssize_t name_size = at - name;
+        if (name_size == 0 || at >= end || *at++ != ':' || ++count > count_max)
+            return -1;
+        while (at < end && (*at == ' ' || *at == '\t'))
+            at++;
+        const char *value = at;
+        while (at < end && *at != '\r') {
+            unsigned char byte = (unsigned char)*at++;
+            if (byte != '\t' && (byte < 0x20 || byte == 0x7f))
+                return -1;
+        }
+        if (end - at < 2 || at[1] != '\n')
+            return -1;
+        Py_ssize_t value_size = at - value;
+        while (value_size && (value[value_size - 1] == ' ' || value[value_size - 1] == '\t'))
+            value_size--;
+        at += 2;
+        if (is_named(name, name_size, "host")) {
+            if (*host != NULL || !is_usual_host(value, value_size))
+                return -1;
+            *host = value;
+            *host_size = value_size;
+            continue;
+        }
+        if (is_named(name, name_size, "connection")) {
+            if (!is_named(value, value_size, "keep-alive"))
+                return -1;
+            continue;
+        }
+        if (is_special(name, name_size))
+            return -1;
+        if (has_underscore)
+            continue;
+        for (Py_ssize_t each = 0; each < name_size; each++)
+            *to++ = (char)(name[each] >= 'A' && name[each] <= 'Z' ? name[each] | 0x20 : name[each]);
+        *to++ = ':';
+        *to++ = ' ';
+        memcpy(to, value, (size_t)value_size);
+        to += value_size;
+        *to++ = '\r';
+        *to++ = '\n';
+    }
+    return *host == NULL ? -1 : to - start;
+}
+
+/* Put together what goes out: `tail` has bytes as they are, None for the Host, and False for the client's address. */
+static PyObject *
+compose_request(const char *bytes, Py_ssize_t size, Plan *found, PyObject *tail, PyObject *client, Py_ssize_t count_max)
+{
+    static const char version[] = "HTTP/1.1\r\n";
+    Py_ssize_t line_size = found->target_at + found->target_size + 1, address_size;
+    const char *address = PyUnicode_AsUTF8AndSize(client, &address_size), *host;
+    if (address == NULL || !PyTuple_CheckExact(tail))
+        return NULL;
+    if (size - line_size < 12 || memcmp(bytes + line_size, version, 10) != 0)
+        return NULL;
+    Py_ssize_t host_size = 0, room = size + 2 * count_max, needed = 0;
+    PyObject *head = NULL;
+    char *scratch = PyMem_Malloc((size_t)room);
+    if (scratch == NULL)
+        return PyErr_NoMemory();
+    memcpy(scratch, bytes, (size_t)line_size + 10);
+    Py_ssize_t passed = pass_headers(bytes + line_size + 10, bytes + size - 2, count_max, scratch + line_size + 10, &host, &host_size);
+    if (passed < 0)
+        goto end;
+    passed += line_size + 10;
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(tail); at++) {
+        PyObject *part = PyTuple_GET_ITEM(tail, at);
+        needed += part == Py_None ? host_size : PyBytes_Check(part) ? PyBytes_GET_SIZE(part) : address_size;
+    }
+    found->host = PyBytes_FromStringAndSize(host, host_size);
+    head = found->host == NULL ? NULL : PyBytes_FromStringAndSize(NULL, passed + needed);
+    if (head == NULL)
+        goto end;
+    char *to = PyBytes_AS_STRING(head);
+    memcpy(to, scratch, (size_t)passed);
+    to += passed;
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(tail); at++) {
+        PyObject *part = PyTuple_GET_ITEM(tail, at);
+        const char *from = part == Py_None ? host : PyBytes_Check(part) ? PyBytes_AS_STRING(part) : address;
+        Py_ssize_t part_size = part == Py_None ? host_size : PyBytes_Check(part) ? PyBytes_GET_SIZE(part) : address_size;
+        memcpy(to, from, (size_t)part_size);
+        to += part_size;
+    }
+end:
+    PyMem_Free(scratch);
+    return head;
+}
+
+/* The Host of a head, for the router: the first, which is judged later. */
+static PyObject *
+host_in(const char *bytes, const char *end)
+{
+    const char *at = bytes;
+    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL && end - ++at > 5) {
+        if (is_named(at, 5, "host:")) {
+            at += 5;
+            while (at < end && (*at == ' ' || *at == '\t'))
+                at++;
+            const char *stop = memchr(at, '\r', (size_t)(end - at));
+            return stop == NULL ? NULL : PyBytes_FromStringAndSize(at, stop - at);
+        }
+    }
+    return NULL;
+}
+
+/* Read the request line of a whole head. 1: it is usual. 0: it is not. -1: an error. */
+static int
+read_line(PyObject *data, Plan *found)
+{
+    const char *bytes = PyBytes_AS_STRING(data);
+    Py_ssize_t size = PyBytes_GET_SIZE(data);
+    /* The first empty line is the end, or this is more than a head. */
+    if (size < 4 || memcmp(bytes + size - 4, "\r\n\r\n", 4) != 0)
+        return 0;
+    const char *space = memchr(bytes, ' ', (size_t)size);
+    if (space == NULL)
+        return 0;
+    Py_ssize_t token_size = space - bytes;
+    found->target_at = token_size + 1;
+    const char *end = memchr(space + 1, ' ', (size_t)(size - found->target_at));
+    if (end == NULL)
+        return 0;
+    found->target_size = end - space - 1;
+    if (!is_simple(space + 1, found->target_size, &found->path_size))
+        return 0;
+    if (token_size == 3 && memcmp(bytes, "GET", 3) == 0)
+        found->method = Py_NewRef(get_method);
+    else {
+        PyObject *token = PyBytes_FromStringAndSize(bytes, token_size);
+        if (token == NULL)
+            return -1;
+        PyObject *method = PyDict_GetItemWithError(methods, token);
+        Py_DECREF(token);
+        if (method == NULL)
+            return PyErr_Occurred() ? -1 : 0;
+        if (PyUnicode_CompareWithASCIIString(method, "HEAD") == 0 ||
+            PyUnicode_CompareWithASCIIString(method, "CONNECT") == 0 ||
+            PyUnicode_CompareWithASCIIString(method, "OPTIONS") == 0 ||
+            PyUnicode_CompareWithASCIIString(method, "TRACE") == 0)
+            return 0;
+        found->method = Py_NewRef(method);
+    }
+    return 1;
+}
 
 /* 1: go ahead. 0: leave it to Python. -1: an error. */
 static int
@@ -193,76 +420,45 @@ plan(PyObject *connection, PyObject *data, Plan *found)
         PyObject_Size(AT(connection, C_BUFFER)) != 0 || AT(site, S_IS_DRAINING) != Py_False ||
         PyObject_Size(AT(site, S_OPENINGS)) != 0)
         return PyErr_Occurred() ? -1 : 0;
-    PyObject *parser = AT(site, S_HEAD_PARSER);
-    if (!is_a(parser, HEAD_PARSER) || !is_a(AT(parser, H_BLOCKS), BLOCKS))
+    PyObject *parser = AT(site, S_HEAD_PARSER), *client = AT(connection, C_CLIENT);
+    if (!is_a(parser, HEAD_PARSER) || client == NULL || !PyTuple_Check(client) || PyTuple_GET_SIZE(client) < 1 ||
+        !PyUnicode_CheckExact(PyTuple_GET_ITEM(client, 0)))
         return 0;
-    PyObject *blocks = found->blocks = AT(parser, H_BLOCKS);
-    const char *bytes = PyBytes_AS_STRING(data);
+    client = PyTuple_GET_ITEM(client, 0);
+    Py_ssize_t most = PyLong_AsSsize_t(AT(site, S_HEADER_BYTES_MAX));
+    Py_ssize_t count_max = PyLong_AsSsize_t(AT(parser, H_COUNT_MAX));
+    if (PyErr_Occurred())
+        return -1;
+    if (PyBytes_GET_SIZE(data) > most)
+        return 0;
+    int is_usual = read_line(data, found);
+    if (is_usual <= 0)
+        return is_usual;
+    const char *bytes = PyBytes_AS_STRING(data), *end = bytes + found->target_at + found->target_size;
     Py_ssize_t size = PyBytes_GET_SIZE(data);
-    Py_ssize_t most = PyLong_AsSsize_t(AT(blocks, B_BYTES_MAX));
-    if (most == -1 && PyErr_Occurred())
-        return -1;
-    /* `rest` begins with the version, and what is known of it ends with an empty line. */
-    if (size > most)
-        return 0;
-    const char *space = memchr(bytes, ' ', (size_t)size);
-    if (space == NULL)
-        return 0;
-    Py_ssize_t token_size = space - bytes;
-    found->target_at = token_size + 1;
-    const char *end = memchr(space + 1, ' ', (size_t)(size - found->target_at));
-    if (end == NULL)
-        return 0;
-    found->target_size = end - space - 1;
-    if (!is_simple(space + 1, found->target_size, &found->path_size))
-        return 0;
-    PyObject *rest = PyBytes_FromStringAndSize(end + 1, size - (end + 1 - bytes));
-    if (rest == NULL)
-        return -1;
-    PyObject *block = PyDict_GetItemWithError(AT(blocks, B_KNOWN), rest);
-    Py_DECREF(rest);
-    if (block == NULL)
-        return PyErr_Occurred() ? -1 : 0;
-    if (!PyTuple_CheckExact(block) || PyTuple_GET_SIZE(block) != 4 || PyTuple_GET_ITEM(block, 2) != Py_None)
-        return 0;
-    found->block = block;
-    PyObject *client = AT(connection, C_CLIENT);
-    found->memo = PyTuple_GET_ITEM(block, 3);
-    if (client == NULL || !PyTuple_Check(client) || PyTuple_GET_SIZE(client) < 1 || !PyDict_CheckExact(found->memo))
-        return 0;
-    if (token_size == 3 && memcmp(bytes, "GET", 3) == 0)
-        found->method = Py_NewRef(get_method);
+    PyObject *route = AT(site, S_ONLY_ROUTE);
+    if (route != NULL && route != Py_None)
+        found->route = Py_NewRef(route);
     else {
-        PyObject *token = PyBytes_FromStringAndSize(bytes, token_size);
-        if (token == NULL)
-            return -1;
-        PyObject *method = PyDict_GetItemWithError(methods, token);
-        Py_DECREF(token);
-        if (method == NULL)
+        PyObject *host = host_in(end, bytes + size);
+        if (host == NULL)
             return PyErr_Occurred() ? -1 : 0;
-        if (PyUnicode_CompareWithASCIIString(method, "HEAD") == 0 || PyUnicode_CompareWithASCIIString(method, "CONNECT") == 0)
-            return 0;
-        found->method = Py_NewRef(method);
+        found->route = routed(site, found->method, host, bytes + found->target_at, found->path_size);
+        Py_DECREF(host);
+        if (found->route == NULL)
+            return -1;
     }
-    PyObject *route = found->route =
-        route_of(site, found->method, PyTuple_GET_ITEM(block, 1), space + 1, found->path_size);
-    if (route == NULL)
-        return -1;
-    if (Py_TYPE(route) != types[ROUTE])
+    if (Py_TYPE(found->route) != types[ROUTE])
         return 0;
-    PyObject *prototype = found->prototype = AT(route, R_ERRAND);
+    PyObject *prototype = found->prototype = AT(found->route, R_ERRAND);
     if (prototype == NULL || Py_TYPE(prototype) != types[ERRAND])
         return 0;
-    PyObject *key = PyTuple_Pack(2, AT(prototype, E_UPSTREAM), PyTuple_GET_ITEM(client, 0));
-    if (key == NULL)
-        return -1;
-    found->composed = PyDict_GetItemWithError(found->memo, key);
-    Py_DECREF(key);
-    if (found->composed == NULL || !PyBytes_CheckExact(found->composed))
-        return PyErr_Occurred() ? -1 : 0;
     found->upstream = AT(prototype, E_UPSTREAM);
     if (!is_a(found->upstream, UPSTREAM))
         return 0;
+    found->head = compose_request(bytes, size, found, AT(prototype, E_TAIL), client, count_max);
+    if (found->head == NULL)
+        return PyErr_Occurred() ? -1 : 0;
     found->pool = pool_of(found->upstream);
     return found->pool != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
 }
@@ -271,30 +467,20 @@ static int
 send(PyObject *connection, PyObject *data, Plan *known)
 {
     int failed = -1;
-    PyObject *site = known->site, *errand = NULL, *path = NULL, *tag = NULL, *started = NULL, *head = NULL;
+    PyObject *site = known->site, *errand = NULL, *path = NULL, *tag = NULL, *started = NULL;
     PyObject *idle = AT(known->pool, P_IDLE);
     PyObject *link = PyList_GET_ITEM(idle, PyList_GET_SIZE(idle) - 1);
     if (!is_a(link, LINK) || AT(link, L_BORROWER) != Py_None || AT(link, L_IS_CLOSED) != Py_False)
         return 0;
     const char *target = PyBytes_AS_STRING(data) + known->target_at;
-    Py_ssize_t method_size, composed_size = PyBytes_GET_SIZE(known->composed);
-    const char *method = PyUnicode_AsUTF8AndSize(known->method, &method_size);
-    if (method == NULL)
-        return -1;
     Py_INCREF(link);
     errand = like(known->prototype);
     path = PyBytes_FromStringAndSize(target, known->path_size);
     started = PyLong_FromLongLong(now_ns());
     PyObject *method_tag = PyDict_GetItemWithError(method_tags, known->method);
     tag = method_tag == NULL ? NULL : PyNumber_Or(AT(known->route, R_TAG), method_tag);
-    head = PyBytes_FromStringAndSize(NULL, method_size + 1 + known->target_size + composed_size);
-    if (errand == NULL || path == NULL || started == NULL || tag == NULL || head == NULL)
+    if (errand == NULL || path == NULL || started == NULL || tag == NULL)
         goto end;
-    char *to = PyBytes_AS_STRING(head);
-    memcpy(to, method, (size_t)method_size);
-    to[method_size] = ' ';
-    memcpy(to + method_size + 1, target, (size_t)known->target_size);
-    memcpy(to + method_size + 1 + known->target_size, PyBytes_AS_STRING(known->composed), (size_t)composed_size);
     PyObject *whole = PyBytes_FromStringAndSize(target, known->target_size);
     PyObject *tried = PyList_New(0);
     if (whole == NULL || tried == NULL) {
@@ -307,10 +493,9 @@ send(PyObject *connection, PyObject *data, Plan *known)
     set(errand, E_LINK, Py_NewRef(link));
     set(errand, E_POOL, Py_NewRef(known->pool));
     set(errand, E_TARGET, whole);
-    set(errand, E_MEMO, Py_NewRef(known->memo));
     set(errand, E_TRIED, tried);
     set(errand, E_METHOD, Py_NewRef(known->method));
-    set(errand, E_BLOCK, Py_NewRef(known->block));
+    set(errand, E_HEAD, Py_NewRef(data));
     PyObject *entry =
         PyObject_CallMethodObjArgs(AT(site, S_BOARD), name_begin, tag, started, path, NULL);
     if (entry == NULL)
@@ -318,13 +503,12 @@ send(PyObject *connection, PyObject *data, Plan *known)
     set(errand, E_ENTRY, entry);
     if (PyList_SetSlice(idle, PyList_GET_SIZE(idle) - 1, PyList_GET_SIZE(idle), NULL) < 0)
         goto end;
-    set(known->blocks, B_MISSES, Py_NewRef(zero));
     set(link, L_BORROWER, Py_NewRef(errand));
     set(link, L_EXPECTED, Py_NewRef(known->method));
     set(connection, C_EXCHANGE, Py_NewRef(errand));
     set(connection, C_INTAKE, Py_NewRef(held_state));
     if (add_to(link, L_REQUEST_COUNT, 1) < 0 || add_to(site, S_RECEIVED_BYTES, PyBytes_GET_SIZE(data)) < 0 ||
-        put_off(link, AT(known->upstream, U_DEADLINE)) < 0 || call_write(AT(link, L_TRANSPORT), head) < 0)
+        put_off(link, AT(known->upstream, U_DEADLINE)) < 0 || call_write(AT(link, L_TRANSPORT), known->head) < 0)
         goto end;
     failed = 0;
 end:
@@ -332,7 +516,6 @@ end:
     Py_XDECREF(path);
     Py_XDECREF(started);
     Py_XDECREF(tag);
-    Py_XDECREF(head);
     Py_DECREF(link);
     return failed ? -1 : 1;
 }
@@ -349,27 +532,10 @@ relay_begin(PyObject *module, PyObject *const *args, Py_ssize_t given)
     if (done == 1)
         done = send(args[0], args[1], &known);
     Py_XDECREF(known.method);
+    Py_XDECREF(known.host);
     Py_XDECREF(known.route);
+    Py_XDECREF(known.head);
     return done < 0 ? NULL : PyBool_FromLong(done);
-}
-
-/* tchar of RFC 9110, section 5.6.2. */
-static int
-is_token(unsigned char byte)
-{
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
-           (byte != 0 && strchr("!#$%&'*+-.^_`|~", byte) != NULL);
-}
-
-static int
-is_named(const char *name, Py_ssize_t size, const char *lower)
-{
-    if ((size_t)size != strlen(lower))
-        return 0;
-    for (Py_ssize_t at = 0; at < size; at++)
-        if ((name[at] | (name[at] >= 'A' && name[at] <= 'Z' ? 0x20 : 0)) != lower[at])
-            return 0;
-    return 1;
 }
 
 /* What is done with a header of a response; all that are not here are passed on. */
@@ -607,6 +773,27 @@ answer(PyObject *link, PyObject *data)
     return done;
 }
 
+/* What `begin` sends, for tests: of a head, the tail of its route, the client's address and the most headers. */
+static PyObject *
+relay_request(PyObject *module, PyObject *args)
+{
+    PyObject *head, *tail, *client, *found = NULL;
+    Py_ssize_t count_max;
+    Plan known = {0};
+    if (!PyArg_ParseTuple(args, "O!O!O!n:request", &PyBytes_Type, &head, &PyTuple_Type, &tail, &PyUnicode_Type, &client,
+                          &count_max))
+        return NULL;
+    int is_usual = read_line(head, &known);
+    if (is_usual > 0)
+        known.head = compose_request(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), &known, tail, client, count_max);
+    if (is_usual >= 0 && !PyErr_Occurred())
+        found = known.head == NULL ? Py_NewRef(Py_None) : Py_BuildValue("OO", known.host, known.head);
+    Py_XDECREF(known.method);
+    Py_XDECREF(known.host);
+    Py_XDECREF(known.head);
+    return found;
+}
+
 static PyObject *
 relay_compose(PyObject *module, PyObject *head)
 {
@@ -695,6 +882,7 @@ relay_attach(PyObject *module, PyObject *args)
 static PyMethodDef functions[] = {
     {"attach", relay_attach, METH_VARARGS, "Learn the classes and their slots."},
     {"begin", (PyCFunction)(void (*)(void))relay_begin, METH_FASTCALL, "Pass a usual request on; False: it is not."},
+    {"request", relay_request, METH_VARARGS, "Make a server's head of a client's: (Host, head); None: not usual."},
     {"compose", relay_compose, METH_O, "Make the client's head of a server's: (status, size, head); None: not usual."},
     {"finish", (PyCFunction)(void (*)(void))relay_finish, METH_FASTCALL, "Pass a usual response back; False: it is not."},
     {NULL, NULL, 0, NULL},
@@ -703,6 +891,7 @@ static PyMethodDef functions[] = {
 static int
 fill(PyObject *module)
 {
+    fill_tokens();
     struct { PyObject **name; const char *text; } words[] = {
         {&name_write, "write"}, {&name_begin, "begin"}, {&name_end, "end"}, {&name_count, "count"},
         {&name_find, "find"}, {&name_choose, "choose"}, {&name_watch, "watch"}, {&name_note, "note"},
@@ -711,8 +900,6 @@ fill(PyObject *module)
     for (size_t at = 0; at < sizeof words / sizeof *words; at++)
         if (*words[at].name == NULL && (*words[at].name = PyUnicode_InternFromString(words[at].text)) == NULL)
             return -1;
-    if (zero == NULL && (zero = PyLong_FromLong(0)) == NULL)
-        return -1;
     if (no_tried == NULL && (no_tried = PyTuple_New(0)) == NULL)
         return -1;
     return 0;
