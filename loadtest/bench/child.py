@@ -86,7 +86,9 @@ def _wait(process: "subprocess.Popen[bytes]", deadline_s: float) -> tuple[int, f
     """Wait without polling, and take the resources that this child alone has used."""
     descriptor = os.pidfd_open(process.pid)
     try:
-        if not select.select([descriptor], (), (), deadline_s)[0]:
+        poll = select.poll()  # select() knows no descriptor above 1023.
+        poll.register(descriptor, select.POLLIN)
+        if not poll.poll(deadline_s * 1000):
             raise LoadFailed(f"{process.args!r} did not end within {deadline_s:g} s")
     finally:
         os.close(descriptor)

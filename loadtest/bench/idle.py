@@ -8,6 +8,7 @@ import resource
 import select
 import socket
 import time
+from collections.abc import Iterator
 
 from bench.answers import is_whole
 from bench.server import Server, ServerFailed
@@ -60,6 +61,17 @@ def hold(server: Server, count: int, *, pause_s: float = 0.0, watch_s: float = 0
         grown_bytes = server.pss_bytes() - before_bytes
         cpu_share = busy(server, watch_s) if watch_s else 0.0
         return Held(grown_bytes / count, sum(is_closed(client) for client in clients), cpu_share)
+
+
+@contextlib.contextmanager
+def held(server: Server, count: int) -> Iterator[None]:
+    """Keep so many connections open, each after one request. Raises ServerFailed."""
+    with contextlib.ExitStack() as opened:
+        for start in range(0, count, BATCH):
+            for client in _ask(server, min(BATCH, count - start)):
+                opened.enter_context(client)
+        time.sleep(SETTLE_S)
+        yield
 
 
 def busy(server: Server, seconds: float) -> float:

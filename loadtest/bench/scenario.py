@@ -55,7 +55,7 @@ class Trial:
         before_s = self.server.cpu_s()
         result = self._load(script, self.seconds)
         cpu_s = self.server.cpu_s() - before_s
-        return {"cpu_us": cpu_s * 1e6 / max(1, result.requests), "rate": result.rate}, self._notes(result)
+        return {"cpu_us": cpu_s * 1e6 / max(1, result.requests), "rate": result.rate}, self.notes(result)
 
     def open(self, script: Path, rate: float) -> tuple[dict[str, float], LoadResult, tuple[str, ...]]:
         """Load at a constant rate; give latencies, and CPU per request at that rate."""
@@ -78,7 +78,16 @@ class Trial:
             "p99_ms": result.latency_us(99) / 1e3,
             "open_cpu_us": cpu_s * 1e6 / max(1, result.requests),
         }
-        return values, result, self._notes(result, server_busy=cpu_s / self.seconds)
+        return values, result, self.notes(result, server_busy=cpu_s / self.seconds)
+
+    def closed_loop(self, script: Path, *, connections: int) -> LoadResult:
+        """Load as fast as answers come, after a while without looking."""
+        closed_loop(self.url, script, connections=connections, duration_s=WARM_S, core=self.core)
+        result = closed_loop(
+            self.url, script, connections=connections, duration_s=self.seconds, core=self.core
+        )
+        self._note_command(result)
+        return result
 
     def _load(self, script: Path, seconds: float) -> LoadResult:
         result = closed_loop(self.url, script, connections=CONNECTIONS, duration_s=seconds, core=self.core)
@@ -91,7 +100,7 @@ class Trial:
         if command not in self.commands:
             self.commands.append(command)
 
-    def _notes(self, result: LoadResult, server_busy: float | None = None) -> tuple[str, ...]:
+    def notes(self, result: LoadResult, server_busy: float | None = None) -> tuple[str, ...]:
         """Say what has to be said of a load. Raises ServerFailed or LoadFailed where its figures are none."""
         self.server.check()
         if not result.requests:
@@ -134,6 +143,14 @@ def cost_and_latency(script: str, rate: int) -> Callable[[Trial], Sample]:
         return Sample(values={**values, **latencies}, curve=result.curve, notes=notes + more_notes)
 
     return measure
+
+
+def latencies_of_one(trial: Trial) -> Sample:
+    """Measure what one connection waits for that asks again when it has its answer."""
+    script = script_named("get")
+    result = trial.closed_loop(script, connections=1)
+    values = {"p50_us": float(result.latency_us(50)), "p99_us": float(result.latency_us(99))}
+    return Sample(values=values, notes=trial.notes(result))
 
 
 def cost(script: str) -> Callable[[Trial], Sample]:
