@@ -1,0 +1,45 @@
+"""A server behind the gateway: says who it is, counts aloud on a WebSocket, and can be made ill."""
+
+import asyncio
+import json
+import os
+from typing import Any
+
+NAME = os.environ.get("DEMO_NAME", "backend")
+VERSION = os.environ.get("DEMO_VERSION", "1")
+
+is_ill = False
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answer one request, or one WebSocket."""
+    if scope["type"] == "websocket":
+        await count_aloud(receive, send)
+    elif scope["type"] == "http":
+        status, told = answer(scope["path"])
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(told).encode() + b"\n"})
+
+
+def answer(path: str) -> tuple[int, dict[str, object]]:
+    """Give status and words for a path."""
+    global is_ill
+    told: dict[str, object] = {"server": NAME, "version": VERSION}
+    if path == "/healthz":
+        return (503 if is_ill else 200), told
+    if path in {"/ill", "/well"}:
+        is_ill = path == "/ill"
+    return (500 if is_ill else 200), told
+
+
+async def count_aloud(receive: Any, send: Any) -> None:
+    """Say the name and a number once a second until the client goes."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    gone = asyncio.ensure_future(receive())
+    number = 0
+    while not gone.done():
+        number += 1
+        await send({"type": "websocket.send", "text": f"{NAME}: {number}"})
+        await asyncio.wait({gone}, timeout=1.0)
