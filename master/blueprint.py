@@ -16,6 +16,7 @@ from penstock.master.config.compression import settled
 from penstock.master.config.files import Files
 from penstock.master.config.listener import Listener
 from penstock.master.config.model import Config
+from penstock.master.config.resilience import Ejection, Retries
 from penstock.master.config.route import Respond, Route
 from penstock.master.config.tls import Tls
 from penstock.master.config.upstream import Upstream
@@ -24,6 +25,7 @@ from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry
 from penstock.shm.series import SeriesTable
+from penstock.worker.gateway.rules import EjectionRules, RetryRules
 from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
 from penstock.worker.spec import (
     UNMATCHED,
@@ -272,7 +274,29 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
         connect_timeout_s=timeouts.connect_s,
         first_byte_timeout_s=timeouts.first_byte_s,
         idle_response_timeout_s=timeouts.idle_s,
+        send_timeout_s=timeouts.send_s,
+        total_timeout_s=timeouts.total_s,
         retry_attempts=upstream.retries.attempts,
+        retries=_retry_rules(upstream.retries),
+        ejection=None if upstream.ejection is None else _ejection_rules(upstream.ejection),
+    )
+
+
+def _retry_rules(retries: Retries) -> RetryRules:
+    return RetryRules(
+        causes=frozenset(each for each in retries.on if isinstance(each, str)),
+        statuses=frozenset(each for each in retries.on if isinstance(each, int)),
+        non_idempotent=retries.non_idempotent,
+        budget=retries.budget,
+    )
+
+
+def _ejection_rules(ejection: Ejection) -> EjectionRules:
+    return EjectionRules(
+        consecutive_failures=ejection.consecutive_failures,
+        base_s=ejection.base_time_s,
+        most_s=ejection.max_time_s,
+        ratio_max=ejection.max_ejected,
     )
 
 

@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from penstock.worker.gateway.response_reader import ResponseReader, UpstreamError
+from penstock.worker.gateway.rules import CLOSED
 from penstock.worker.http.wheel import NOT_WATCHED
 from penstock.worker.limits import WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES
 
@@ -58,6 +59,7 @@ class Link(asyncio.Protocol):
     __slots__ = (
         "_is_reading_paused",
         "borrower",
+        "cause",
         "deadline_s",
         "first_head",
         "idle_since_s",
@@ -67,6 +69,7 @@ class Link(asyncio.Protocol):
         "reader",
         "request_count",
         "transport",
+        "unsent_bytes",
         "wheel_tick",
     )
 
@@ -82,6 +85,8 @@ class Link(asyncio.Protocol):
         self.is_closed = False
         self.is_write_blocked = False
         self._is_reading_paused = False
+        self.cause = CLOSED  # why it failed
+        self.unsent_bytes = 0  # at the last look
         self.deadline_s = 0.0
         self.wheel_tick = NOT_WATCHED
 
@@ -158,8 +163,9 @@ class Link(asyncio.Protocol):
         else:
             self.pool.watch(self, deadline_s)
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, cause: str = CLOSED) -> None:
         """End what cannot go on, and tell the borrower why."""
+        self.cause = cause
         borrower, self.borrower = self.borrower, None
         self.abort()
         if borrower is not None:

@@ -49,6 +49,7 @@ class Pool:
         "_upstream",
         "_waiting",
         "idle",
+        "is_wary",
         "known",
         "server",
         "standing",
@@ -64,6 +65,8 @@ class Pool:
         self._making = 0
         self._connecting: set[asyncio.Task[None]] = set()
         self.known: dict[bytes, KnownHead] = {}  # by the head as it came
+        # The server has failed: until it has worked, every response is looked at, and none is known.
+        self.is_wary = False
         self._waiting: deque[tuple[Wanting, float]] = deque()  # with the time by which
 
     @property
@@ -130,10 +133,36 @@ class Pool:
 
     def saw(self, head: bytes, known: KnownHead) -> None:
         """Remember the head of a response."""
-        if len(head) <= UPSTREAM_KNOWN_BYTES_MAX:
+        if len(head) <= UPSTREAM_KNOWN_BYTES_MAX and not self.is_wary:
             if len(self.known) >= UPSTREAM_KNOWN_COUNT_MAX:
                 self.known.clear()
             self.known[head] = known
+
+    def be_wary(self) -> None:
+        """Have every response looked at."""
+        self.is_wary = True
+        self.known.clear()
+
+    def be_easy(self) -> None:
+        """Pass on what is known without a look, again."""
+        self.is_wary = False
+
+    def drop_idle(self) -> None:
+        """Close what is idle: the server is out of service, and it may be the connections that are bad."""
+        while self.idle:
+            self.idle.pop().abort()
+
+    def note_retry(self) -> None:
+        """Count a request that goes to another server because it failed here."""
+        cells, where = self._upstream.cells, self.server.cells
+        if cells is not None and where is not None:
+            cells[where.retries] += 1
+
+    def note_ejection(self) -> None:
+        """Count that the server is put out of service."""
+        cells, where = self._upstream.cells, self.server.cells
+        if cells is not None and where is not None:
+            cells[where.ejections] += 1
 
     def tick(self, now_s: float) -> None:
         """Close what was idle for too long, and answer who has waited for too long."""
