@@ -16,7 +16,7 @@ from penstock.master.config.compression import settled
 from penstock.master.config.files import Files
 from penstock.master.config.listener import Listener
 from penstock.master.config.model import Config
-from penstock.master.config.resilience import Ejection, Retries
+from penstock.master.config.resilience import Breaker, Ejection, Retries
 from penstock.master.config.route import Respond, Route
 from penstock.master.config.tls import Tls
 from penstock.master.config.upstream import Upstream
@@ -25,7 +25,7 @@ from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry
 from penstock.shm.series import SeriesTable
-from penstock.worker.gateway.rules import EjectionRules, RetryRules
+from penstock.worker.gateway.rules import BreakerRules, EjectionRules, RetryRules
 from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
 from penstock.worker.spec import (
     UNMATCHED,
@@ -279,6 +279,18 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
         retry_attempts=upstream.retries.attempts,
         retries=_retry_rules(upstream.retries),
         ejection=None if upstream.ejection is None else _ejection_rules(upstream.ejection),
+        breaker=None if upstream.breaker is None else _breaker_rules(upstream.breaker),
+    )
+
+
+def _breaker_rules(breaker: Breaker) -> BreakerRules:
+    return BreakerRules(
+        requests_max=breaker.requests_max,
+        failure_ratio=breaker.failure_ratio,
+        requests_min=breaker.requests_min,
+        window_s=breaker.window_s,
+        open_s=breaker.open_time_s,
+        probes=breaker.probes,
     )
 
 

@@ -21,7 +21,7 @@ from penstock.master.config.model import Config, Recycle
 from penstock.master.config.opentelemetry import MISSING, is_installed
 from penstock.master.config.problems import Path, Problem, nearest, path_text, quoted
 from penstock.master.config.reload import Reload
-from penstock.master.config.resilience import Ejection, Timeouts
+from penstock.master.config.resilience import Breaker, Ejection, Timeouts
 from penstock.master.config.route import Match, Respond, Route
 from penstock.master.config.telling import Log, Tracing
 from penstock.master.config.tls import Certificate, Tls
@@ -99,6 +99,8 @@ def judge(walk: Walk) -> list[str]:
                 _judge_timeouts(record, path, walk)
             case Ejection():
                 _judge_ejection(record, path, walk)
+            case Breaker():
+                _judge_breaker(record, path, walk)
             case Config():
                 _judge_config(record, path, walk)
     _judge_addresses(listeners, walk)
@@ -201,6 +203,17 @@ def _judge_timeouts(timeouts: Timeouts, path: Path, walk: Walk) -> None:
     for key in ("connect", "send", "first_byte", "idle", "total"):
         if getattr(timeouts, f"{key}_s") == 0:
             walk.fault(walk.place((*path, key)), (*path, key), "found 0, expected a duration above 0")
+
+
+def _judge_breaker(breaker: Breaker, path: Path, walk: Walk) -> None:
+    for key, value in (
+        ("failure_ratio", breaker.failure_ratio),
+        ("window", breaker.window_s),
+        ("open_time", breaker.open_time_s),
+    ):
+        if value == 0:
+            what = "ratio" if key == "failure_ratio" else "duration"
+            walk.fault(walk.place((*path, key)), (*path, key), f"found 0, expected a {what} above 0")
 
 
 def _judge_ejection(ejection: Ejection, path: Path, walk: Walk) -> None:

@@ -56,6 +56,28 @@ class Retries(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = False
 
 
+class Breaker(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When an upstream as a whole is spared: requests are answered with 503 at once."""
+
+    requests_max: Annotated[
+        Annotated[int, Meta(ge=1, le=REQUESTS_MAX)] | None,
+        says("So many requests at once, in one worker; beyond: 503. Default: any number."),
+    ] = None
+    failure_ratio: Annotated[
+        Ratio | None, says("It opens when so many of the last attempts have failed; none: never.")
+    ] = 0.5
+    requests_min: Annotated[
+        int, Meta(ge=1, le=REQUESTS_MAX), says("And there were so many of them at the least.")
+    ] = 20
+    window_s: Annotated[Duration, says("In so long a time.")] = field(default=10.0, name="window")
+    open_time_s: Annotated[Duration, says("How long requests are refused then.")] = field(
+        default=5.0, name="open_time"
+    )
+    probes: Annotated[
+        int, Meta(ge=1, le=PROBES_MAX), says("So many go through then, and if all work, the rest as well.")
+    ] = 3
+
+
 class Ejection(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a server is put out of service for its failures, and for how long."""
 

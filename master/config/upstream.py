@@ -9,7 +9,7 @@ from msgspec import Meta, field
 
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import Duration, Record, says
-from penstock.master.config.resilience import Ejection, Retries, Timeouts
+from penstock.master.config.resilience import Breaker, Ejection, Retries, Timeouts
 
 ServerText = Annotated[str, kind("server")]
 
@@ -50,7 +50,6 @@ class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     LATER: ClassVar[frozenset[str]] = frozenset(
         {
-            "breaker",
             "hash",
             "health_check",
             "panic_threshold",
@@ -78,6 +77,7 @@ class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ejection: Annotated[
         Ejection | None, says("When a server is put out of service for its failures; none: never.")
     ] = Ejection()
+    breaker: Annotated[Breaker | None, says("When the upstream as a whole is spared. Default: never.")] = None
 
     def each_server(self) -> Iterator[Server]:
         """Give all servers in their long form."""

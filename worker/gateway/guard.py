@@ -9,6 +9,8 @@ failed, which are read with care until they have worked.
 
 from typing import TYPE_CHECKING
 
+from penstock.worker.gateway.breaker import Breaker
+from penstock.worker.gateway.breaker import State as Circuit
 from penstock.worker.gateway.outlier import Outlier, State, ejectable_count
 from penstock.worker.gateway.pool import Pool
 from penstock.worker.gateway.retry_budget import RetryBudget
@@ -30,7 +32,17 @@ IDEMPOTENT = frozenset(
 class Guard:
     """The watch over one upstream."""
 
-    __slots__ = ("_outliers", "_upstream", "budget", "causes", "failure_count", "repeatable", "statuses")
+    __slots__ = (
+        "_failure_count",
+        "_outliers",
+        "_retry_count",
+        "_upstream",
+        "breaker",
+        "budget",
+        "causes",
+        "repeatable",
+        "statuses",
+    )
 
     def __init__(self, upstream: "Upstream") -> None:
         rules = upstream.spec.retries
@@ -41,10 +53,27 @@ class Guard:
         # Methods whose requests may be sent a second time.
         self.repeatable = frozenset(METHODS.values()) if rules.non_idempotent else IDEMPOTENT
         self.budget = RetryBudget(rules.budget, upstream.now_s)
-        self.failure_count = 0
+        breaker = upstream.spec.breaker
+        self.breaker = None if breaker is None else Breaker(breaker, upstream.now_s)
+        self._failure_count = 0
+        self._retry_count = 0
         self._outliers: dict[Pool, Outlier] = {}
 
     # For requests.
+
+    def refuses(self, request: object) -> int | None:
+        """Tell in how many seconds a request may be sent again, if it may not go through now."""
+        upstream, breaker = self._upstream, self.breaker
+        if breaker is None:
+            return None
+        rules = upstream.spec.breaker
+        assert rules is not None
+        if (
+            rules.requests_max is not None
+            and sum(pool.busy_count for pool in upstream.pools) >= rules.requests_max
+        ):
+            return 1
+        return None if breaker.admits(request) else breaker.retry_after_s(upstream.now_s)
 
     def allows_retry(self, cause: str, tried: list[int]) -> bool:
         """Tell whether a request may go on to another server after it failed, and count that."""
@@ -64,8 +93,11 @@ class Guard:
 
     def failed(self, pool: Pool, by: object) -> bool:
         """Count a failure of a server; return whether this request was to try it."""
-        self.failure_count += 1
+        self._failure_count += 1
         pool.be_wary()
+        breaker = self.breaker
+        if breaker is not None and breaker.failed(by, self._upstream.now_s, self._totals):
+            LOG.warning("upstream %s: too many failures, requests are refused", self._upstream.spec.name)
         rules = self._upstream.spec.ejection
         if rules is None:
             return False
@@ -89,7 +121,10 @@ class Guard:
             self._tell(pool, "back in service")
             pool.standing.is_ejected = False
             pool.standing.judge(self._upstream.now_s)
-        if outlier is None or outlier.is_in:
+        breaker = self.breaker
+        if breaker is not None and breaker.worked(by, self._upstream.now_s, self._totals):
+            LOG.warning("upstream %s: it works again, and all requests go through", self._upstream.spec.name)
+        if (outlier is None or outlier.is_in) and (breaker is None or breaker.state is Circuit.CLOSED):
             pool.be_easy()
 
     def trial_for(self, passage: "Passage") -> Pool | None:
@@ -107,6 +142,11 @@ class Guard:
             return pool
         return None
 
+    def note_retry(self, pool: Pool) -> None:
+        """Count that a request goes elsewhere after it failed at a server."""
+        self._retry_count += 1
+        pool.note_retry()
+
     # For the upstream.
 
     def tick(self, now_s: float) -> None:
@@ -114,6 +154,9 @@ class Guard:
         self.budget.advance(now_s, self._upstream.request_count)
         if self._outliers:
             self._serve(now_s)
+        if self.breaker is not None and self.breaker.advance(now_s, self._totals):
+            for pool in self._upstream.pools:
+                pool.be_wary()  # Or nothing would be heard of what works.
 
     def _serve(self, now_s: float) -> None:
         upstream = self._upstream
@@ -140,6 +183,11 @@ class Guard:
         elif passage.awaits_answer and now_s - outlier.since_s >= TRIAL_S:
             # Nobody is to wait long for one that was out for not answering.
             link.fail("it did not answer in time", TIMEOUT)
+
+    @property
+    def _totals(self) -> tuple[int, int]:
+        """How many attempts there were, and how many of them failed."""
+        return self._upstream.request_count + self._retry_count, self._failure_count
 
     def _may_eject(self) -> bool:
         upstream = self._upstream

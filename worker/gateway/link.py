@@ -101,7 +101,7 @@ class Link(asyncio.Protocol):
         """Take bytes of a response."""
         borrower = self.borrower
         if borrower is None:
-            self.abort()  # Nobody asked. What else it would say nobody can believe.
+            self.pool.drop(self)  # Nobody asked. What else it would say nobody can believe.
             return
         reader = self.reader
         if not reader.has_begun:
@@ -119,6 +119,8 @@ class Link(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Close as well: a server that sends no more is of no use."""
+        if self.borrower is None:
+            self.pool.drop(self)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:

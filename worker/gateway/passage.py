@@ -349,7 +349,7 @@ class Passage(Exchange):
             return False
         if not (is_trial or self._upstream.guard.allows_retry(cause, self._tried)):
             return False
-        self._pool.note_retry()
+        self._upstream.guard.note_retry(self._pool)
         self._try()
         return True
 
@@ -368,7 +368,7 @@ class Passage(Exchange):
         ):
             return False
         pool.complain(f"its status is {status}; another server is asked")
-        pool.note_retry()
+        guard.note_retry(pool)
         if link.reader.is_complete:
             link.reader.take()
             self._release(link)
@@ -498,10 +498,10 @@ class Passage(Exchange):
         elif self._is_waiting:
             self._pool.forget(self)
 
-    def _refuse(self, status: int, reason: str) -> None:
+    def _refuse(self, status: int, reason: str, *, retry_after_s: int = 1) -> None:
         headers = [*TEXT_HEADERS]
         if status == 503:
-            headers.append((b"retry-after", b"1"))
+            headers.append((b"retry-after", b"%d" % retry_after_s))
         self.is_plain = False
         self.respond(status, headers, error_text(status, reason))
 

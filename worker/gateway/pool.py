@@ -147,6 +147,12 @@ class Pool:
         """Pass on what is known without a look, again."""
         self.is_wary = False
 
+    def drop(self, link: Link) -> None:
+        """Close a link that is of no use, at once: until the loop tells of its end it must not be lent."""
+        if link in self.idle:
+            self.idle.remove(link)
+        link.abort()
+
     def drop_idle(self) -> None:
         """Close what is idle: the server is out of service, and it may be the connections that are bad."""
         while self.idle:

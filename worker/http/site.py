@@ -15,7 +15,7 @@ from typing import Any
 from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.files.exchange import exchange_of
 from penstock.worker.files.folder import Folder
-from penstock.worker.gateway.passage import Passage
+from penstock.worker.gateway.guarded import passage_to
 from penstock.worker.gateway.upstream import Gateway
 from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
@@ -373,8 +373,9 @@ class Site(Leaving):
             return route
         if isinstance(action, ProxyAction):
             assert self._gateway is not None
-            route.exchange = Passage
-            return route.passes_to(self._gateway.upstreams[action.upstream])
+            upstream = self._gateway.upstreams[action.upstream]
+            route.exchange = passage_to(upstream)
+            return route.passes_to(upstream)
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
         # A fixed answer that is wrong would be wrong for every client.
         Reply(action.status, headers, method="GET", http_version="1.1", whole_size=len(action.body))

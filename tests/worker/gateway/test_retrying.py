@@ -194,11 +194,9 @@ async def test_a_server_that_takes_nothing_of_the_request(passing: Any) -> None:
         def is_steady() -> bool:
             nonlocal before
             [link] = pool._links
-            same, before = (
-                link.transport.get_write_buffer_size() == before,
-                link.transport.get_write_buffer_size(),
-            )
-            return same
+            size: int = link.transport.get_write_buffer_size()
+            is_same, before = size == before, size
+            return is_same
 
         await gateway.until(is_steady)
         gateway.pass_time(25)
