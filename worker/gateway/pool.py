@@ -91,6 +91,9 @@ class Pool:
         elif len(self._links) + self._making < self._spec.connections_max:
             self._connect(wanting)
         elif len(self._waiting) < self._spec.queue_max:
+            if fresh:
+                # Those that are idle are likely as stale, and take the room that a new one needs.
+                self.drop_idle()
             self._waiting.append((wanting, self._upstream.now_s + self._spec.queue_timeout_s))
         else:
             wanting.have_not(self, NO_ROOM, is_overload=True)
@@ -220,10 +223,7 @@ class Pool:
             self.ended(link)
             wanting.have_not(self, "it closed the connection at once", is_overload=False)
         elif wanting.is_gone:
-            link.request_count = 1
-            link.idle_since_s = self._upstream.now_s
-            self.idle.append(link)
-            self._serve_waiting()
+            self._keep(link)
         else:
             self._lend(link, wanting)
 
@@ -236,6 +236,17 @@ class Pool:
         host, _, port = address.rpartition(":")
         _, link = await loop.create_connection(lambda: Link(self), host.strip("[]"), int(port))
         return link
+
+    def _keep(self, link: Link) -> None:
+        """Make use of a link that nobody wants any more."""
+        if self._waiting:
+            self._lend(link, self._waiting.popleft()[0])
+        elif len(self.idle) >= self._spec.idle_max:
+            link.abort()
+        else:
+            link.request_count = 1  # It may go stale.
+            link.idle_since_s = self._upstream.now_s
+            self.idle.append(link)
 
     def _serve_waiting(self) -> None:
         """Give whoever waits what has become free, or may be made."""
