@@ -261,12 +261,13 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
             ServerSpec(
                 address=server.address,
                 weight=server.weight,
-                cells=_server_cells(name, server.address, series),
+                cells=_server_cells(name, server.address, series, is_shared=connections.scope == "machine"),
             )
             for server in upstream.each_server()
         ),
         balance=upstream.balance,
         connections_max=connections.max,
+        is_machine_wide=connections.scope == "machine",
         idle_max=connections.idle_max,
         idle_timeout_s=connections.idle_timeout_s,
         queue_max=connections.queue_max,
@@ -312,7 +313,7 @@ def _ejection_rules(ejection: Ejection) -> EjectionRules:
     )
 
 
-def _server_cells(upstream: str, server: str, series: SeriesTable) -> ServerCells:
+def _server_cells(upstream: str, server: str, series: SeriesTable, *, is_shared: bool) -> ServerCells:
     labels = (("upstream", upstream), ("server", server))
     return ServerCells(
         requests=series.define_group(names.UPSTREAM_REQUESTS, "counter", labels, "code", names.CODE_CLASSES),
@@ -327,6 +328,11 @@ def _server_cells(upstream: str, server: str, series: SeriesTable) -> ServerCell
         ),
         retries=series.define(names.UPSTREAM_RETRIES, "counter", labels),
         ejections=series.define(names.UPSTREAM_EJECTIONS, "counter", labels),
+        shared=series.define_group(
+            names.UPSTREAM_SHARED, "gauge", labels, "state", names.UPSTREAM_SHARED_STATES
+        )
+        if is_shared
+        else None,
     )
 
 

@@ -281,6 +281,10 @@ UPSTREAM_REPLAY_BYTES_MAX = 64 * 1024
 # further apart; and so many are free: one a server of a small group that is restarted.
 RETRY_BUDGET_S = 10.0
 RETRY_BUDGET_COUNT_MIN = 3
+# How often a worker asks for one more of what all workers share: twice it may meet another that asks.
+QUOTA_TRIES = 3
+# How often workers that share a limit look who needs what: a tenth of the time that requests wait.
+SHARE_TICK_S = 0.1
 # How long a request waits for a server that it tries, once it has it all: that server was put out, so
 # one client is delayed by so much, and not by the whole timeout.
 TRIAL_S = 3.0

@@ -28,11 +28,15 @@ class Server(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Connections(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Connections of one worker to one server, and the queue for them."""
+    """Connections to one server, and the queue for them; each worker has its own."""
 
     max: Annotated[int, Meta(ge=1, le=CONNECTIONS_MAX), says("Open connections; beyond, requests queue.")] = (
         1024
     )
+    scope: Annotated[
+        Literal["worker", "machine"],
+        says("Whether 'max' is for each worker, or for all of them together."),
+    ] = "worker"
     idle_max: Annotated[int, Meta(ge=0, le=CONNECTIONS_MAX), says("Idle ones that are kept for reuse.")] = 32
     idle_timeout_s: Annotated[
         Duration, says("How long an idle one is kept; less than the server keeps it.")

@@ -88,7 +88,7 @@ class Pool:
         """Have a link given to a request, at once if one is idle; `fresh`: a new one."""
         if not fresh and self.idle:
             self._lend(self.idle.pop(), wanting)
-        elif len(self._links) + self._making < self._spec.connections_max:
+        elif self._has_room():
             self._connect(wanting)
         elif len(self._waiting) < self._spec.queue_max:
             if fresh:
@@ -128,6 +128,7 @@ class Pool:
         if link.borrower is None and link in self.idle:
             self.idle.remove(link)
         self._upstream.wheel.forget(link)
+        self._room_changed()
         self._serve_waiting()
 
     def watch(self, link: Link, deadline_s: float) -> None:
@@ -215,6 +216,7 @@ class Pool:
         finally:
             self._making -= 1
         if link is None:
+            self._room_changed()
             wanting.have_not(self, reason, is_overload=False)
             self._serve_waiting()
             return
@@ -237,6 +239,13 @@ class Pool:
         _, link = await loop.create_connection(lambda: Link(self), host.strip("[]"), int(port))
         return link
 
+    def _has_room(self) -> bool:
+        """Tell whether one more connection may be made, which then is."""
+        return len(self._links) + self._making < self._spec.connections_max
+
+    def _room_changed(self) -> None:
+        """Take note that a connection has ended, or was not made."""
+
     def _keep(self, link: Link) -> None:
         """Make use of a link that nobody wants any more."""
         if self._waiting:
@@ -253,7 +262,7 @@ class Pool:
         while self._waiting:
             if self.idle:
                 self._lend(self.idle.pop(), self._waiting.popleft()[0])
-            elif len(self._links) + self._making < self._spec.connections_max:
+            elif self._has_room():
                 self._connect(self._waiting.popleft()[0])
             else:
                 return

@@ -22,6 +22,7 @@ class ServerCells(msgspec.Struct, frozen=True, kw_only=True):
     failures: int  # by reason
     retries: int
     ejections: int
+    shared: int | None = None  # held, wanted; None: the limit is the worker's own
 
 
 class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +49,7 @@ class UpstreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     idle_response_timeout_s: float = 60.0  # between two pieces of the response
     send_timeout_s: float = 60.0  # in which the server takes nothing of the request
     total_timeout_s: float | None = None
+    is_machine_wide: bool = False  # connections_max is one for all workers
     retry_attempts: int = 1
     retries: RetryRules = RetryRules()
     ejection: EjectionRules | None = None

@@ -9,12 +9,14 @@ import random
 import time
 from collections.abc import Collection, Iterable
 
+from penstock.shm.segment import Segment
 from penstock.worker.gateway.balancing import Balancer, LeastRequest, Random, RoundRobin
 from penstock.worker.gateway.guard import Guard
 from penstock.worker.gateway.pool import Pool
-from penstock.worker.gateway.spec import UpstreamSpec
+from penstock.worker.gateway.shared_pool import SharedPool, quota_of
+from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
 from penstock.worker.http.wheel import Wheel
-from penstock.worker.limits import STALL_S, UPSTREAM_TICK_S_MIN, WHEEL_TICK_S
+from penstock.worker.limits import SHARE_TICK_S, STALL_S, UPSTREAM_TICK_S_MIN, WHEEL_TICK_S
 
 
 class Upstream:
@@ -43,7 +45,11 @@ class Upstream:
     )
 
     def __init__(
-        self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop, cells: memoryview | None = None
+        self,
+        spec: UpstreamSpec,
+        loop: asyncio.AbstractEventLoop,
+        cells: memoryview | None = None,
+        segment: Segment | None = None,
     ) -> None:
         self.spec = spec
         self.loop = loop
@@ -54,7 +60,8 @@ class Upstream:
         self.trials: list[Pool] = []  # that wait for a request to try them
         shortest_s = shortest_timeout_s(spec)
         # Coarse, but not beside a timeout that is short itself.
-        self.tick_s = tick_s = min(max(shortest_s / 10, UPSTREAM_TICK_S_MIN), WHEEL_TICK_S)
+        longest_s = SHARE_TICK_S if spec.is_machine_wide else WHEEL_TICK_S
+        self.tick_s = tick_s = min(max(shortest_s / 10, UPSTREAM_TICK_S_MIN), longest_s)
         # The clock may be a tick behind, and nothing is to end before its time.
         self.first_byte_s = spec.first_byte_timeout_s + tick_s
         self.idle_s = spec.idle_response_timeout_s + tick_s
@@ -64,7 +71,7 @@ class Upstream:
         self._timer: asyncio.TimerHandle | None = None
         self.wheel = Wheel(self.now_s, tick_s)
         self._down: frozenset[int] = frozenset()  # those that are out of service
-        self.pools = [Pool(self, spec, server) for server in spec.servers]
+        self.pools = [self._pool(server, segment) for server in spec.servers]
         self._balancer = self._balance(spec)
         self.guard = Guard(self)
         if tick_s < WHEEL_TICK_S:
@@ -107,6 +114,13 @@ class Upstream:
         for pool in self.pools:
             pool.close()
 
+    def _pool(self, server: ServerSpec, segment: Segment | None) -> Pool:
+        cells, where = self.cells, server.cells
+        if segment is None or cells is None or where is None or where.shared is None:
+            return Pool(self, self.spec, server)
+        quota = quota_of(segment, cells, where.shared, self.spec.connections_max)
+        return SharedPool(self, self.spec, server, quota)
+
     def _turn(self) -> None:
         self.tick(time.monotonic())
         self._timer = self.loop.call_later(self.tick_s, self._turn)
@@ -127,15 +141,21 @@ def shortest_timeout_s(spec: UpstreamSpec) -> float:
 
 
 class Gateway:
-    """All upstreams of a worker, by name. `cells` is where it counts; None: nowhere."""
+    """
+    All upstreams of a worker, by name.
+
+    `cells` is where it counts, None: nowhere; they are of a row of `segment`,
+    over which workers share what is limited for all of them.
+    """
 
     def __init__(
         self,
         specs: Iterable[UpstreamSpec],
         loop: asyncio.AbstractEventLoop,
         cells: memoryview | None = None,
+        segment: Segment | None = None,
     ) -> None:
-        self.upstreams = {spec.name: Upstream(spec, loop, cells) for spec in specs}
+        self.upstreams = {spec.name: Upstream(spec, loop, cells, segment) for spec in specs}
 
     def tick(self, now_s: float) -> None:
         """Let time pass."""
