@@ -51,8 +51,19 @@ class Quota:
         """Say how many more are wanted here."""
         self._own[self._first + WANTED] = count
 
-    def share(self) -> tuple[int, int]:
-        """Tell how many the others want, and how many this process may hold in fairness."""
+    def wanted(self) -> int:
+        """Tell how many the others want."""
+        return sum(cells[first + WANTED] for cells, first in self._others())
+
+    def surplus(self, held: int) -> int:
+        """
+        Tell how many of those that are held here should go to others: what is beyond
+        an equal share, and at least one if another has none at all.
+        """
         places = [(cells[first + HELD], cells[first + WANTED]) for cells, first in self._others()]
+        wanted_count = sum(wanted for _, wanted in places)
+        if not wanted_count:
+            return 0
         takers = 1 + sum(held > 0 or wanted > 0 for held, wanted in places)
-        return sum(wanted for _, wanted in places), -(-self._most // takers)
+        is_one_starved = any(wanted and not held for held, wanted in places)
+        return min(wanted_count, held, max(held - -(-self._most // takers), int(is_one_starved)))

@@ -80,7 +80,9 @@ def test_takes_as_many_as_there_are_and_tells_who_waits() -> None:
     assert [first.reserve() for _ in range(4)] == [True, True, True, False]
     assert not second.reserve()
     second.want(2)
-    assert first.share() == (2, 2)
+    assert first.wanted() == 2
+    assert first.surplus(3) == 1  # beyond its share, and all for one that has none
+    assert first.surplus(1) == 1
     first.hold(1)
     assert [second.reserve() for _ in range(3)] == [True, True, False]
 

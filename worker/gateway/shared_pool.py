@@ -21,20 +21,26 @@ if TYPE_CHECKING:
     from penstock.worker.gateway.upstream import Upstream
 
 
+# What is given up at one tick of the clock is seen by whoever waits at the next one of its own.
+YIELDING_TICKS = 2
+
+
 class SharedPool(Pool):
     """Links to one server, of which all workers together have no more than the limit."""
 
-    __slots__ = ("_quota", "_surplus_count")
+    __slots__ = ("_quota", "_surplus_count", "_yielding_ticks")
 
     def __init__(self, upstream: "Upstream", spec: UpstreamSpec, server: ServerSpec, quota: Quota) -> None:
         super().__init__(upstream, spec, server)
         self._quota = quota
         self._surplus_count = 0  # links to be given up when they come back
+        self._yielding_ticks = 0  # for so long, what was given up is left to others
 
     def give_back(self, link: Link) -> None:
         """Take a link back, or end it for somebody else's sake."""
         if self._surplus_count and not link.is_closed:
             self._surplus_count -= 1
+            self._yielding_ticks = YIELDING_TICKS
             link.borrower = None
             link.abort()
         else:
@@ -43,15 +49,15 @@ class SharedPool(Pool):
     def tick(self, now_s: float) -> None:
         """Let time pass, and look who needs what."""
         super().tick(now_s)
+        self._yielding_ticks = max(0, self._yielding_ticks - 1)
         self._serve_waiting()
         quota = self._quota
         quota.want(len(self._waiting))
-        wanted, fair_count = quota.share()
-        held = len(self._links) + self._making
-        for _ in range(min(wanted, len(self.idle))):
+        wanted_count = quota.wanted()
+        for _ in range(min(wanted_count, len(self.idle))):
+            self._yielding_ticks = YIELDING_TICKS
             self.idle.pop(0).abort()
-            wanted -= 1
-        self._surplus_count = min(wanted, max(0, held - fair_count))
+        self._surplus_count = quota.surplus(len(self._links) + self._making) if wanted_count else 0
 
     def close(self) -> None:
         """End all."""
@@ -60,10 +66,19 @@ class SharedPool(Pool):
 
     def _has_room(self) -> bool:
         # Two workers that ask at once may both be refused, so it is asked again.
-        return super()._has_room() and any(self._quota.reserve() for _ in range(QUOTA_TRIES))
+        return (
+            not self._yielding_ticks
+            and super()._has_room()
+            and any(self._quota.reserve() for _ in range(QUOTA_TRIES))
+        )
 
     def _room_changed(self) -> None:
+        # At the next turn: the loop tells of an end just before it closes the socket.
+        self._upstream.loop.call_soon(self._release)
+
+    def _release(self) -> None:
         self._quota.hold(len(self._links) + self._making)
+        self._serve_waiting()
 
 
 def quota_of(segment: Segment, own: memoryview, first: int, most: int) -> Quota:
