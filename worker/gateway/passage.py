@@ -150,8 +150,7 @@ class Passage(Exchange):
             body = inbox.begin(is_repeatable=method in self._upstream.guard.repeatable)
             link.transport.write(head + self._frame(body, is_last=inbox.is_complete))
             self.connection.body_taken()
-        upstream = self._upstream
-        link.watch(upstream.now_s + upstream.first_byte_s)
+        link.watch(self._upstream.first_byte_deadline_s)
 
     def have_not(self, pool: Pool, reason: str, *, is_overload: bool) -> None:
         """Try elsewhere, or say that there is no server."""
@@ -252,7 +251,7 @@ class Passage(Exchange):
         """Read on from the client."""
         link.unsent_bytes = 0
         if self._is_sent and self.phase == WAITING:
-            link.watch(self._upstream.now_s + self._upstream.first_byte_s)
+            link.watch(self._upstream.first_byte_deadline_s)
         self.connection.body_taken()
 
     def link_late(self, link: Link, now_s: float) -> None:
@@ -276,7 +275,7 @@ class Passage(Exchange):
         else:
             # The client's, again; or it has just taken the last of the request.
             link.unsent_bytes = 0
-            link.watch(now_s + upstream.first_byte_s)
+            link.watch(upstream.first_byte_deadline_s)
 
     # What the connection says.
 
@@ -288,7 +287,7 @@ class Passage(Exchange):
         if is_last:
             self._is_sent = True
             if self.phase == WAITING and not link.is_write_blocked:
-                link.watch(self._upstream.now_s + self._upstream.first_byte_s)
+                link.watch(self._upstream.first_byte_deadline_s)
         if not link.is_write_blocked:
             return 0
         unsent_bytes = link.transport.get_write_buffer_size()
@@ -416,7 +415,7 @@ class Passage(Exchange):
         memo, client = self._memo, self.scope["client"]
         if memo is None or client is None:
             return None
-        return memo.get(client[0])
+        return memo.get((self._upstream, client[0]))
 
     def _composed(self, link: Link) -> bytes:
         scope = self.scope
@@ -431,7 +430,7 @@ class Passage(Exchange):
         if memo is not None and client is not None:
             if len(memo) >= UPSTREAM_MEMO_COUNT_MAX:
                 memo.clear()
-            memo[client[0]] = composed
+            memo[self._upstream, client[0]] = composed
         return composed
 
     def _frame(self, piece: bytes, *, is_last: bool) -> bytes:

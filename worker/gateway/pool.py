@@ -49,6 +49,7 @@ class Pool:
         "_upstream",
         "_waiting",
         "idle",
+        "idle_max",
         "is_wary",
         "known",
         "server",
@@ -61,6 +62,7 @@ class Pool:
         self._spec = spec
         self._upstream = upstream
         self._links: set[Link] = set()
+        self.idle_max = spec.idle_max
         self.idle: list[Link] = []  # the one that was used last at the end
         self._making = 0
         self._connecting: set[asyncio.Task[None]] = set()
@@ -116,7 +118,7 @@ class Pool:
         link.resume_reading()
         if self._waiting:
             self._lend(link, self._waiting.popleft()[0])
-        elif len(self.idle) >= self._spec.idle_max:
+        elif len(self.idle) >= self.idle_max:
             link.abort()
         else:
             link.idle_since_s = self._upstream.now_s
@@ -250,7 +252,7 @@ class Pool:
         """Make use of a link that nobody wants any more."""
         if self._waiting:
             self._lend(link, self._waiting.popleft()[0])
-        elif len(self.idle) >= self._spec.idle_max:
+        elif len(self.idle) >= self.idle_max:
             link.abort()
         else:
             link.request_count = 1  # It may go stale.

@@ -39,7 +39,7 @@ class SharedPool(Pool):
     def give_back(self, link: Link) -> None:
         """Take a link back, or end it for somebody else's sake."""
         if self._surplus_count and not link.is_closed:
-            self._surplus_count -= 1
+            self._give_up(self._surplus_count - 1)
             self._yielding_ticks = YIELDING_TICKS
             link.borrower = None
             link.abort()
@@ -57,12 +57,17 @@ class SharedPool(Pool):
         for _ in range(min(wanted_count, len(self.idle))):
             self._yielding_ticks = YIELDING_TICKS
             self.idle.pop(0).abort()
-        self._surplus_count = quota.surplus(len(self._links) + self._making) if wanted_count else 0
+        self._give_up(quota.surplus(len(self._links) + self._making) if wanted_count else 0)
 
     def close(self) -> None:
         """End all."""
         super().close()
         self._quota.want(0)
+
+    def _give_up(self, count: int) -> None:
+        self._surplus_count = count
+        # While there are some, none is kept without a look at it.
+        self.idle_max = 0 if count else self._spec.idle_max
 
     def _has_room(self) -> bool:
         # Two workers that ask at once may both be refused, so it is asked again.

@@ -29,8 +29,9 @@ class Upstream:
         "_timer",
         "_was_late",
         "cells",
+        "chosen",
         "context",
-        "first_byte_s",
+        "first_byte_deadline_s",
         "guard",
         "idle_s",
         "loop",
@@ -57,13 +58,16 @@ class Upstream:
         self.context = contextvars.Context()
         self.now_s = time.monotonic()
         self.request_count = 0
+        # A choice that was made and not used, since the server had no connection to spare.
+        self.chosen: int | None = None
         self.trials: list[Pool] = []  # that wait for a request to try them
         shortest_s = shortest_timeout_s(spec)
         # Coarse, but not beside a timeout that is short itself.
         longest_s = SHARE_TICK_S if spec.is_machine_wide else WHEEL_TICK_S
         self.tick_s = tick_s = min(max(shortest_s / 10, UPSTREAM_TICK_S_MIN), longest_s)
         # The clock may be a tick behind, and nothing is to end before its time.
-        self.first_byte_s = spec.first_byte_timeout_s + tick_s
+        # By when a server has to answer what is sent now.
+        self.first_byte_deadline_s = self.now_s + spec.first_byte_timeout_s + tick_s
         self.idle_s = spec.idle_response_timeout_s + tick_s
         self.send_s = spec.send_timeout_s + tick_s
         self._stall_s = min(STALL_S, tick_s + shortest_s / 2)
@@ -81,6 +85,9 @@ class Upstream:
         """Return the index of the server that is to have a request."""
         if len(self.pools) == 1:
             return 0
+        if self.chosen is not None and not tried:
+            index, self.chosen = self.chosen, None
+            return index
         return self._balancer.choose({*tried, *self._down} if self._down else tried)
 
     def has_other(self, tried: Collection[int]) -> bool:
@@ -89,6 +96,7 @@ class Upstream:
 
     def standings_changed(self) -> None:
         """Choose among those that are up; among all, when none is."""
+        self.chosen = None
         down = frozenset(index for index, pool in enumerate(self.pools) if not pool.standing.is_up)
         self._down = frozenset() if len(down) == len(self.pools) else down
 
@@ -97,6 +105,7 @@ class Upstream:
         now_s = max(now_s, self.now_s)
         is_late = now_s - self.now_s > self._stall_s
         self.now_s = now_s
+        self.first_byte_deadline_s = now_s + self.spec.first_byte_timeout_s + self.tick_s
         if is_late and not self._was_late:
             # The loop was blocked, and what servers have answered meanwhile was not read yet.
             self._was_late = True

@@ -12,6 +12,7 @@ from tests.worker.gateway.test_passage import GET, HELLO, hello, says
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
+DATED_UNAVAILABLE = UNAVAILABLE.replace(b"Content", b"Date: today\r\nContent")
 
 
 def with_body(method: bytes, size: int) -> bytes:
@@ -278,3 +279,46 @@ async def test_short_timeouts_end_neither_early_nor_much_later(passing: Any) -> 
         began_s = asyncio.get_running_loop().time()
         assert (await gateway.ask(GET)).status == 504
         assert asyncio.get_running_loop().time() - began_s >= 0.1
+
+
+@pytest.mark.parametrize("answer", [b"", UNAVAILABLE, DATED_UNAVAILABLE])
+async def test_the_usual_request_is_watched_as_any_other(passing: Any, answer: bytes) -> None:
+    """
+    It goes through C where that is built: it is counted, and asked elsewhere when it fails; after
+    five failures it is a server less.
+    """
+    is_sick = False
+
+    async def script(visit: Visit) -> None:
+        while True:
+            await visit.head()
+            if is_sick:
+                await visit.say(answer)
+                return
+            await visit.say(HELLO)
+
+    bad, good = Backend(script), Backend(hello)
+    async with passing(bad, good, balance="round_robin", ejection=EjectionRules()) as gateway:
+        client = await gateway.client()
+        upstream = gateway.upstream
+
+        async def ask(count: int) -> None:
+            for _ in range(count):
+                await client.send(GET)
+                assert (await client.response()).body == b"hello"
+
+        await ask(20)
+        assert upstream.request_count == 20
+        is_sick = True
+        await ask(30)
+        assert upstream.pools[0].standing.is_ejected
+        # A connection that was there before may be stale: that is asked once more, and not counted.
+        assert len(bad.requests) == 10 + 5 + (not answer)
+        is_sick = False
+        gateway.pass_time(31)
+        await ask(1)
+        assert upstream.pools[0].standing.is_up
+        before = len(bad.requests)
+        await ask(20)
+        assert len(bad.requests) == before + 10
+        assert upstream.request_count == 71
