@@ -16,6 +16,7 @@ from penstock.master.config.compression import settled
 from penstock.master.config.files import Files
 from penstock.master.config.listener import Listener
 from penstock.master.config.model import Config
+from penstock.master.config.resilience import Breaker, Ejection, Retries
 from penstock.master.config.route import Respond, Route
 from penstock.master.config.tls import Tls
 from penstock.master.config.upstream import Upstream
@@ -24,6 +25,7 @@ from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry
 from penstock.shm.series import SeriesTable
+from penstock.worker.gateway.rules import BreakerRules, EjectionRules, RetryRules
 from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
 from penstock.worker.spec import (
     UNMATCHED,
@@ -259,12 +261,13 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
             ServerSpec(
                 address=server.address,
                 weight=server.weight,
-                cells=_server_cells(name, server.address, series),
+                cells=_server_cells(name, server.address, series, is_shared=connections.scope == "machine"),
             )
             for server in upstream.each_server()
         ),
         balance=upstream.balance,
         connections_max=connections.max,
+        is_machine_wide=connections.scope == "machine",
         idle_max=connections.idle_max,
         idle_timeout_s=connections.idle_timeout_s,
         queue_max=connections.queue_max,
@@ -272,11 +275,45 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
         connect_timeout_s=timeouts.connect_s,
         first_byte_timeout_s=timeouts.first_byte_s,
         idle_response_timeout_s=timeouts.idle_s,
+        send_timeout_s=timeouts.send_s,
+        total_timeout_s=timeouts.total_s,
         retry_attempts=upstream.retries.attempts,
+        retries=_retry_rules(upstream.retries),
+        ejection=None if upstream.ejection is None else _ejection_rules(upstream.ejection),
+        breaker=None if upstream.breaker is None else _breaker_rules(upstream.breaker),
     )
 
 
-def _server_cells(upstream: str, server: str, series: SeriesTable) -> ServerCells:
+def _breaker_rules(breaker: Breaker) -> BreakerRules:
+    return BreakerRules(
+        requests_max=breaker.requests_max,
+        failure_ratio=breaker.failure_ratio,
+        requests_min=breaker.requests_min,
+        window_s=breaker.window_s,
+        open_s=breaker.open_time_s,
+        probes=breaker.probes,
+    )
+
+
+def _retry_rules(retries: Retries) -> RetryRules:
+    return RetryRules(
+        causes=frozenset(each for each in retries.on if isinstance(each, str)),
+        statuses=frozenset(each for each in retries.on if isinstance(each, int)),
+        non_idempotent=retries.non_idempotent,
+        budget=retries.budget,
+    )
+
+
+def _ejection_rules(ejection: Ejection) -> EjectionRules:
+    return EjectionRules(
+        consecutive_failures=ejection.consecutive_failures,
+        base_s=ejection.base_time_s,
+        most_s=ejection.max_time_s,
+        ratio_max=ejection.max_ejected,
+    )
+
+
+def _server_cells(upstream: str, server: str, series: SeriesTable, *, is_shared: bool) -> ServerCells:
     labels = (("upstream", upstream), ("server", server))
     return ServerCells(
         requests=series.define_group(names.UPSTREAM_REQUESTS, "counter", labels, "code", names.CODE_CLASSES),
@@ -291,6 +328,11 @@ def _server_cells(upstream: str, server: str, series: SeriesTable) -> ServerCell
         ),
         retries=series.define(names.UPSTREAM_RETRIES, "counter", labels),
         ejections=series.define(names.UPSTREAM_EJECTIONS, "counter", labels),
+        shared=series.define_group(
+            names.UPSTREAM_SHARED, "gauge", labels, "state", names.UPSTREAM_SHARED_STATES
+        )
+        if is_shared
+        else None,
     )
 
 

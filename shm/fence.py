@@ -17,6 +17,7 @@ which protocol relies on what.
 
 import ctypes
 import platform
+import threading
 from typing import Final
 
 # Stores are seen in the order they were made, and loads answered so.
@@ -75,6 +76,7 @@ def membarrier_of(machine: str) -> Membarrier | None:
 
 
 _MEMBARRIER: Final = membarrier_of(platform.machine())
+_LOCK: Final = threading.Lock()
 
 
 def register_writer() -> None:
@@ -91,3 +93,17 @@ def reader_fence() -> None:
     """
     if _MEMBARRIER is not None:
         _MEMBARRIER.fence()
+
+
+def full_fence() -> None:
+    """
+    Order also the stores of this process before it and its loads after it, which x86 does not by itself.
+
+    For whoever says something and then looks whether another has said the same. A
+    lock that nobody else has is an atomic exchange, and that is a fence there.
+    """
+    if _MEMBARRIER is not None:
+        _MEMBARRIER.fence()
+    else:
+        with _LOCK:
+            pass

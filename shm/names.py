@@ -26,6 +26,7 @@ UPSTREAM_REQUESTS: Final = "penstock_upstream_requests_total"
 UPSTREAM_DURATION: Final = "penstock_upstream_request_duration_seconds"
 UPSTREAM_CONNECT_DURATION: Final = "penstock_upstream_connect_duration_seconds"
 UPSTREAM_CONNECTIONS: Final = "penstock_upstream_connections"
+UPSTREAM_SHARED: Final = "penstock_upstream_connections_shared"
 UPSTREAM_QUEUED: Final = "penstock_upstream_requests_queued"
 UPSTREAM_FAILURES: Final = "penstock_upstream_failures_total"
 UPSTREAM_RETRIES: Final = "penstock_upstream_retries_total"
@@ -39,6 +40,8 @@ CONNECTION_STATES: Final = ("active", "idle")
 
 # The values of UPSTREAM_CONNECTIONS' label `state`, in the order of their words.
 UPSTREAM_CONNECTION_STATES: Final = ("active", "idle")
+# The values of UPSTREAM_SHARED's label `state`, in the order of their words.
+UPSTREAM_SHARED_STATES: Final = ("held", "wanted")
 # The values of UPSTREAM_FAILURES' label `reason`, in the order of their words: no connection, none in
 # time; the connection ended or broke; no byte in time; what came was no response; the queue was full
 # or took too long.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.shm.counting import BoardWriter
+from penstock.shm.segment import Segment
 from penstock.worker.access.log import AccessLog
 from penstock.worker.apps import App, AppImportError, load_app
 from penstock.worker.asgi.lifespan import Lifespan, no_lifespan
@@ -53,6 +54,7 @@ class Hosting:
         board: BoardWriter | None = None,
         incidents: Incidents | None = None,
         access: AccessLog | None = None,
+        segment: Segment | None = None,
     ) -> None:
         self._spec = spec
         self._access = access
@@ -68,7 +70,7 @@ class Hosting:
         self._tracing: Tracing | None = None
         self._lot = ParkingLot(asyncio.get_running_loop())
         self._threads: Threads | None = None  # once there is a WSGI app
-        self._gateway = Gateway(spec.upstreams, asyncio.get_running_loop())
+        self._gateway = Gateway(spec.upstreams, asyncio.get_running_loop(), cells, segment)
         self.shards: dict[str, LentShards] = {}  # by the listener's address
         self.givable: dict[str, Site] = {}  # by the listener's address: those whose idle connections can move
 

@@ -274,5 +274,24 @@ UPSTREAM_INTERIMS_MAX = 16
 # use for long.
 UPSTREAM_KNOWN_BYTES_MAX = 1024
 UPSTREAM_KNOWN_COUNT_MAX = 64
+# What of a request's body is kept so that it can be sent to another server: 1024 uploads at once are
+# 64 MiB a worker. A longer body goes out once.
+UPSTREAM_REPLAY_BYTES_MAX = 64 * 1024
+# Retries are counted against the requests of so many seconds, as clients' own are, which are rarely
+# further apart; and so many are free: one a server of a small group that is restarted.
+RETRY_BUDGET_S = 10.0
+RETRY_BUDGET_COUNT_MIN = 3
+# How often a worker asks for one more of what all workers share: twice it may meet another that asks.
+QUOTA_TRIES = 3
+# How often workers that share a limit look who needs what: a tenth of the time that requests wait.
+SHARE_TICK_S = 0.1
+# How long a request waits for a server that it tries, once it has it all: that server was put out, so
+# one client is delayed by so much, and not by the whole timeout.
+TRIAL_S = 3.0
+# A server that is due is tried by a request that can be sent elsewhere; after so long without one, by any.
+TRIAL_PATIENCE_S = 10.0
+# The clock of an upstream with short timeouts: a tenth of the shortest, and a hundred turns a second
+# are 0.1 % of a core.
+UPSTREAM_TICK_S_MIN = 0.01
 # For so many clients it is remembered what a block of headers becomes on its way to a server.
 UPSTREAM_MEMO_COUNT_MAX = 64

@@ -160,6 +160,7 @@ class WorkerProcess:
             board=BoardWriter(row.board),
             incidents=Incidents(row, slow_s=assignment.spec.slow_request_s),
             access=self._access,
+            segment=assignment.segment,
         )
         self._pulse = Pulse(row, assignment.spec, self._hosting)
         witness.exchanges = self._hosting.exchanges

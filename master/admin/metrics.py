@@ -43,6 +43,7 @@ HELP: Final[Mapping[str, str]] = {
     names.UPSTREAM_DURATION: "Time from a request's being sent to a server to the end of its answer.",
     names.UPSTREAM_CONNECT_DURATION: "Time that a connection to a server took to be made.",
     names.UPSTREAM_CONNECTIONS: "Connections to a server: active ones have a request in flight.",
+    names.UPSTREAM_SHARED: "Of a limit over all workers: connections that are held, and wanted ones.",
     names.UPSTREAM_QUEUED: "Requests that wait for a connection to a server.",
     names.UPSTREAM_FAILURES: "Requests that a server did not answer, by reason.",
     names.UPSTREAM_RETRIES: "Requests that were sent another time after they had failed at a server.",

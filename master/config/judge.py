@@ -21,12 +21,13 @@ from penstock.master.config.model import Config, Recycle
 from penstock.master.config.opentelemetry import MISSING, is_installed
 from penstock.master.config.problems import Path, Problem, nearest, path_text, quoted
 from penstock.master.config.reload import Reload
+from penstock.master.config.resilience import Breaker, Ejection, Timeouts
 from penstock.master.config.route import Match, Respond, Route
 from penstock.master.config.telling import Log, Tracing
 from penstock.master.config.tls import Certificate, Tls
 from penstock.master.config.typed import Walk
 from penstock.master.config.units import duration_text, size_text
-from penstock.master.config.upstream import Connections, Timeouts, Upstream, is_address
+from penstock.master.config.upstream import Connections, Upstream, is_address
 from penstock.master.config.websocket import MESSAGE_BYTES_MAX, WebSocket
 
 # What a route may do.
@@ -96,6 +97,10 @@ def judge(walk: Walk) -> list[str]:
                 _judge_connections(record, path, walk)
             case Timeouts():
                 _judge_timeouts(record, path, walk)
+            case Ejection():
+                _judge_ejection(record, path, walk)
+            case Breaker():
+                _judge_breaker(record, path, walk)
             case Config():
                 _judge_config(record, path, walk)
     _judge_addresses(listeners, walk)
@@ -195,9 +200,33 @@ def _judge_connections(connections: Connections, path: Path, walk: Walk) -> None
 
 
 def _judge_timeouts(timeouts: Timeouts, path: Path, walk: Walk) -> None:
-    for key in ("connect", "first_byte", "idle"):
-        if getattr(timeouts, f"{key}_s") <= 0:
+    for key in ("connect", "send", "first_byte", "idle", "total"):
+        if getattr(timeouts, f"{key}_s") == 0:
             walk.fault(walk.place((*path, key)), (*path, key), "found 0, expected a duration above 0")
+
+
+def _judge_breaker(breaker: Breaker, path: Path, walk: Walk) -> None:
+    for key, value in (
+        ("failure_ratio", breaker.failure_ratio),
+        ("window", breaker.window_s),
+        ("open_time", breaker.open_time_s),
+    ):
+        if value == 0:
+            what = "ratio" if key == "failure_ratio" else "duration"
+            walk.fault(walk.place((*path, key)), (*path, key), f"found 0, expected a {what} above 0")
+
+
+def _judge_ejection(ejection: Ejection, path: Path, walk: Walk) -> None:
+    if ejection.base_time_s <= 0:
+        inner = (*path, "base_time")
+        walk.fault(walk.place(inner), inner, "found 0, expected a duration above 0")
+    if ejection.max_time_s < ejection.base_time_s:
+        inner, least = (*path, "max_time"), duration_text(ejection.base_time_s)
+        told = f"found {duration_text(ejection.max_time_s)}, expected at least {least}, the 'base_time'"
+        walk.fault(walk.place(inner), inner, told)
+    if ejection.max_ejected <= 0:
+        inner = (*path, "max_ejected")
+        walk.fault(walk.place(inner), inner, "found 0, expected a ratio above 0; `ejection: none` is off")
 
 
 def _judge_files(files: Files, path: Path, walk: Walk) -> None:

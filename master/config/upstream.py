@@ -9,13 +9,13 @@ from msgspec import Meta, field
 
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import Duration, Record, says
+from penstock.master.config.resilience import Breaker, Ejection, Retries, Timeouts
 
 ServerText = Annotated[str, kind("server")]
 
 # Far above what one kernel has ports for, to one address.
 CONNECTIONS_MAX = 65_536
 WEIGHT_MAX = 1000
-ATTEMPTS_MAX = 10
 
 
 class Server(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,11 +28,15 @@ class Server(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Connections(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Connections of one worker to one server, and the queue for them."""
+    """Connections to one server, and the queue for them; each worker has its own."""
 
     max: Annotated[int, Meta(ge=1, le=CONNECTIONS_MAX), says("Open connections; beyond, requests queue.")] = (
         1024
     )
+    scope: Annotated[
+        Literal["worker", "machine"],
+        says("Whether 'max' is for each worker, or for all of them together."),
+    ] = "worker"
     idle_max: Annotated[int, Meta(ge=0, le=CONNECTIONS_MAX), says("Idle ones that are kept for reuse.")] = 32
     idle_timeout_s: Annotated[
         Duration, says("How long an idle one is kept; less than the server keeps it.")
@@ -45,35 +49,11 @@ class Connections(Record, frozen=True, kw_only=True, forbid_unknown_fields=True)
     )
 
 
-class Timeouts(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long a server may take; beyond: 504, or the next server."""
-
-    LATER: ClassVar[frozenset[str]] = frozenset({"send", "total"})
-
-    connect_s: Annotated[Duration, says("To accept a connection.")] = field(default=3.0, name="connect")
-    first_byte_s: Annotated[Duration, says("From the whole request to the head of the response.")] = field(
-        default=30.0, name="first_byte"
-    )
-    idle_s: Annotated[Duration, says("Between two pieces of the response.")] = field(
-        default=60.0, name="idle"
-    )
-
-
-class Retries(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a request is sent another time: only if nothing can happen twice."""
-
-    LATER: ClassVar[frozenset[str]] = frozenset({"budget", "on", "non_idempotent"})
-
-    attempts: Annotated[int, Meta(ge=0, le=ATTEMPTS_MAX), says("How many times beside the first.")] = 1
-
-
 class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A group of servers that answer the same."""
 
     LATER: ClassVar[frozenset[str]] = frozenset(
         {
-            "breaker",
-            "ejection",
             "hash",
             "health_check",
             "panic_threshold",
@@ -98,6 +78,10 @@ class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connections: Annotated[Connections, says("Connections of one worker to one server.")] = Connections()
     timeouts: Annotated[Timeouts, says("How long a server may take.")] = Timeouts()
     retries: Annotated[Retries, says("When a request is sent another time.")] = Retries()
+    ejection: Annotated[
+        Ejection | None, says("When a server is put out of service for its failures; none: never.")
+    ] = Ejection()
+    breaker: Annotated[Breaker | None, says("When the upstream as a whole is spared. Default: never.")] = None
 
     def each_server(self) -> Iterator[Server]:
         """Give all servers in their long form."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from penstock.worker.gateway.native import compose, finish
 from penstock.worker.gateway.response_reader import ResponseReader, UpstreamError
+from penstock.worker.gateway.rules import CLOSED
 from penstock.worker.http.wheel import NOT_WATCHED
 from penstock.worker.limits import WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 
 END_OF_HEAD = b"\r\n\r\n"
+# Statuses from here on are failures of the server; so they are in `native/relay.c`.
+FAILURE = 500
 
 
 class KnownHead(NamedTuple):
@@ -59,6 +62,7 @@ class Link(asyncio.Protocol):
     __slots__ = (
         "_is_reading_paused",
         "borrower",
+        "cause",
         "deadline_s",
         "expected",
         "first_head",
@@ -69,6 +73,7 @@ class Link(asyncio.Protocol):
         "reader",
         "request_count",
         "transport",
+        "unsent_bytes",
         "wheel_tick",
     )
 
@@ -86,6 +91,8 @@ class Link(asyncio.Protocol):
         self.is_closed = False
         self.is_write_blocked = False
         self._is_reading_paused = False
+        self.cause = CLOSED  # why it failed
+        self.unsent_bytes = 0  # at the last look
         self.deadline_s = 0.0
         self.wheel_tick = NOT_WATCHED
 
@@ -102,7 +109,7 @@ class Link(asyncio.Protocol):
             return
         borrower = self.borrower
         if borrower is None:
-            self.abort()  # Nobody asked. What else it would say nobody can believe.
+            self.pool.drop(self)  # Nobody asked. What else it would say nobody can believe.
             return
         self.tell_reader()
         reader = self.reader
@@ -110,8 +117,9 @@ class Link(asyncio.Protocol):
             size = data.find(END_OF_HEAD) + 4
             self.first_head = data[:size]
             known = self.pool.known.get(self.first_head)
-            if known is None and (composed := compose(self.first_head)) is not None:
-                known = KnownHead(*composed)
+            if known is None and not self.pool.is_wary and (composed := compose(self.first_head)) is not None:
+                # What is a failure is judged, as all is that comes from a server that has failed.
+                known = KnownHead(*composed) if composed[0] < FAILURE else None
             if known is not None and borrower.came_whole(self, known, data, size):
                 return
         try:
@@ -123,6 +131,8 @@ class Link(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Close as well: a server that sends no more is of no use."""
+        if self.borrower is None:
+            self.pool.drop(self)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -174,8 +184,9 @@ class Link(asyncio.Protocol):
         else:
             self.pool.watch(self, deadline_s)
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, cause: str = CLOSED) -> None:
         """End what cannot go on, and tell the borrower why."""
+        self.cause = cause
         self.tell_reader()
         borrower, self.borrower = self.borrower, None
         self.abort()

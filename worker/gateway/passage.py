@@ -15,6 +15,7 @@ from penstock.worker.gateway import request_head, response_head
 from penstock.worker.gateway.link import KnownHead, Link
 from penstock.worker.gateway.pool import Pool
 from penstock.worker.gateway.request_head import Origin
+from penstock.worker.gateway.rules import CLOSED, CONNECT, TIMEOUT
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.blocks import Memo
 from penstock.worker.http.exchange import Exchange
@@ -23,17 +24,12 @@ from penstock.worker.http.head import METHODS
 from penstock.worker.http.inbox import Inbox
 from penstock.worker.http.phases import DONE, IDLE, STREAMING, WAITING
 from penstock.worker.http.responses import NO_BODY, TEXT_HEADERS, error_text, interim
-from penstock.worker.limits import UPSTREAM_MEMO_COUNT_MAX
+from penstock.worker.limits import UPSTREAM_MEMO_COUNT_MAX, UPSTREAM_REPLAY_BYTES_MAX
 
 if TYPE_CHECKING:
     from penstock.worker.http.connection import Connection
 
 METHOD_STARTS: Final = {name: token + b" " for token, name in METHODS.items()}
-
-# Those that may be asked twice without being meant twice (RFC 9110, 9.2.2).
-IDEMPOTENT: Final = frozenset(
-    {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PROPFIND", "REPORT", "SEARCH", "QUERY"}
-)
 
 # Interim responses that are the client's business.
 INTERIM: Final = frozenset({102, 103})
@@ -42,9 +38,18 @@ INTERIM: Final = frozenset({102, 103})
 class Outflow(Inbox):
     """A request's body on its way to the server; kept while there is none to send it to."""
 
-    __slots__ = ("passage",)
+    __slots__ = ("kept", "passage")
 
     passage: "Passage"
+    # What was sent, for as long as it may have to be sent again; None: it cannot.
+    kept: bytes | bytearray | None
+
+    def begin(self, *, is_repeatable: bool) -> bytes:
+        """Return all that has come, which is about to be sent on a link."""
+        body = bytes(self.body) if not self.kept else bytes(self.kept) + self.body
+        self.body = b""
+        self.kept = body if is_repeatable and len(body) <= UPSTREAM_REPLAY_BYTES_MAX else None
+        return body
 
     def put(self, piece: bytes, *, is_last: bool) -> int:
         """Take a piece from the client; return how much waits for the server."""
@@ -54,7 +59,16 @@ class Outflow(Inbox):
         if is_last:
             self.is_complete = True
             self.expects_continue = False
+        if self.kept is not None:
+            self._keep(self.kept, piece)
         return passage.send_piece(piece, is_last=is_last)
+
+    def _keep(self, kept: bytes | bytearray, piece: bytes) -> None:
+        if len(kept) + len(piece) > UPSTREAM_REPLAY_BYTES_MAX:
+            self.kept = None
+        else:
+            self.kept = kept if isinstance(kept, bytearray) else bytearray(kept)
+            self.kept += piece
 
 
 class Passage(Exchange):
@@ -97,6 +111,7 @@ class Passage(Exchange):
             self.connection.site.loop, is_complete=is_complete, expects_continue=expects_continue
         )
         outflow.passage = self
+        outflow.kept = b""
         return outflow
 
     def forward(self, upstream: Upstream, target: bytes, memo: Memo | None) -> None:
@@ -106,6 +121,7 @@ class Passage(Exchange):
         In `memo` is kept what becomes of a block of headers that comes again.
         """
         self._upstream = upstream
+        upstream.request_count += 1
         self._target = target
         self._memo = memo
         if self.inbox is not None:
@@ -129,10 +145,9 @@ class Passage(Exchange):
             if inbox.expects_continue:
                 inbox.expects_continue = False
                 self.connection.send_continue()
+            assert isinstance(inbox, Outflow)
             self._is_sent = inbox.is_complete
-            body = bytes(inbox.body)
-            if not inbox.is_complete:
-                inbox.body = b""  # What has gone out in part cannot be sent again.
+            body = inbox.begin(is_repeatable=method in self._upstream.guard.repeatable)
             link.transport.write(head + self._frame(body, is_last=inbox.is_complete))
             self.connection.body_taken()
         link.watch(self._upstream.first_byte_deadline_s)
@@ -140,17 +155,18 @@ class Passage(Exchange):
     def have_not(self, pool: Pool, reason: str, *, is_overload: bool) -> None:
         """Try elsewhere, or say that there is no server."""
         self._is_waiting = False
+        if not is_overload:
+            self._upstream.guard.failed(pool, self)
         if self.is_gone:
             return
         pool.complain(reason)
-        if self._attempts <= self._upstream.spec.retry_attempts and len(self._tried) < len(
-            self._upstream.pools
-        ):
-            self._try()
-        elif is_overload:
-            self._refuse(503, "the upstream server has too much to do")
+        if not is_overload:
+            if not self._asks_again(CONNECT):
+                self._refuse(504 if "within" in reason else 502, "the upstream server cannot be reached")
+        elif self._has_attempts and self._upstream.has_other(self._tried):
+            self._try()  # It has done nothing wrong, but another may have room.
         else:
-            self._refuse(504 if "within" in reason else 502, "the upstream server cannot be reached")
+            self._refuse(503, "the upstream server has too much to do")
 
     # What the link says.
 
@@ -190,6 +206,8 @@ class Passage(Exchange):
             self._pass_interims(link)
         if not reader.is_head_complete:
             return
+        if self.phase == WAITING and (reader.status >= 500 or link.pool.is_wary) and self._is_judged(link):
+            return
         is_last = reader.is_complete
         piece = reader.take()
         head = self._head_for(link, piece) if self.phase == WAITING else b""
@@ -202,7 +220,7 @@ class Passage(Exchange):
             return
         if head or framed:
             self.write(head, framed, True)
-        link.watch(self._upstream.now_s + self._upstream.spec.idle_response_timeout_s)
+        link.watch(self._upstream.now_s + self._upstream.idle_s)
         if self.connection.is_write_blocked:
             link.pause_reading()
             self.connection.when_writable(self._client_takes)
@@ -212,41 +230,52 @@ class Passage(Exchange):
         self.link = None
         if self.is_gone:
             return
+        pool = link.pool
         if self.phase == STREAMING:
-            link.pool.complain(f"{reason}, in the middle of a response")
+            self._upstream.guard.failed(pool, self)
+            pool.complain(f"{reason}, in the middle of a response")
             self.cut()
             return
-        inbox = self.inbox
-        is_replayable = inbox is None or (inbox.is_complete and self._is_sent and bool(inbox.body))
-        if is_replayable and self.scope["method"] in IDEMPOTENT:
-            if link.request_count > 1 and not link.reader.has_begun:
-                # It was idle, and the server closed it just then: no failure, so no attempt.
-                self._is_waiting = True
-                link.pool.want(self, fresh=True)
-                return
-            if self._attempts <= self._upstream.spec.retry_attempts:
-                link.pool.complain(f"{reason}; asked another time")
-                self._try()
-                return
-        link.pool.complain(reason)
-        self._refuse(504 if "in time" in reason else 502, "the upstream server failed")
+        cause = link.cause
+        if cause == CLOSED and link.request_count > 1 and not link.reader.has_begun and self.is_repeatable:
+            # It was idle, and the server closed it just then: no failure, so no attempt.
+            self._is_waiting = True
+            pool.want(self, fresh=True)
+            return
+        is_trial = self._upstream.guard.failed(pool, self)
+        pool.complain(reason)
+        if not self._asks_again(cause, is_trial=is_trial):
+            self._refuse(504 if cause == TIMEOUT else 502, "the upstream server failed")
 
     def link_writable(self, link: Link) -> None:
         """Read on from the client."""
+        link.unsent_bytes = 0
+        if self._is_sent and self.phase == WAITING:
+            link.watch(self._upstream.first_byte_deadline_s)
         self.connection.body_taken()
 
     def link_late(self, link: Link, now_s: float) -> None:
         """Judge whose fault it is that nothing happens."""
+        upstream = self._upstream
         if self.phase == STREAMING:
             if self.connection.is_write_blocked:
                 # The client's, whose own deadline is set.
-                link.watch(now_s + self._upstream.spec.idle_response_timeout_s)
+                link.watch(now_s + upstream.idle_s)
             else:
-                link.fail("it went silent")
-        elif self._is_sent or link.is_write_blocked:
-            link.fail("it did not answer in time")
+                link.fail("it went silent", TIMEOUT)
+            return
+        unsent_bytes = link.transport.get_write_buffer_size()
+        if unsent_bytes:
+            if unsent_bytes == link.unsent_bytes:
+                link.fail("it took nothing of the request in time", TIMEOUT)
+            else:
+                self._watch_sending(link, unsent_bytes)
+        elif self._is_sent and not link.unsent_bytes:
+            link.fail("it did not answer in time", TIMEOUT)
         else:
-            link.watch(now_s + self._upstream.spec.first_byte_timeout_s)  # the client's, again
+            # The client's, again; or it has just taken the last of the request.
+            link.unsent_bytes = 0
+            link.watch(upstream.first_byte_deadline_s)
 
     # What the connection says.
 
@@ -257,9 +286,14 @@ class Passage(Exchange):
         link.transport.write(self._frame(piece, is_last=is_last))
         if is_last:
             self._is_sent = True
-            if self.phase == WAITING:
+            if self.phase == WAITING and not link.is_write_blocked:
                 link.watch(self._upstream.first_byte_deadline_s)
-        return link.transport.get_write_buffer_size() if link.is_write_blocked else 0
+        if not link.is_write_blocked:
+            return 0
+        unsent_bytes = link.transport.get_write_buffer_size()
+        if self.phase == WAITING:
+            self._watch_sending(link, unsent_bytes)
+        return unsent_bytes
 
     def disconnected(self) -> None:
         """Let go of the server: nobody waits for its answer."""
@@ -285,11 +319,84 @@ class Passage(Exchange):
     def _try(self) -> None:
         upstream = self._upstream
         index = upstream.choose(self._tried)
+        if upstream.trials and not self._tried:
+            pool = upstream.guard.trial_for(self)
+            if pool is not None:
+                index = upstream.pools.index(pool)
         self._tried.append(index)
         self._attempts += 1
         self._pool = upstream.pools[index]
         self._is_waiting = True
         self._pool.want(self)
+
+    @property
+    def _has_attempts(self) -> bool:
+        return self._attempts <= self._upstream.spec.retry_attempts
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Tell whether it may be sent a second time, and all of it that was sent is there."""
+        inbox = self.inbox
+        return self.scope["method"] in self._upstream.guard.repeatable and (
+            inbox is None or (isinstance(inbox, Outflow) and inbox.kept is not None)
+        )
+
+    def _asks_again(self, cause: str, *, is_trial: bool = False) -> bool:
+        """Send the request to another server, if that is safe and allowed."""
+        # What has not reached the server cannot happen twice.
+        if not self._has_attempts or not (cause == CONNECT or self.is_repeatable):
+            return False
+        if not (is_trial or self._upstream.guard.allows_retry(cause, self._tried)):
+            return False
+        self._upstream.guard.note_retry(self._pool)
+        self._try()
+        return True
+
+    def _is_judged(self, link: Link) -> bool:
+        """Judge the server by the status; return True if another one is asked instead."""
+        guard, pool, status = self._upstream.guard, link.pool, link.reader.status
+        if status < 500:
+            guard.worked(pool, self)
+            return False
+        guard.failed(pool, self)
+        if (
+            status not in guard.statuses
+            or not self._has_attempts
+            or not self.is_repeatable
+            or not guard.allows_another(self._tried)
+        ):
+            return False
+        pool.complain(f"its status is {status}; another server is asked")
+        guard.note_retry(pool)
+        if link.reader.is_complete:
+            link.reader.take()
+            self._release(link)
+        else:
+            self.link = link.borrower = None
+            link.abort()
+        self._try()
+        return True
+
+    # For who watches over the servers.
+
+    def link_to(self, pool: Pool) -> Link | None:
+        """Return its link to this server, if it has one."""
+        link = self.link
+        return link if link is not None and link.pool is pool else None
+
+    def waits_for(self, pool: Pool) -> bool:
+        """Tell whether it waits for a link to this server."""
+        return self._is_waiting and self._pool is pool
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Tell whether the server has the whole request, and has said nothing."""
+        return self._is_sent and self.phase == WAITING
+
+    def _watch_sending(self, link: Link, unsent_bytes: int) -> None:
+        """Have it told if the server takes nothing more for a while."""
+        link.unsent_bytes = unsent_bytes
+        link.watch(self._upstream.now_s + self._upstream.send_s)
 
     def _is_usual(self, link: Link) -> bool:
         """Tell whether the next response with the same head can be passed on without a look at it."""
@@ -301,6 +408,7 @@ class Passage(Exchange):
             and reader.keep_alive
             and not reader.is_spoilt
             and self.status not in NO_BODY
+            and self.status < 500  # Those are judged.
         )
 
     def _remembered(self) -> bytes | None:
@@ -389,10 +497,10 @@ class Passage(Exchange):
         elif self._is_waiting:
             self._pool.forget(self)
 
-    def _refuse(self, status: int, reason: str) -> None:
+    def _refuse(self, status: int, reason: str, *, retry_after_s: int = 1) -> None:
         headers = [*TEXT_HEADERS]
         if status == 503:
-            headers.append((b"retry-after", b"1"))
+            headers.append((b"retry-after", b"%d" % retry_after_s))
         self.is_plain = False
         self.respond(status, headers, error_text(status, reason))
 

@@ -50,6 +50,7 @@ class Pool:
         "_waiting",
         "idle",
         "idle_max",
+        "is_wary",
         "known",
         "server",
         "standing",
@@ -66,6 +67,8 @@ class Pool:
         self._making = 0
         self._connecting: set[asyncio.Task[None]] = set()
         self.known: dict[bytes, KnownHead] = {}  # by the head as it came
+        # The server has failed: until it has worked, every response is looked at, and none is known.
+        self.is_wary = False
         self._waiting: deque[tuple[Wanting, float]] = deque()  # with the time by which
 
     @property
@@ -87,9 +90,12 @@ class Pool:
         """Have a link given to a request, at once if one is idle; `fresh`: a new one."""
         if not fresh and self.idle:
             self._lend(self.idle.pop(), wanting)
-        elif len(self._links) + self._making < self._spec.connections_max:
+        elif self._has_room():
             self._connect(wanting)
         elif len(self._waiting) < self._spec.queue_max:
+            if fresh:
+                # Those that are idle are likely as stale, and take the room that a new one needs.
+                self.drop_idle()
             self._waiting.append((wanting, self._upstream.now_s + self._spec.queue_timeout_s))
         else:
             wanting.have_not(self, NO_ROOM, is_overload=True)
@@ -124,6 +130,7 @@ class Pool:
         if link.borrower is None and link in self.idle:
             self.idle.remove(link)
         self._upstream.wheel.forget(link)
+        self._room_changed()
         self._serve_waiting()
 
     def watch(self, link: Link, deadline_s: float) -> None:
@@ -132,10 +139,42 @@ class Pool:
 
     def saw(self, head: bytes, known: KnownHead) -> None:
         """Remember the head of a response."""
-        if len(head) <= UPSTREAM_KNOWN_BYTES_MAX:
+        if len(head) <= UPSTREAM_KNOWN_BYTES_MAX and not self.is_wary:
             if len(self.known) >= UPSTREAM_KNOWN_COUNT_MAX:
                 self.known.clear()
             self.known[head] = known
+
+    def be_wary(self) -> None:
+        """Have every response looked at."""
+        self.is_wary = True
+        self.known.clear()
+
+    def be_easy(self) -> None:
+        """Pass on what is known without a look, again."""
+        self.is_wary = False
+
+    def drop(self, link: Link) -> None:
+        """Close a link that is of no use, at once: until the loop tells of its end it must not be lent."""
+        if link in self.idle:
+            self.idle.remove(link)
+        link.abort()
+
+    def drop_idle(self) -> None:
+        """Close what is idle: the server is out of service, and it may be the connections that are bad."""
+        while self.idle:
+            self.idle.pop().abort()
+
+    def note_retry(self) -> None:
+        """Count a request that goes to another server because it failed here."""
+        cells, where = self._upstream.cells, self.server.cells
+        if cells is not None and where is not None:
+            cells[where.retries] += 1
+
+    def note_ejection(self) -> None:
+        """Count that the server is put out of service."""
+        cells, where = self._upstream.cells, self.server.cells
+        if cells is not None and where is not None:
+            cells[where.ejections] += 1
 
     def tick(self, now_s: float) -> None:
         """Close what was idle for too long, and answer who has waited for too long."""
@@ -179,6 +218,7 @@ class Pool:
         finally:
             self._making -= 1
         if link is None:
+            self._room_changed()
             wanting.have_not(self, reason, is_overload=False)
             self._serve_waiting()
             return
@@ -187,10 +227,7 @@ class Pool:
             self.ended(link)
             wanting.have_not(self, "it closed the connection at once", is_overload=False)
         elif wanting.is_gone:
-            link.request_count = 1
-            link.idle_since_s = self._upstream.now_s
-            self.idle.append(link)
-            self._serve_waiting()
+            self._keep(link)
         else:
             self._lend(link, wanting)
 
@@ -204,12 +241,30 @@ class Pool:
         _, link = await loop.create_connection(lambda: Link(self), host.strip("[]"), int(port))
         return link
 
+    def _has_room(self) -> bool:
+        """Tell whether one more connection may be made, which then is."""
+        return len(self._links) + self._making < self._spec.connections_max
+
+    def _room_changed(self) -> None:
+        """Take note that a connection has ended, or was not made."""
+
+    def _keep(self, link: Link) -> None:
+        """Make use of a link that nobody wants any more."""
+        if self._waiting:
+            self._lend(link, self._waiting.popleft()[0])
+        elif len(self.idle) >= self.idle_max:
+            link.abort()
+        else:
+            link.request_count = 1  # It may go stale.
+            link.idle_since_s = self._upstream.now_s
+            self.idle.append(link)
+
     def _serve_waiting(self) -> None:
         """Give whoever waits what has become free, or may be made."""
         while self._waiting:
             if self.idle:
                 self._lend(self.idle.pop(), self._waiting.popleft()[0])
-            elif len(self._links) + self._making < self._spec.connections_max:
+            elif self._has_room():
                 self._connect(self._waiting.popleft()[0])
             else:
                 return

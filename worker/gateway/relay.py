@@ -36,8 +36,8 @@ SLOTS: Final = (
         "connection", "started_ns", "entry", "link", "_pool", "_target", "_tried", "method", "head",
         "tail", "_upstream", "is_plain", "notes", "meter", "status", "phase",
     )),
-    (Upstream, ("pools", "first_byte_deadline_s", "now_s")),
-    (Pool, ("idle", "idle_max", "_waiting", "known", "_upstream")),
+    (Upstream, ("pools", "first_byte_deadline_s", "now_s", "request_count", "trials", "chosen")),
+    (Pool, ("idle", "idle_max", "_waiting", "known", "_upstream", "is_wary")),
     (Link, (
         "borrower", "request_count", "expected", "deadline_s", "wheel_tick", "transport", "idle_since_s",
         "is_closed", "is_write_blocked", "_is_reading_paused", "pool",

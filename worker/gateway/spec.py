@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from penstock.worker.gateway.rules import BreakerRules, EjectionRules, RetryRules
+
 
 class ServerCells(msgspec.Struct, frozen=True, kw_only=True):
     """The first words of a server's numbers in a row; see `names` for the groups."""
@@ -20,6 +22,7 @@ class ServerCells(msgspec.Struct, frozen=True, kw_only=True):
     failures: int  # by reason
     retries: int
     ejections: int
+    shared: int | None = None  # held, wanted; None: the limit is the worker's own
 
 
 class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,4 +47,10 @@ class UpstreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout_s: float = 3.0
     first_byte_timeout_s: float = 30.0  # from the whole request to the head of the response
     idle_response_timeout_s: float = 60.0  # between two pieces of the response
+    send_timeout_s: float = 60.0  # in which the server takes nothing of the request
+    total_timeout_s: float | None = None
+    is_machine_wide: bool = False  # connections_max is one for all workers
     retry_attempts: int = 1
+    retries: RetryRules = RetryRules()
+    ejection: EjectionRules | None = None
+    breaker: BreakerRules | None = None

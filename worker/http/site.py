@@ -16,6 +16,7 @@ from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.files.exchange import exchange_of
 from penstock.worker.files.folder import Folder
 from penstock.worker.gateway.errand import prototype_of
+from penstock.worker.gateway.guarded import passage_to
 from penstock.worker.gateway.passage import Passage
 from penstock.worker.gateway.relay import RelayedConnection, introduce
 from penstock.worker.gateway.upstream import Gateway
@@ -379,9 +380,10 @@ class Site(Leaving):
             return route
         if isinstance(action, ProxyAction):
             assert self._gateway is not None
-            route.exchange = Passage
             upstream = self._gateway.upstreams[action.upstream]
-            route.errand = prototype_of(route, upstream, self.scope["scheme"])
+            route.exchange = passage_to(upstream)
+            if route.exchange is Passage:
+                route.errand = prototype_of(route, upstream, self.scope["scheme"])
             return route.passes_to(upstream)
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
         # A fixed answer that is wrong would be wrong for every client.

@@ -31,10 +31,11 @@ class Wheel:
     Calls `expire` on items whose deadline has passed, at the next `advance`.
     """
 
-    __slots__ = ("_buckets", "_tick")
+    __slots__ = ("_buckets", "_tick", "_tick_s")
 
-    def __init__(self, now_s: float) -> None:
-        self._tick = math.floor(now_s / WHEEL_TICK_S)  # The last tick that was looked at.
+    def __init__(self, now_s: float, tick_s: float = WHEEL_TICK_S) -> None:
+        self._tick_s = tick_s
+        self._tick = math.floor(now_s / tick_s)  # The last tick that was looked at.
         self._buckets: list[set[Watched]] = [set() for _ in range(WHEEL_BUCKETS)]
 
     def watch(self, item: Watched, deadline_s: float) -> None:
@@ -56,7 +57,7 @@ class Wheel:
 
     def advance(self, now_s: float) -> None:
         """Look at every bucket between the last call and now."""
-        last = math.floor(now_s / WHEEL_TICK_S)
+        last = math.floor(now_s / self._tick_s)
         # After a long sleep each bucket is looked at once, not once a turn.
         first = max(self._tick + 1, last - WHEEL_BUCKETS + 1)
         due: list[Watched] = []
@@ -79,5 +80,6 @@ class Wheel:
     def _tick_of(self, deadline_s: float) -> int:
         # Rounded up, or the deadline would not have passed when its tick comes.
         # What lies beyond the horizon is looked at there and put on again.
-        tick = math.ceil(min(deadline_s, (self._tick + WHEEL_BUCKETS) * WHEEL_TICK_S) / WHEEL_TICK_S)
+        tick_s = self._tick_s
+        tick = math.ceil(min(deadline_s, (self._tick + WHEEL_BUCKETS) * tick_s) / tick_s)
         return min(max(tick, self._tick + 1), self._tick + WHEEL_BUCKETS - 1)

@@ -26,8 +26,8 @@ typedef enum {
     R_ERRAND, R_TAG,
     E_CONNECTION, E_STARTED_NS, E_ENTRY, E_LINK, E_POOL, E_TARGET, E_TRIED, E_METHOD, E_HEAD, E_TAIL, E_UPSTREAM,
     E_IS_PLAIN, E_NOTES, E_METER, E_STATUS, E_PHASE,
-    U_POOLS, U_DEADLINE, U_NOW,
-    P_IDLE, P_IDLE_MAX, P_WAITING, P_KNOWN, P_UPSTREAM,
+    U_POOLS, U_DEADLINE, U_NOW, U_REQUEST_COUNT, U_TRIALS, U_CHOSEN,
+    P_IDLE, P_IDLE_MAX, P_WAITING, P_KNOWN, P_UPSTREAM, P_IS_WARY,
     L_BORROWER, L_REQUEST_COUNT, L_EXPECTED, L_DEADLINE, L_WHEEL_TICK, L_TRANSPORT, L_IDLE_SINCE, L_IS_CLOSED,
     L_IS_WRITE_BLOCKED, L_IS_READING_PAUSED, L_POOL,
     SLOT_COUNT
@@ -151,12 +151,15 @@ like(PyObject *prototype)
     return errand;
 }
 
-/* Choose a server that has a connection to spare; NULL without an error if there is none. */
+/*
+ * Choose a server that has a connection to spare, and tell its index; NULL without an error if there is none, or if
+ * another server is to be tried first.
+ */
 static PyObject *
-pool_of(PyObject *upstream)
+pool_of(PyObject *upstream, Py_ssize_t *found)
 {
-    PyObject *pools = AT(upstream, U_POOLS);
-    if (pools == NULL || !PyList_CheckExact(pools))
+    PyObject *pools = AT(upstream, U_POOLS), *trials = AT(upstream, U_TRIALS);
+    if (pools == NULL || !PyList_CheckExact(pools) || !PyList_CheckExact(trials) || PyList_GET_SIZE(trials) != 0)
         return NULL;
     Py_ssize_t index = 0;
     if (PyList_GET_SIZE(pools) != 1) {
@@ -169,8 +172,14 @@ pool_of(PyObject *upstream)
             return NULL;
     }
     PyObject *pool = PyList_GET_ITEM(pools, index);
-    if (!is_a(pool, POOL) || !PyList_CheckExact(AT(pool, P_IDLE)) || PyList_GET_SIZE(AT(pool, P_IDLE)) == 0)
+    if (!is_a(pool, POOL) || !PyList_CheckExact(AT(pool, P_IDLE)) || PyList_GET_SIZE(AT(pool, P_IDLE)) == 0) {
+        /* Python goes on with this choice: another would pass over those that have no connection yet. */
+        PyObject *chosen = PyLong_FromSsize_t(index);
+        if (chosen != NULL)
+            set(upstream, U_CHOSEN, chosen);
         return NULL;
+    }
+    *found = index;
     return pool;
 }
 
@@ -200,7 +209,7 @@ call_write(PyObject *transport, PyObject *output)
 /* Everything about a request that is known before anything changes. Owned: method, host, route, head. */
 typedef struct {
     PyObject *site, *method, *host, *route, *prototype, *upstream, *pool, *head;
-    Py_ssize_t target_at, target_size, path_size;
+    Py_ssize_t target_at, target_size, path_size, index;
 } Plan;
 
 /* Headers that Python has to look at: with a body, for this hop alone, or of proxies. Sorted by nothing. */
@@ -459,7 +468,7 @@ plan(PyObject *connection, PyObject *data, Plan *found)
     found->head = compose_request(bytes, size, found, AT(prototype, E_TAIL), client, count_max);
     if (found->head == NULL)
         return PyErr_Occurred() ? -1 : 0;
-    found->pool = pool_of(found->upstream);
+    found->pool = pool_of(found->upstream, &found->index);
     return found->pool != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
 }
 
@@ -482,12 +491,14 @@ send(PyObject *connection, PyObject *data, Plan *known)
     if (errand == NULL || path == NULL || started == NULL || tag == NULL)
         goto end;
     PyObject *whole = PyBytes_FromStringAndSize(target, known->target_size);
-    PyObject *tried = PyList_New(0);
-    if (whole == NULL || tried == NULL) {
+    PyObject *tried = PyList_New(1), *index = PyLong_FromSsize_t(known->index);
+    if (whole == NULL || tried == NULL || index == NULL) {
         Py_XDECREF(whole);
         Py_XDECREF(tried);
+        Py_XDECREF(index);
         goto end;
     }
+    PyList_SET_ITEM(tried, 0, index);
     set(errand, E_CONNECTION, Py_NewRef(connection));
     set(errand, E_STARTED_NS, Py_NewRef(started));
     set(errand, E_LINK, Py_NewRef(link));
@@ -507,7 +518,8 @@ send(PyObject *connection, PyObject *data, Plan *known)
     set(link, L_EXPECTED, Py_NewRef(known->method));
     set(connection, C_EXCHANGE, Py_NewRef(errand));
     set(connection, C_INTAKE, Py_NewRef(held_state));
-    if (add_to(link, L_REQUEST_COUNT, 1) < 0 || add_to(site, S_RECEIVED_BYTES, PyBytes_GET_SIZE(data)) < 0 ||
+    if (add_to(link, L_REQUEST_COUNT, 1) < 0 || add_to(known->upstream, U_REQUEST_COUNT, 1) < 0 ||
+        add_to(site, S_RECEIVED_BYTES, PyBytes_GET_SIZE(data)) < 0 ||
         put_off(link, AT(known->upstream, U_DEADLINE)) < 0 || call_write(AT(link, L_TRANSPORT), known->head) < 0)
         goto end;
     failed = 0;
@@ -672,7 +684,10 @@ give(PyObject *link, PyObject *errand, PyObject *pool, PyObject *known, const ch
     Py_ssize_t idle_max = PyLong_AsSsize_t(AT(pool, P_IDLE_MAX)), waiting = PyObject_Size(AT(pool, P_WAITING));
     if (PyErr_Occurred())
         return -1;
-    if (length != body_size || !PyBytes_CheckExact(output) || !PyList_CheckExact(idle) || waiting != 0 ||
+    /* What is a failure is judged, as all is that comes from a server that has failed. */
+    if (code >= 500 || AT(pool, P_IS_WARY) != Py_False || waiting != 0)
+        return 0;
+    if (length != body_size || !PyBytes_CheckExact(output) || !PyList_CheckExact(idle) ||
         PyList_GET_SIZE(idle) >= idle_max || !is_a(upstream, UPSTREAM) || !is_a(connection, CONNECTION) ||
         AT(connection, C_EXCHANGE) != errand)
         return 0;
@@ -703,7 +718,7 @@ give(PyObject *link, PyObject *errand, PyObject *pool, PyObject *known, const ch
     Py_XDECREF(done);
     if (done == NULL || add_to(site, S_SENT_BYTES, PyBytes_GET_SIZE(reply)) < 0)
         goto end;
-    if (elapsed_us >= noted_from || code >= 500) {
+    if (elapsed_us >= noted_from) {
         PyObject *sent = PyLong_FromSsize_t(PyBytes_GET_SIZE(reply));
         done = sent == NULL ? NULL : PyObject_CallMethodObjArgs(site, name_note, errand, elapsed, sent, NULL);
         Py_XDECREF(sent);
