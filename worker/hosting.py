@@ -68,7 +68,7 @@ class Hosting:
         self._tracing: Tracing | None = None
         self._lot = ParkingLot(asyncio.get_running_loop())
         self._threads: Threads | None = None  # once there is a WSGI app
-        self._gateway = Gateway(spec.upstreams, asyncio.get_running_loop())
+        self._gateway = Gateway(spec.upstreams, asyncio.get_running_loop(), cells)
         self.shards: dict[str, LentShards] = {}  # by the listener's address
         self.givable: dict[str, Site] = {}  # by the listener's address: those whose idle connections can move
 

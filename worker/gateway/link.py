@@ -8,6 +8,7 @@ a byte or an end from the server takes it out of the pool.
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from penstock.worker.gateway.numbers import CLOSED, PROTOCOL
 from penstock.worker.gateway.response_reader import ResponseReader, UpstreamError
 from penstock.worker.http.wheel import NOT_WATCHED
 from penstock.worker.limits import WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES
@@ -52,17 +53,21 @@ class Link(asyncio.Protocol):
     """
     A connection to a server. Made by its pool.
 
-    `request_count` is how many requests it was lent to.
+    `request_count` is how many requests it was lent to, `failure` why it failed,
+    once it has. Making it took `connect_us`, and was done at `made_ns`.
     """
 
     __slots__ = (
         "_is_reading_paused",
         "borrower",
+        "connect_us",
         "deadline_s",
+        "failure",
         "first_head",
         "idle_since_s",
         "is_closed",
         "is_write_blocked",
+        "made_ns",
         "pool",
         "reader",
         "request_count",
@@ -78,6 +83,8 @@ class Link(asyncio.Protocol):
         self.borrower: Borrower | None = None
         self.first_head = b""
         self.request_count = 0
+        self.connect_us = self.made_ns = 0
+        self.failure = CLOSED
         self.idle_since_s = 0.0
         self.is_closed = False
         self.is_write_blocked = False
@@ -108,7 +115,7 @@ class Link(asyncio.Protocol):
         try:
             reader.feed(data)
         except UpstreamError as error:
-            self.fail(str(error))
+            self.fail(str(error), PROTOCOL)
             return
         borrower.came(self)
 
@@ -158,8 +165,9 @@ class Link(asyncio.Protocol):
         else:
             self.pool.watch(self, deadline_s)
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, failure: int = CLOSED) -> None:
         """End what cannot go on, and tell the borrower why."""
+        self.failure = failure
         borrower, self.borrower = self.borrower, None
         self.abort()
         if borrower is not None:

@@ -13,6 +13,7 @@ from penstock.shm.counting import Meter
 from penstock.worker.asgi.types import Scope
 from penstock.worker.gateway import request_head, response_head
 from penstock.worker.gateway.link import KnownHead, Link
+from penstock.worker.gateway.numbers import CLOSED, TIMEOUT
 from penstock.worker.gateway.pool import Pool
 from penstock.worker.gateway.request_head import Origin
 from penstock.worker.gateway.upstream import Upstream
@@ -67,6 +68,7 @@ class Passage(Exchange):
         "_is_waiting",
         "_memo",
         "_pool",
+        "_sent_ns",
         "_target",
         "_tried",
         "_upstream",
@@ -80,6 +82,7 @@ class Passage(Exchange):
     _target: bytes
     _upstream: Upstream
     _pool: Pool
+    _sent_ns: int  # when the server was asked
 
     def __init__(self, connection: "Connection", meter: Meter, scope: Scope) -> None:
         super().__init__(connection, meter, scope)
@@ -120,6 +123,7 @@ class Passage(Exchange):
         self.link = link
         method = self.scope["method"]
         link.reader.expect(method)
+        self._sent_ns = perf_counter_ns()
         head = METHOD_STARTS[method] + self._target + (self._remembered() or self._composed(link))
         inbox = self.inbox
         if inbox is None:
@@ -147,6 +151,7 @@ class Passage(Exchange):
         if self._attempts <= self._upstream.spec.retry_attempts and len(self._tried) < len(
             self._upstream.pools
         ):
+            pool.note_retry()
             self._try()
         elif is_overload:
             self._refuse(503, "the upstream server has too much to do")
@@ -161,13 +166,16 @@ class Passage(Exchange):
             return False
         self.link = None
         link.reader.keep_alive = True
-        link.pool.give_back(link)
+        pool = link.pool
+        pool.give_back(link)
         connection = self.connection
         site = connection.site
         output = known.output + data[size:]
         self.status = status = known.status
         self.phase = DONE
-        elapsed_us = (perf_counter_ns() - self.started_ns) // 1000
+        now_ns = perf_counter_ns()
+        elapsed_us = (now_ns - self.started_ns) // 1000
+        pool.count(status, (now_ns - self._sent_ns) // 1000)
         self.meter.count(status, elapsed_us)
         site.sent_bytes += len(output)
         if elapsed_us >= site.noted_from_us or status >= 500:
@@ -214,21 +222,24 @@ class Passage(Exchange):
         if self.is_gone:
             return
         if self.phase == STREAMING:
+            link.pool.numbers.failed(link.failure)
             link.pool.complain(f"{reason}, in the middle of a response")
             self.cut()
             return
         inbox = self.inbox
         is_replayable = inbox is None or (inbox.is_complete and self._is_sent and bool(inbox.body))
-        if is_replayable and self.scope["method"] in IDEMPOTENT:
-            if link.request_count > 1 and not link.reader.has_begun:
-                # It was idle, and the server closed it just then: no failure, so no attempt.
-                self._is_waiting = True
-                link.pool.want(self, fresh=True)
-                return
-            if self._attempts <= self._upstream.spec.retry_attempts:
-                link.pool.complain(f"{reason}; asked another time")
-                self._try()
-                return
+        can_repeat = is_replayable and self.scope["method"] in IDEMPOTENT
+        if can_repeat and link.request_count > 1 and link.failure == CLOSED and not link.reader.has_begun:
+            # It was idle, and the server closed it just then: no failure, so no attempt.
+            self._is_waiting = True
+            link.pool.want(self, fresh=True)
+            return
+        link.pool.numbers.failed(link.failure)
+        if can_repeat and self._attempts <= self._upstream.spec.retry_attempts:
+            link.pool.complain(f"{reason}; asked another time")
+            link.pool.note_retry()
+            self._try()
+            return
         link.pool.complain(reason)
         self._refuse(504 if "in time" in reason else 502, "the upstream server failed")
 
@@ -243,9 +254,9 @@ class Passage(Exchange):
                 # The client's, whose own deadline is set.
                 link.watch(now_s + self._upstream.spec.idle_response_timeout_s)
             else:
-                link.fail("it went silent")
+                link.fail("it went silent", TIMEOUT)
         elif self._is_sent or link.is_write_blocked:
-            link.fail("it did not answer in time")
+            link.fail("it did not answer in time", TIMEOUT)
         else:
             link.watch(now_s + self._upstream.spec.first_byte_timeout_s)  # the client's, again
 
@@ -375,6 +386,7 @@ class Passage(Exchange):
     def _release(self, link: Link) -> None:
         """Give the link back, if the server has had the whole request; else it cannot be used again."""
         self.link = None
+        self._count_answer(link)
         if self._is_sent:
             link.pool.give_back(link)
         else:
@@ -385,10 +397,15 @@ class Passage(Exchange):
         self.is_gone = True
         link, self.link = self.link, None
         if link is not None:
+            if self.phase == STREAMING:
+                self._count_answer(link)
             link.borrower = None
             link.abort()
         elif self._is_waiting:
             self._pool.forget(self)
+
+    def _count_answer(self, link: Link) -> None:
+        link.pool.count(self.status, (perf_counter_ns() - self._sent_ns) // 1000)
 
     def _refuse(self, status: int, reason: str) -> None:
         headers = [*TEXT_HEADERS]

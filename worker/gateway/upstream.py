@@ -20,14 +20,16 @@ class Upstream:
 
     __slots__ = ("_balancer", "_down", "context", "loop", "now_s", "pools", "spec", "wheel")
 
-    def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop, cells: memoryview | None = None
+    ) -> None:
         self.spec = spec
         self.loop = loop
         self.context = contextvars.Context()
         self.now_s = time.monotonic()
         self.wheel = Wheel(self.now_s)
         self._down: frozenset[int] = frozenset()  # those that are out of service
-        self.pools = [Pool(self, spec, server) for server in spec.servers]
+        self.pools = [Pool(self, spec, server, cells) for server in spec.servers]
         self._balancer = self._balance(spec)
 
     def choose(self, tried: Collection[int]) -> int:
@@ -65,8 +67,13 @@ class Upstream:
 class Gateway:
     """All upstreams of a worker, by name."""
 
-    def __init__(self, specs: Iterable[UpstreamSpec], loop: asyncio.AbstractEventLoop) -> None:
-        self.upstreams = {spec.name: Upstream(spec, loop) for spec in specs}
+    def __init__(
+        self,
+        specs: Iterable[UpstreamSpec],
+        loop: asyncio.AbstractEventLoop,
+        cells: memoryview | None = None,
+    ) -> None:
+        self.upstreams = {spec.name: Upstream(spec, loop, cells) for spec in specs}
 
     def tick(self, now_s: float) -> None:
         """Let time pass."""
