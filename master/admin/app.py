@@ -24,6 +24,7 @@ from penstock.master.admin.probes import Verdict, judge_live, judge_ready, judge
 from penstock.master.admin.replies import Reply, json_reply, send_reply, text_reply
 from penstock.master.admin.requests import in_flight, incidents
 from penstock.master.admin.status import FleetStatus, read_memory, read_workers, render_status
+from penstock.master.admin.upstreams import read_upstreams
 from penstock.master.admin.vitals import VitalSigns
 from penstock.master.admin.worker_metrics import worker_families
 from penstock.shm.row import ReadRow, Row
@@ -134,6 +135,7 @@ class AdminApp:
                 admin_pid=admin_pid,
                 now_monotonic_s=now_s,
                 now_s=time.time(),
+                upstreams=read_upstreams(self._readings.segment, self._read) if fleet.upstreams else None,
             )
         )
 

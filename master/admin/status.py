@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.master.admin.upstreams import UpstreamReadings, UpstreamStatus, render_upstreams
 from penstock.master.admin.vitals import Vitals
 from penstock.master.fleet import SUSPECT
 from penstock.master.operations import Operation
@@ -96,6 +97,7 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     has_served: bool  # every slot was READY once
     workers: tuple[WorkerStatus, ...] = ()
     listeners: tuple[ListenerStatus, ...] = ()
+    upstreams: tuple[UpstreamStatus, ...] = ()
     admin_address: str | None = None  # None: there is only the control socket
     # Until a roll succeeds again. The counts below never go down.
     failure: Failure | None = None
@@ -185,6 +187,7 @@ def render_status(
     admin_pid: int,
     now_monotonic_s: float,
     now_s: float,
+    upstreams: UpstreamReadings | None = None,
 ) -> dict[str, Any]:
     """Give what `/status` answers, as plain values."""
     return {
@@ -215,7 +218,7 @@ def render_status(
         "crash_loops": [_render_crash_loop(each, fleet, now_monotonic_s) for each in fleet.crash_loops],
         "shared_memory": dict(memory),
         "listeners": [msgspec.to_builtins(listener) for listener in fleet.listeners],
-        "upstreams": [],
+        "upstreams": render_upstreams(fleet.upstreams, upstreams or UpstreamReadings()),
     }
 
 

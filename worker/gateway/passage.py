@@ -9,13 +9,17 @@ read any faster than the other takes.
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
-from penstock.shm.counting import Meter
+from penstock.shm import names
+from penstock.shm.board import ANSWERED, ASKED, with_server
+from penstock.shm.board import STREAMING as STREAMED
+from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.asgi.types import Scope
 from penstock.worker.gateway import request_head, response_head
 from penstock.worker.gateway.link import KnownHead, Link
 from penstock.worker.gateway.numbers import CLOSED, TIMEOUT
 from penstock.worker.gateway.pool import Pool
 from penstock.worker.gateway.request_head import Origin
+from penstock.worker.gateway.trail import Trail
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.blocks import Memo
 from penstock.worker.http.exchange import Exchange
@@ -63,6 +67,8 @@ class Passage(Exchange):
 
     __slots__ = (
         "_attempts",
+        "_failure",
+        "_first_byte_ns",
         "_is_chunked",
         "_is_sent",
         "_is_waiting",
@@ -72,6 +78,7 @@ class Passage(Exchange):
         "_target",
         "_tried",
         "_upstream",
+        "_used",
         "is_gone",
         "link",
     )
@@ -83,6 +90,10 @@ class Passage(Exchange):
     _upstream: Upstream
     _pool: Pool
     _sent_ns: int  # when the server was asked
+    # For those who ask; not there before there is something to tell.
+    _used: Link
+    _first_byte_ns: int  # unless the answer came whole
+    _failure: int | None  # of the last server; None: it is being tried elsewhere
 
     def __init__(self, connection: "Connection", meter: Meter, scope: Scope) -> None:
         super().__init__(connection, meter, scope)
@@ -120,7 +131,7 @@ class Passage(Exchange):
     def have(self, link: Link) -> None:
         """Send the request: as much of it as there is."""
         self._is_waiting = False
-        self.link = link
+        self.link = self._used = link
         method = self.scope["method"]
         link.reader.expect(method)
         self._sent_ns = perf_counter_ns()
@@ -145,6 +156,7 @@ class Passage(Exchange):
     def have_not(self, pool: Pool, reason: str, *, is_overload: bool) -> None:
         """Try elsewhere, or say that there is no server."""
         self._is_waiting = False
+        self._failure = pool.numbers.last_failure
         if self.is_gone:
             return
         pool.complain(reason)
@@ -221,6 +233,7 @@ class Passage(Exchange):
         self.link = None
         if self.is_gone:
             return
+        self._failure = link.failure
         if self.phase == STREAMING:
             link.pool.numbers.failed(link.failure)
             link.pool.complain(f"{reason}, in the middle of a response")
@@ -231,6 +244,7 @@ class Passage(Exchange):
         can_repeat = is_replayable and self.scope["method"] in IDEMPOTENT
         if can_repeat and link.request_count > 1 and link.failure == CLOSED and not link.reader.has_begun:
             # It was idle, and the server closed it just then: no failure, so no attempt.
+            self._failure = None
             self._is_waiting = True
             link.pool.want(self, fresh=True)
             return
@@ -292,9 +306,52 @@ class Passage(Exchange):
             self._drop()
             self.write(b"", self.framing.frame(b"", is_last=True), False)
 
+    # What those ask who watch.
+
+    def trail(self) -> Trail | None:
+        """Tell where the request went."""
+        if not self._tried:
+            return None
+        upstream, link, pool = self._upstream, getattr(self, "_used", None), self._pool
+        failure = getattr(self, "_failure", None)
+        first_byte_ns = getattr(self, "_first_byte_ns", None)
+        trail = Trail(
+            upstream.spec.name,
+            tuple(upstream.pools[index].server.address for index in self._tried),
+            failure=None if failure is None else names.UPSTREAM_FAILURE_REASONS[failure],
+            word=pool.numbers.word,
+        )
+        if link is None or link.pool is not pool:
+            return trail  # The last one that was tried never had it.
+        sent_us = (self._sent_ns - self.started_ns) // 1000
+        # An answer that came whole has no other moment than now.
+        is_whole = first_byte_ns is None and failure is None and self.phase == DONE
+        end_ns = perf_counter_ns() if is_whole else first_byte_ns
+        return trail._replace(
+            status=None if end_ns is None else self.status,
+            connect_us=link.connect_us if link.made_ns > self.started_ns else 0,
+            sent_us=sent_us,
+            first_byte_us=None if end_ns is None else (end_ns - self._sent_ns) // 1000,
+        )
+
+    def describe(self) -> str:
+        """Return the request line and its age, and who has it."""
+        pool = getattr(self, "_pool", None)
+        return super().describe() + ("" if pool is None else f" at {pool.server.address}")
+
+    def post_progress(self, board: BoardWriter) -> None:
+        """Say on the board how far it is, and which server has it."""
+        if self.entry is not None:
+            phase = self.phase
+            state = ASKED if phase < STREAMING else STREAMED if phase == STREAMING else ANSWERED
+            sent_bytes = self._sent_bytes if phase == STREAMING else 0
+            board.go_on(self.entry, state, with_server(sent_bytes, self._pool.numbers.word))
+
     # Within.
 
     def _try(self) -> None:
+        if self._attempts:
+            self._failure = None
         upstream = self._upstream
         index = upstream.choose(self._tried)
         self._tried.append(index)
@@ -345,6 +402,7 @@ class Passage(Exchange):
 
     def _head_for(self, link: Link, piece: bytes) -> bytes:
         """Judge the head of the response, and return the client's."""
+        self._first_byte_ns = perf_counter_ns()
         reader = link.reader
         connection = self.connection
         site = connection.site

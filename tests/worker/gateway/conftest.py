@@ -137,7 +137,7 @@ class Passing:
             self.gateway.tick(now_s)
 
     def numbers(self, index: int = 0) -> dict[str, int]:
-        """Tell what is counted of a server, without what is 0; `answers` and `connects` by their histograms."""
+        """Tell what is counted of a server, without what is 0; `answers` and `connects` by histograms."""
         self.pass_time(0.1)
         cells, where = self.cells, server_cells(index)
         found = {
