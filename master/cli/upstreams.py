@@ -7,7 +7,6 @@ import msgspec
 
 from penstock.master.cli.tables import aligned, count
 
-
 # An address and a port; of a path the end says most.
 ADDRESS_CHARS_MAX: Final = 24
 

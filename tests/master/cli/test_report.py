@@ -248,6 +248,6 @@ def test_upstreams_have_a_table_where_there_are_any() -> None:
         "UPSTREAM", "SERVER", "STATE", "ACTIVE", "IDLE", "QUEUED", "REQUESTS", "FAILED",
     ]  # fmt: skip
     assert table[1].split() == ["backend", "10.0.0.1:9000", "up", "3", "4", "0", "12345", "6"]
-    assert table[2].startswith("          …nstock/backend/app.sock  partly up")
+    assert table[2].startswith("         …nstock/backend/app.sock partly up")
     assert all(len(line) <= COLUMNS_MAX for line in table)
     assert "UPSTREAM" not in status_tables(STATUS, 2000.0)
