@@ -83,6 +83,7 @@ class Passage(Exchange):
         "link",
     )
 
+    passes_on = True
     is_running = False  # its connection's end is its own
 
     _memo: Memo | None

@@ -67,6 +67,8 @@ class Answer:
         "wants_trailers",
     )
 
+    passes_on = False  # to an upstream server
+
     task: asyncio.Task[None]  # when an app was called
     status: int  # since the response was started
     wants_trailers: bool  # when the app has promised some: the client does
