@@ -18,9 +18,9 @@ from penstock.master.admin.status import (
     ListenerStatus,
     MasterStatus,
     ShardStatus,
+    UpstreamStatus,
     WorkerStatus,
 )
-from penstock.master.admin.upstreams import upstream_status
 from penstock.master.backoff import crash_loops
 from penstock.master.fleet import Fleet
 from penstock.master.holdings import Holdings
@@ -132,7 +132,7 @@ class Ledger:
             listeners=tuple(
                 _listener_status(listener, lent, slots) for listener in holdings.listeners.values()
             ),
-            upstreams=upstream_status(upstreams),
+            upstreams=tuple(map(UpstreamStatus.of, upstreams)),
             admin_address=holdings.admin.shown_address if holdings.admin is not None else None,
             failure=self.failure,
             reload_failures=self.reload_failures,

@@ -7,12 +7,11 @@ with defaults. What changes with every request (connections, requests, lag) is
 not in it; the admin process reads that from the workers' rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from penstock.master.admin.upstreams import UpstreamReadings, UpstreamStatus, render_upstreams
 from penstock.master.admin.vitals import Vitals
 from penstock.master.fleet import SUSPECT
 from penstock.master.operations import Operation
@@ -21,6 +20,7 @@ from penstock.shm.counting import IMPLEMENTATION
 from penstock.shm.layout import LAYOUT_MAJOR, WORD_SIZE
 from penstock.shm.row import Kind, ReadRow, Row, RowReading, State
 from penstock.shm.segment import Segment
+from penstock.worker.gateway.spec import UpstreamSpec
 
 # Owners stamp their rows several times in this time. Beyond it, the loop is late.
 HEARTBEAT_GRACE_NS: Final = 1_000_000_000
@@ -69,6 +69,27 @@ class ListenerStatus(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     shards: tuple[ShardStatus, ...] = ()
     certificates: tuple[CertificateStatus, ...] = ()
+
+
+class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One server of an upstream, as it is configured."""
+
+    address: str
+    weight: int = 1
+
+
+class UpstreamStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of servers, as it is configured."""
+
+    name: str
+    balance: str
+    servers: tuple[ServerStatus, ...] = ()
+
+    @classmethod
+    def of(cls, spec: UpstreamSpec) -> "UpstreamStatus":
+        """Leave out what only workers need."""
+        servers = tuple(ServerStatus(address=each.address, weight=each.weight) for each in spec.servers)
+        return cls(name=spec.name, balance=spec.balance, servers=servers)
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +208,7 @@ def render_status(
     admin_pid: int,
     now_monotonic_s: float,
     now_s: float,
-    upstreams: UpstreamReadings | None = None,
+    upstreams: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Give what `/status` answers, as plain values."""
     return {
@@ -218,7 +239,7 @@ def render_status(
         "crash_loops": [_render_crash_loop(each, fleet, now_monotonic_s) for each in fleet.crash_loops],
         "shared_memory": dict(memory),
         "listeners": [msgspec.to_builtins(listener) for listener in fleet.listeners],
-        "upstreams": render_upstreams(fleet.upstreams, upstreams or UpstreamReadings()),
+        "upstreams": list(upstreams),
     }
 
 

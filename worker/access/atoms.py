@@ -210,7 +210,7 @@ TRAIL_ATOMS: Final[Mapping[str, Callable[[Trail, int], object]]] = {
     "server": lambda trail, elapsed_us: trail.server,
     "upstream_status": lambda trail, elapsed_us: trail.status,
     "upstream_connect_s": lambda trail, elapsed_us: _seconds(trail.connect_us),
-    "upstream_first_byte_s": lambda trail, elapsed_us: _seconds(trail.first_byte_us),
+    "upstream_first_byte_s": lambda trail, elapsed_us: _seconds(trail.first_byte_us(elapsed_us)),
     "upstream_s": lambda trail, elapsed_us: _seconds(trail.server_us(elapsed_us)),
     "upstream_failure": lambda trail, elapsed_us: trail.failure,
     "attempts": lambda trail, elapsed_us: ", ".join(trail.tried) or None,

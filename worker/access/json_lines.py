@@ -58,7 +58,7 @@ def json_line(redaction: Redaction, *, pid: int, slot: int) -> Line:
             f'{label(trail.upstream)},"server":{label(trail.server or "")},'
             f'"upstream_status":{trail.status or "null"},'
             f'"upstream_connect_s":{_seconds(trail.connect_us)},'
-            f'"upstream_first_byte_s":{_seconds(trail.first_byte_us)},'
+            f'"upstream_first_byte_s":{_seconds(trail.first_byte_us(elapsed_us))},'
             f'"upstream_s":{_seconds(trail.server_us(elapsed_us))},'
             f'"upstream_failure":{label(trail.failure) if trail.failure else "null"},"attempts":[{attempts}]'
         )

@@ -314,25 +314,25 @@ class Passage(Exchange):
         if not self._tried:
             return None
         upstream, link, pool = self._upstream, getattr(self, "_used", None), self._pool
+        pools, last = upstream.pools, pool.server.address
         failure = getattr(self, "_failure", None)
         first_byte_ns = getattr(self, "_first_byte_ns", None)
         trail = Trail(
             upstream.spec.name,
-            tuple(upstream.pools[index].server.address for index in self._tried),
+            # Servers may have changed since; the last one is known.
+            (*(pools[index].server.address for index in self._tried[:-1] if index < len(pools)), last),
             failure=None if failure is None else names.UPSTREAM_FAILURE_REASONS[failure],
             word=pool.numbers.word,
         )
         if link is None or link.pool is not pool:
             return trail  # The last one that was tried never had it.
         sent_us = (self._sent_ns - self.started_ns) // 1000
-        # An answer that came whole has no other moment than now.
         is_whole = first_byte_ns is None and failure is None and self.phase == DONE
-        end_ns = perf_counter_ns() if is_whole else first_byte_ns
         return trail._replace(
-            status=None if end_ns is None else self.status,
+            status=self.status if is_whole or first_byte_ns is not None else None,
             connect_us=link.connect_us if link.made_ns > self.started_ns else 0,
             sent_us=sent_us,
-            first_byte_us=None if end_ns is None else (end_ns - self._sent_ns) // 1000,
+            head_us=None if first_byte_ns is None else (first_byte_ns - self._sent_ns) // 1000,
         )
 
     def describe(self) -> str:

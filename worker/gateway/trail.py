@@ -18,7 +18,7 @@ class Trail(NamedTuple):
     word: int = 0  # the first of the last server's numbers in the row; 0: it has none
     connect_us: int | None = None  # 0 on a connection that was there
     sent_us: int | None = None  # from the request's head to its being sent
-    first_byte_us: int | None = None  # from that to the head of the answer
+    head_us: int | None = None  # from that to the head of the answer; None also if it came with the rest
 
     @property
     def server(self) -> str | None:
@@ -28,6 +28,12 @@ class Trail(NamedTuple):
     def server_us(self, elapsed_us: int) -> int | None:
         """Tell how long the last server had it, of a request that took so long."""
         return None if self.sent_us is None else max(0, elapsed_us - self.sent_us)
+
+    def first_byte_us(self, elapsed_us: int) -> int | None:
+        """Tell how long it took to begin its answer, if it did."""
+        if self.status is None:
+            return None
+        return self.server_us(elapsed_us) if self.head_us is None else self.head_us
 
 
 # Of a request that went nowhere, where others go to upstreams.

@@ -29,7 +29,7 @@ TRAIL = Trail(
     failure="closed",
     connect_us=0,
     sent_us=34_567,
-    first_byte_us=250,
+    head_us=250,
 )
 
 

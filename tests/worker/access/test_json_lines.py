@@ -89,7 +89,7 @@ def test_no_request_can_break_a_line(values: list[bytes], method: str, route: st
 
 TRAIL = Trail(
     "backend", ("10.0.0.1:9000", "unix:/run/x"), status=503, word=7, connect_us=0, sent_us=34_567,
-    first_byte_us=250,
+    head_us=250,
 )  # fmt: skip
 
 

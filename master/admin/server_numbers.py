@@ -1,5 +1,5 @@
 """
-The upstreams of `/status`: what is configured, and what the workers count of each server.
+What the workers count of each upstream server, as `/status` tells it.
 
 Counters are those of `/metrics`, summed over everybody who ever counted;
 gauges come from living workers alone.
@@ -14,7 +14,6 @@ from penstock.shm import names
 from penstock.shm.row import Kind, ReadRow, Row, RowReading, State
 from penstock.shm.segment import Segment
 from penstock.shm.totals import totals
-from penstock.worker.gateway.spec import UpstreamSpec
 
 _COUNTERS: Final = frozenset(
     {names.UPSTREAM_REQUESTS, names.UPSTREAM_FAILURES, names.UPSTREAM_RETRIES, names.UPSTREAM_EJECTIONS}
@@ -27,38 +26,11 @@ Numbers = Mapping[tuple[str, str], int]
 Server = tuple[str, str]  # the upstream's name, the server's address
 
 
-class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One server, as it is configured."""
-
-    address: str
-    weight: int = 1
-
-
-class UpstreamStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A group of servers, as it is configured."""
-
-    name: str
-    balance: str
-    servers: tuple[ServerStatus, ...] = ()
-
-
 class UpstreamReadings(msgspec.Struct, frozen=True, kw_only=True):
     """What the rows say."""
 
     numbers: Mapping[Server, Numbers] = {}
     worker_count: int = 0  # those that serve
-
-
-def upstream_status(specs: Iterable[UpstreamSpec]) -> tuple[UpstreamStatus, ...]:
-    """Say what is configured."""
-    return tuple(
-        UpstreamStatus(
-            name=spec.name,
-            balance=spec.balance,
-            servers=tuple(ServerStatus(address=each.address, weight=each.weight) for each in spec.servers),
-        )
-        for spec in specs
-    )
 
 
 def read_upstreams(segment: Segment, read: ReadRow = Row.read) -> UpstreamReadings:
@@ -72,34 +44,33 @@ def read_upstreams(segment: Segment, read: ReadRow = Row.read) -> UpstreamReadin
     return UpstreamReadings(numbers=numbers, worker_count=sum(map(_serves, found.rows)))
 
 
-def render_upstreams(upstreams: Iterable[UpstreamStatus], readings: UpstreamReadings) -> list[dict[str, Any]]:
-    """Give what `/status` tells, as plain values."""
+def with_numbers(upstreams: Iterable[dict[str, Any]], readings: UpstreamReadings) -> list[dict[str, Any]]:
+    """Add to what `/status` tells of upstreams what is counted of their servers."""
     return [
         {
-            "name": upstream.name,
-            "balance": upstream.balance,
+            **upstream,
             "servers": [
-                _render_server(
-                    server, readings.numbers.get((upstream.name, server.address), {}), readings.worker_count
-                )
-                for server in upstream.servers
+                {**server, **_render(_numbers_of(readings, upstream, server), readings.worker_count)}
+                for server in upstream["servers"]
             ],
         }
         for upstream in upstreams
     ]
 
 
-def _render_server(server: ServerStatus, numbers: Numbers, worker_count: int) -> dict[str, Any]:
+def _numbers_of(readings: UpstreamReadings, upstream: dict[str, Any], server: dict[str, Any]) -> Numbers:
+    return readings.numbers.get((upstream["name"], server["address"]), {})
+
+
+def _render(numbers: Numbers, worker_count: int) -> dict[str, Any]:
     def number(name: str, value: str = "") -> int:
         return numbers.get((name, value), 0)
 
     active, idle = names.UPSTREAM_CONNECTION_STATES
     left_out = number(names.UPSTREAM_LEFT_OUT)
     answers = {code: number(names.UPSTREAM_REQUESTS, code) for code in names.CODE_CLASSES}
-    failures = {reason: number(names.UPSTREAM_FAILURES, reason) for reason in names.UPSTREAM_FAILURE_REASONS}
+    failed = {reason: number(names.UPSTREAM_FAILURES, reason) for reason in names.UPSTREAM_FAILURE_REASONS}
     return {
-        "address": server.address,
-        "weight": server.weight,
         # Each worker judges for itself by the answers that it gets.
         "state": "up" if not left_out else "down" if left_out >= worker_count else "partly up",
         "up": not left_out or left_out < worker_count,
@@ -109,8 +80,8 @@ def _render_server(server: ServerStatus, numbers: Numbers, worker_count: int) ->
         "queued": number(names.UPSTREAM_QUEUED),
         "requests": sum(answers.values()),
         "answers": answers,
-        "failures": sum(failures.values()),
-        "failed": failures,
+        "failures": sum(failed.values()),
+        "failed": failed,
         "retries": number(names.UPSTREAM_RETRIES),
         "ejections": number(names.UPSTREAM_EJECTIONS),
     }

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from penstock.master.admin.status import read_memory, render_status
-from penstock.master.admin.upstreams import read_upstreams, render_upstreams, upstream_status
+from penstock.master.admin.app import AdminApp
+from penstock.master.admin.server_numbers import read_upstreams, with_numbers
+from penstock.master.admin.status import UpstreamStatus
 from penstock.master.blueprint import _server_cells
 from penstock.shm.row import State
 from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
@@ -18,7 +19,7 @@ SPEC = UpstreamSpec(
     balance="random",
     servers=(ServerSpec(address="10.0.0.1:9000", weight=2), ServerSpec(address="unix:/run/x")),
 )
-STATUS = upstream_status((SPEC,))
+STATUS = (UpstreamStatus.of(SPEC),)
 
 
 def define(site: "Site", server: int = 0) -> ServerCells:
@@ -26,7 +27,7 @@ def define(site: "Site", server: int = 0) -> ServerCells:
 
 
 def servers(site: "Site") -> list[dict[str, Any]]:
-    [upstream] = render_upstreams(STATUS, read_upstreams(site.segment))
+    [upstream] = with_numbers(map(msgspec.to_builtins, STATUS), read_upstreams(site.segment))
     return upstream["servers"]  # type: ignore[no-any-return]
 
 
@@ -82,12 +83,11 @@ def test_status_has_the_upstreams_that_are_configured(site: "Site") -> None:
     told = msgspec.json.decode(msgspec.json.encode(site.status), type=type(site.status))
     assert told == site.status
 
+    app = AdminApp(site)
+
     def upstreams() -> Any:
-        status = render_status(
-            site.status, {}, {}, read_memory(site.segment), admin_pid=1, now_monotonic_s=0.0, now_s=0.0,
-            upstreams=read_upstreams(site.segment),
-        )  # fmt: skip
-        return [(each["name"], each["balance"], len(each["servers"])) for each in status["upstreams"]]
+        told = app._upstreams(site.status)
+        return [(each["name"], each["balance"], len(each["servers"])) for each in told]
 
     assert upstreams() == [("backend", "random", 2)]
     site.change(upstreams=())
