@@ -35,7 +35,7 @@ class OwnHeaders(Passage):
         scope["headers"] = headers
         memo, client = self._memo, scope["client"]
         if memo is not None and client is not None:
-            memo[client[0]] = composed
+            memo[self._upstream, client[0]] = composed
         return composed + self._own()
 
     def _own(self) -> bytes:

@@ -52,6 +52,7 @@ class Pool:
         "_waiting",
         "count",
         "idle",
+        "idle_max",
         "known",
         "numbers",
         "server",
@@ -72,6 +73,7 @@ class Pool:
         self._spec = spec
         self._upstream = upstream
         self._links: set[Link] = set()
+        self.idle_max = spec.idle_max
         self.idle: list[Link] = []  # the one that was used last at the end
         self._making = 0
         self._connecting: set[asyncio.Task[None]] = set()
@@ -122,7 +124,7 @@ class Pool:
         link.resume_reading()
         if self._waiting:
             self._lend(link, self._waiting.popleft()[0])
-        elif len(self.idle) >= self._spec.idle_max:
+        elif len(self.idle) >= self.idle_max:
             link.abort()
         else:
             link.idle_since_s = self._upstream.now_s
