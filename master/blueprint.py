@@ -323,6 +323,7 @@ def _server_cells(upstream: str, server: str, series: SeriesTable, *, is_shared:
             names.UPSTREAM_CONNECTIONS, "gauge", labels, "state", names.UPSTREAM_CONNECTION_STATES
         ),
         queued=series.define(names.UPSTREAM_QUEUED, "gauge", labels),
+        left_out=series.define(names.UPSTREAM_LEFT_OUT, "gauge", labels),
         failures=series.define_group(
             names.UPSTREAM_FAILURES, "counter", labels, "reason", names.UPSTREAM_FAILURE_REASONS
         ),

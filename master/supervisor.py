@@ -181,7 +181,14 @@ class Supervisor:
 
     def _status(self) -> FleetStatus:
         parts = self._parts
-        return parts.ledger.status(self._force.fleet, self._row_state(), parts.holdings, parts.lender.lent)
+        newest = self._force.generations[self._force.fleet.generation].spec
+        return parts.ledger.status(
+            self._force.fleet,
+            self._row_state(),
+            parts.holdings,
+            parts.lender.lent,
+            () if newest is None else newest.upstreams,
+        )
 
     def _row_state(self) -> RowState:
         return phase(

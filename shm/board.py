@@ -16,7 +16,7 @@ import msgspec
 
 from penstock.shm.fence import reader_fence
 from penstock.shm.layout import WORD_SIZE
-from penstock.shm.schema import BOARD_ENTRY_COUNT, BOARD_ENTRY_WORDS
+from penstock.shm.schema import BOARD_ENTRY_COUNT, BOARD_ENTRY_WORDS, CELL_COUNT_MAX
 
 # States.
 ASKED: Final = 1  # the app has not begun its response
@@ -24,13 +24,18 @@ STREAMING: Final = 2  # the response is under way
 ANSWERED: Final = 3  # the response is complete, or its client gone, and the app goes on
 STATES: Final = {ASKED: "asked", STREAMING: "streaming", ANSWERED: "answered"}
 
-# An entry: state, method and route in one word, then start, bytes sent, a spare word, the path.
+# An entry: state, method and route in one word, then start, bytes sent, a spare word, the path. Of a
+# request that an upstream server has, the word of the bytes has in its upper bits who that is: the
+# first word of the server's numbers. Of bytes there are 2^44 beside it, 17 terabytes.
 _STATE_BITS: Final = 8
 _METHOD_SHIFT: Final = 8
 _ROUTE_SHIFT: Final = 16
 STATE_MASK: Final = (1 << _STATE_BITS) - 1
 STARTED: Final = 1
 SENT_BYTES: Final = 2
+_SERVER_SHIFT: Final = 44
+_SENT_BYTES_MAX: Final = (1 << _SERVER_SHIFT) - 1
+assert CELL_COUNT_MAX <= 1 << (64 - _SERVER_SHIFT)
 _PATH_WORD: Final = 4
 PATH_BYTES_MAX: Final = (BOARD_ENTRY_WORDS - _PATH_WORD) * WORD_SIZE
 _ENTRY: Final = struct.Struct(f"3Q8x{PATH_BYTES_MAX}s")
@@ -53,6 +58,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True):
     started_ns: int  # of the monotonic clock
     sent_bytes: int
     path: bytes  # without the query, and maybe without its end
+    server: int = 0  # the first word of its upstream server's numbers; 0: none
 
 
 class BoardWriter:
@@ -100,6 +106,11 @@ def route_tag(route: int) -> int:
     return route << _ROUTE_SHIFT
 
 
+def with_server(sent_bytes: int, server: int) -> int:
+    """Give the number of bytes that `go_on` is told, with the upstream server that has the request."""
+    return min(sent_bytes, _SENT_BYTES_MAX) | server << _SERVER_SHIFT
+
+
 def read_board(words: memoryview) -> Iterator[Active]:
     """Give what stands on a board, in no order, without what changed while it was read."""
     for at in range(0, len(words) - BOARD_ENTRY_WORDS + 1, BOARD_ENTRY_WORDS):
@@ -119,6 +130,7 @@ def read_board(words: memoryview) -> Iterator[Active]:
             method=METHODS[code] if code < len(METHODS) else "",
             route=tag >> _ROUTE_SHIFT,
             started_ns=started_ns,
-            sent_bytes=sent_bytes,
+            sent_bytes=sent_bytes & _SENT_BYTES_MAX,
+            server=sent_bytes >> _SERVER_SHIFT,
             path=path.rstrip(b"\0"),
         )

@@ -22,6 +22,7 @@ TEXT_BYTES_MAX: Final = (_PAYLOAD_WORDS - _HEAD_WORDS) * WORD_SIZE
 
 _HALF_MAX: Final = 2**32 - 1
 _SLOT_NONE: Final = 2**16 - 1
+_WORD_DIGITS_MAX: Final = 9
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str  # without the query, and maybe without its end
     request_id: str  # empty: none
+    server: int = 0  # the first word of the numbers of the upstream server that had it; 0: none
+    failure: str = ""  # why that one did not answer
 
 
 class EventWriter:
@@ -64,8 +67,13 @@ class EventWriter:
         method: str,
         path: str,
         request_id: str = "",
+        server: int = 0,
+        failure: str = "",
     ) -> None:
         """Append an event."""
+        if server or failure:
+            # No method has a blank. Whoever knows nothing of servers shows it as part of the method.
+            method = f"{method} {server} {failure}"
         text = "\n".join((method, request_id, path)).encode("utf-8", "replace")[:TEXT_BYTES_MAX]
         words = memoryview(text.ljust(TEXT_BYTES_MAX, b"\0")).cast("Q").tolist()
         head = (time_ns, elapsed_us, sent_bytes, self._identity, status << 32 | route, len(text))
@@ -85,7 +93,8 @@ def _unpack(number: int, payload: Sequence[int]) -> Event:
     time_ns, elapsed_us, sent_bytes, identity, what, size = payload[:_HEAD_WORDS]
     encoded = b"".join(word.to_bytes(WORD_SIZE, "little") for word in payload[_HEAD_WORDS:])
     text = encoded[: min(size, TEXT_BYTES_MAX)].decode("utf-8", "replace")
-    method, request_id, path = (*text.split("\n", 2), "", "")[:3]
+    asked, request_id, path = (*text.split("\n", 2), "", "")[:3]
+    method, server, failure = (*asked.split(" ", 2), "", "")[:3]
     slot = identity >> 16 & 0xFFFF
     return Event(
         number=number,
@@ -100,4 +109,6 @@ def _unpack(number: int, payload: Sequence[int]) -> Event:
         method=method,
         path=path,
         request_id=request_id,
+        server=int(server) if server.isdecimal() and len(server) <= _WORD_DIGITS_MAX else 0,
+        failure=failure,
     )

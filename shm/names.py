@@ -28,6 +28,8 @@ UPSTREAM_CONNECT_DURATION: Final = "penstock_upstream_connect_duration_seconds"
 UPSTREAM_CONNECTIONS: Final = "penstock_upstream_connections"
 UPSTREAM_SHARED: Final = "penstock_upstream_connections_shared"
 UPSTREAM_QUEUED: Final = "penstock_upstream_requests_queued"
+# Workers that send a server nothing.
+UPSTREAM_LEFT_OUT: Final = "penstock_upstream_left_out"
 UPSTREAM_FAILURES: Final = "penstock_upstream_failures_total"
 UPSTREAM_RETRIES: Final = "penstock_upstream_retries_total"
 UPSTREAM_EJECTIONS: Final = "penstock_upstream_ejections_total"

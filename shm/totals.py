@@ -8,7 +8,7 @@ holds: a row that makes no sense is counted in `rows_corrupt`, and its gauges
 are left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Final
 
@@ -42,27 +42,27 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     rows_corrupt: int
 
 
-def totals(segment: Segment, read: ReadRow = Row.read) -> Totals:
+def totals(segment: Segment, read: ReadRow = Row.read, wants: Callable[[str], bool] | None = None) -> Totals:
     """
-    Read and sum the whole segment, and its ancestors.
+    Read and sum the whole segment, and its ancestors; of the series only those whose names one `wants`.
 
     Each word is read once and whole, but not all at one moment: two totals
     that move together may be one event apart. Raises Unsteady, which takes a
     fold during each of a thousand readings.
     """
-    return steadily(segment, lambda: _read(segment, read))
+    return steadily(segment, lambda: _read(segment, read, wants))
 
 
-def _read(segment: Segment, read: ReadRow) -> Totals:
-    found = _read_own(segment, read)
+def _read(segment: Segment, read: ReadRow, wants: Callable[[str], bool] | None) -> Totals:
+    found = _read_own(segment, read, wants)
     for ancestor in segment.living_ancestors():
-        found = _joined(_read_own(ancestor, read), found)
+        found = _joined(_read_own(ancestor, read, wants), found)
     return found
 
 
-def _read_own(segment: Segment, read: ReadRow) -> Totals:
+def _read_own(segment: Segment, read: ReadRow, wants: Callable[[str], bool] | None) -> Totals:
     # Entries first: a series that is defined a moment later waits for the next reading.
-    entries = list(segment.series.entries())
+    entries = [each for each in segment.series.entries() if wants is None or wants(each.name)]
     claimed = segment.own_rows()
     counting = [segment.base.cells, *(row.cells for row in counting_rows(segment))]
     readings = [(row, read(row)) for row in claimed]

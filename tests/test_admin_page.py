@@ -100,6 +100,27 @@ def test_it_shows_who_runs(browser: Browser, admin: AdminServer) -> None:
     assert tab.complaints == []
 
 
+def test_it_shows_who_is_behind(browser: Browser, admin: AdminServer) -> None:
+    """
+    Each server of each upstream, with what it does now; and nothing where there is none.
+    """
+    tab = open_page(browser, admin)
+    assert [tab.text(f"#upstreams tbody tr:nth-child({index})") for index in (1, 2)] == [
+        f"backend 10.0.0.1:9000 up 1 3 5 0 {UNKNOWN} {UNKNOWN} 2",
+        f"backend 10.0.0.2:9000 down 1 3 5 4 {UNKNOWN} {UNKNOWN} 2",
+    ]
+    assert tab.value("document.querySelectorAll('#upstreams .state.bad').length") == 1
+    first = admin.status["upstreams"][0]["servers"][0]
+    first["requests"] += 100_000
+    first["failures"] += 100_000
+    tab.wait("document.querySelector('#upstreams tbody td:nth-child(8)').innerText !== '0'")
+    tab.wait("document.querySelectorAll('#upstreams td.late').length > 1")
+
+    admin.status["upstreams"] = []
+    tab.wait("document.getElementById('behind').hidden")
+    assert tab.complaints == []
+
+
 def test_it_works_rates_out_of_counters(browser: Browser, admin: AdminServer) -> None:
     """
     Requests a second are the growth of every slot, added up; connections stand on each other.
@@ -405,7 +426,7 @@ def test_tables_stay_tables_on_a_phone(browser: Browser, admin: AdminServer) -> 
     tree = tab.order("Accessibility.getFullAXTree")["nodes"]
     roles = [node["role"]["value"] for node in tree if not node["ignored"]]
     assert roles.count("columnheader") >= 12
-    assert roles.count("cell") == 36
+    assert roles.count("cell") == 3 * 12 + 2 * 10
     assert tab.value("getComputedStyle(document.querySelector('#workers tbody tr')).display") == "grid"
 
 

@@ -18,6 +18,7 @@ from penstock.shm.segment import Segment
 from penstock.worker.access.log import AccessLog
 from penstock.worker.apps import App, AppImportError, load_app
 from penstock.worker.asgi.lifespan import Lifespan, no_lifespan
+from penstock.worker.gateway.own_headers import let_own_headers
 from penstock.worker.gateway.upstream import Gateway
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.request_ids import RequestIds
@@ -132,6 +133,7 @@ class Hosting:
         self._sites[listener.name] = site
         if self._request_ids is not None:
             site.watch_requests(opening=self._request_ids.open)
+            let_own_headers(site.routes, self._request_ids.header)
         if self._access is not None:
             self._access.watch(site)
         if tls is None:

@@ -25,7 +25,7 @@ class Incidents:
         status = exchange.status
         if (elapsed_us < self.from_us and status < 500) or status == SWITCHED:
             return
-        scope, notes = exchange.scope, exchange.notes
+        scope, notes, trail = exchange.scope, exchange.notes, exchange.trail()
         self._events.push(
             time_ns=time.time_ns(),
             elapsed_us=elapsed_us,
@@ -35,4 +35,6 @@ class Incidents:
             method=scope["method"],
             path=scope["raw_path"].decode("latin-1"),
             request_id=(notes.request_id or "") if notes is not None else "",
+            server=trail.word if trail is not None else 0,
+            failure=(trail.failure or "") if trail is not None else "",
         )

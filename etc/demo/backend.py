@@ -8,7 +8,7 @@ from typing import Any
 NAME = os.environ.get("DEMO_NAME", "backend")
 VERSION = os.environ.get("DEMO_VERSION", "1")
 
-is_ill = False
+health = {"is_ill": False}
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -24,13 +24,12 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 def answer(path: str) -> tuple[int, dict[str, object]]:
     """Give status and words for a path."""
-    global is_ill
     told: dict[str, object] = {"server": NAME, "version": VERSION}
     if path == "/healthz":
-        return (503 if is_ill else 200), told
+        return (503 if health["is_ill"] else 200), told
     if path in {"/ill", "/well"}:
-        is_ill = path == "/ill"
-    return (500 if is_ill else 200), told
+        health["is_ill"] = path == "/ill"
+    return (500 if health["is_ill"] else 200), told
 
 
 async def count_aloud(receive: Any, send: Any) -> None:

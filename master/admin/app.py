@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
@@ -23,6 +23,7 @@ from penstock.master.admin.page import PAGE, PAGE_POLICY
 from penstock.master.admin.probes import Verdict, judge_live, judge_ready, judge_started
 from penstock.master.admin.replies import Reply, json_reply, send_reply, text_reply
 from penstock.master.admin.requests import in_flight, incidents
+from penstock.master.admin.server_numbers import read_upstreams, with_numbers
 from penstock.master.admin.status import FleetStatus, read_memory, read_workers, render_status
 from penstock.master.admin.vitals import VitalSigns
 from penstock.master.admin.worker_metrics import worker_families
@@ -134,8 +135,15 @@ class AdminApp:
                 admin_pid=admin_pid,
                 now_monotonic_s=now_s,
                 now_s=time.time(),
+                upstreams=self._upstreams(fleet),
             )
         )
+
+    def _upstreams(self, fleet: FleetStatus) -> list[dict[str, Any]]:
+        if not fleet.upstreams:
+            return []
+        readings = read_upstreams(self._readings.segment, self._read)
+        return with_numbers(map(msgspec.to_builtins, fleet.upstreams), readings)
 
     def _show_requests(self, request: Request) -> Reply:
         found = in_flight(

@@ -45,6 +45,7 @@ HELP: Final[Mapping[str, str]] = {
     names.UPSTREAM_CONNECTIONS: "Connections to a server: active ones have a request in flight.",
     names.UPSTREAM_SHARED: "Of a limit over all workers: connections that are held, and wanted ones.",
     names.UPSTREAM_QUEUED: "Requests that wait for a connection to a server.",
+    names.UPSTREAM_LEFT_OUT: "Workers that send nothing to a server: its checks fail, or it was ejected.",
     names.UPSTREAM_FAILURES: "Requests that a server did not answer, by reason.",
     names.UPSTREAM_RETRIES: "Requests that were sent another time after they had failed at a server.",
     names.UPSTREAM_EJECTIONS: "How often a server was left out because it failed.",

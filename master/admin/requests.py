@@ -31,6 +31,7 @@ def in_flight(
             "method": active.method,
             "path": active.path.decode("latin-1") if shows_paths else None,
             "route": _route_of(row, active.route),
+            **_server_of(row, active.server),
             "state": active.state,
             "age_s": round(max(0, now_ns - active.started_ns) / 1e9, 6),
             "sent_bytes": active.sent_bytes,
@@ -59,6 +60,8 @@ def incidents(segment: Segment, *, shows_paths: bool) -> list[dict[str, Any]]:
             "path": event.path if shows_paths else None,
             "route": _route_of(row, event.route),
             "request_id": event.request_id or None,
+            **_server_of(row, event.server),
+            "failure": event.failure or None,
         }
         for row, event in found[:INCIDENTS_MAX]
     ]
@@ -69,6 +72,13 @@ def _workers(segment: Segment, read: ReadRow) -> Iterator[tuple[Row, RowReading]
         reading = read(row)
         if reading is not None and reading.kind is Kind.WORKER and reading.is_current:
             yield row, reading
+
+
+def _server_of(row: Row, first_word: int) -> dict[str, str | None]:
+    """Name the upstream server whose numbers begin there."""
+    series = row.series.at(first_word) if first_word else None
+    labels = dict(series.labels) if series is not None and series.name == names.UPSTREAM_REQUESTS else {}
+    return {"upstream": labels.get("upstream"), "server": labels.get("server")}
 
 
 def _route_of(row: Row, first_word: int) -> str | None:

@@ -7,7 +7,7 @@ with defaults. What changes with every request (connections, requests, lag) is
 not in it; the admin process reads that from the workers' rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +20,7 @@ from penstock.shm.counting import IMPLEMENTATION
 from penstock.shm.layout import LAYOUT_MAJOR, WORD_SIZE
 from penstock.shm.row import Kind, ReadRow, Row, RowReading, State
 from penstock.shm.segment import Segment
+from penstock.worker.gateway.spec import UpstreamSpec
 
 # Owners stamp their rows several times in this time. Beyond it, the loop is late.
 HEARTBEAT_GRACE_NS: Final = 1_000_000_000
@@ -70,6 +71,27 @@ class ListenerStatus(msgspec.Struct, frozen=True, kw_only=True):
     certificates: tuple[CertificateStatus, ...] = ()
 
 
+class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One server of an upstream, as it is configured."""
+
+    address: str
+    weight: int = 1
+
+
+class UpstreamStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of servers, as it is configured."""
+
+    name: str
+    balance: str
+    servers: tuple[ServerStatus, ...] = ()
+
+    @classmethod
+    def of(cls, spec: UpstreamSpec) -> "UpstreamStatus":
+        """Leave out what only workers need."""
+        servers = tuple(ServerStatus(address=each.address, weight=each.weight) for each in spec.servers)
+        return cls(name=spec.name, balance=spec.balance, servers=servers)
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last roll or hot restart did not happen."""
 
@@ -96,6 +118,7 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     has_served: bool  # every slot was READY once
     workers: tuple[WorkerStatus, ...] = ()
     listeners: tuple[ListenerStatus, ...] = ()
+    upstreams: tuple[UpstreamStatus, ...] = ()
     admin_address: str | None = None  # None: there is only the control socket
     # Until a roll succeeds again. The counts below never go down.
     failure: Failure | None = None
@@ -185,6 +208,7 @@ def render_status(
     admin_pid: int,
     now_monotonic_s: float,
     now_s: float,
+    upstreams: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Give what `/status` answers, as plain values."""
     return {
@@ -215,7 +239,7 @@ def render_status(
         "crash_loops": [_render_crash_loop(each, fleet, now_monotonic_s) for each in fleet.crash_loops],
         "shared_memory": dict(memory),
         "listeners": [msgspec.to_builtins(listener) for listener in fleet.listeners],
-        "upstreams": [],
+        "upstreams": list(upstreams),
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from penstock.master.cli.report import aligned, count, duration, size
+from penstock.master.cli.tables import aligned, count, duration, size
 
 # What a client chose must not move the cursor, or look like another line.
 PATH_CHARS_MAX = 96
@@ -23,6 +23,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     route: str | None = None
     request_id: str | None = None
+    server: str | None = None
+    failure: str | None = None
 
 
 class Incidents(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +54,17 @@ def incident_table(found: Sequence[Incident], now_s: float) -> str:
                 str(each.status),
                 _seconds(each.duration_s),
                 size(each.sent_bytes),
-                _harmless(f"{each.method} {what}{name}"),
+                _harmless(f"{each.method} {_way(each)}{what}{name}"),
             )
         )
     return aligned(rows, left={5})
+
+
+def _way(incident: Incident) -> str:
+    """Say which server had it, and what was wrong there; first, since a path may be long."""
+    if incident.server is None:
+        return ""
+    return f"({incident.server}{f': {incident.failure}' if incident.failure else ''}) "
 
 
 def _seconds(seconds: float) -> str:

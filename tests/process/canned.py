@@ -83,6 +83,22 @@ def worker(slot: int, pid: int, state: str = "ready", generation: int = 3, **mor
     } | more
 
 
+def server(address: str, state: str = "up", **more: Any) -> dict[str, Any]:
+    """Give a server of an upstream of `/status`."""
+    return {
+        "address": address,
+        "weight": 1,
+        "state": state,
+        "up": state != "down",
+        "left_out": 0,
+        "connections_active": 3,
+        "connections_idle": 5,
+        "queued": 0,
+        "requests": 1000,
+        "failures": 2,
+    } | more
+
+
 def canned_status() -> dict[str, Any]:
     """Give a server in the middle of a roll."""
     return {
@@ -118,7 +134,13 @@ def canned_status() -> dict[str, Any]:
                 ],
             }
         ],
-        "upstreams": [],
+        "upstreams": [
+            {
+                "name": "backend",
+                "balance": "least_request",
+                "servers": [server("10.0.0.1:9000"), server("10.0.0.2:9000", "down", queued=4)],
+            }
+        ],
     }
 
 

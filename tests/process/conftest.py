@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.process.harness import Server, wait_for, write_app
+from tests.process.harness import Server, free_port, wait_for, write_app
 from tests.process.prometheus import Prometheus, text_only
 
 APP = """
@@ -22,6 +22,19 @@ async def app(scope, receive, send):
         await asyncio.sleep(0.03)
     await send({"type": "http.response.start", "status": STATUSES.get(scope["path"], 200), "headers": []})
     await send({"type": "http.response.body", "body": b"done"})
+"""
+CONFIG = """
+workers: 2
+lifespan: "off"
+listeners:
+  - name: web
+    bind: 127.0.0.1:0
+    routes:
+      - match: {{path: /whoami}}
+        proxy: backend
+      - app: main:app
+upstreams:
+  backend: {{servers: ["127.0.0.1:{here}", "127.0.0.1:{gone}"], balance: round_robin}}
 """
 BROKEN = "raise RuntimeError('oops')\n"
 
@@ -52,7 +65,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Serve, fail, crash, reload; Prometheus looks on from before the first request."""
     folder = tmp_path_factory.mktemp("watched")
     write_app(folder, APP)
-    server = Server("main:app", "--lifespan", "off", "--port", "0", "--workers", "2", cwd=folder)
+    behind = Server(
+        "--port", "0", "--workers", "1", "--admin-bind", "none", cwd=tmp_path_factory.mktemp("behind")
+    )
+    (folder / "watched.yaml").write_text(CONFIG.format(here=behind.wait_serving().port, gone=free_port()))
+    server = Server("-c", "watched.yaml", cwd=folder)
     try:
         server.wait_serving()
         with text_only(server.admin_port) as text_port:
@@ -72,6 +89,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
                 prometheus.stop()
     finally:
         server.clean_up()
+        behind.clean_up()
 
 
 def _live(watched: Watched) -> None:
@@ -81,6 +99,7 @@ def _live(watched: Watched) -> None:
     seen = 'sum(penstock_requests_total{job="penstock"})'
 
     watched.ask("/slow", 10)
+    watched.ask("/whoami", 10)
     for path in ("/moved", "/missing", "/fail"):
         watched.ask(path, 3)
     prometheus.wait_value(seen, watched.request_count)

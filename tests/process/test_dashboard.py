@@ -40,6 +40,15 @@ SHOWN = {
     "penstock_worker_open_fds",
     "penstock_gc_collections_total",
     "penstock_access_log_dropped_total",
+    "penstock_upstream_requests_total",
+    "penstock_upstream_request_duration_seconds_bucket",
+    "penstock_upstream_connect_duration_seconds_bucket",
+    "penstock_upstream_connections",
+    "penstock_upstream_requests_queued",
+    "penstock_upstream_left_out",
+    "penstock_upstream_failures_total",
+    "penstock_upstream_retries_total",
+    "penstock_upstream_ejections_total",
 }
 
 

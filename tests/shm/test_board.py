@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.shm import board
-from penstock.shm.board import BoardWriter, method_tag, read_board, route_tag
+from penstock.shm.board import BoardWriter, method_tag, read_board, route_tag, with_server
 from penstock.shm.schema import BOARD_ENTRY_COUNT, BOARD_ENTRY_WORDS
 
 
@@ -29,6 +29,13 @@ def test_entry_tells_what_was_asked_and_how_far_it_is(words: memoryview) -> None
     writer.go_on(entry, board.STREAMING, 1234)
     [active] = read_board(words)
     assert (active.state, active.sent_bytes, active.method, active.route) == ("streaming", 1234, "POST", 77)
+
+    writer.go_on(entry, board.STREAMING, with_server(99, 524_287))
+    [active] = read_board(words)
+    assert (active.sent_bytes, active.server, active.state) == (99, 524_287, "streaming")
+    writer.go_on(entry, board.STREAMING, with_server(2**50, 7))
+    [active] = read_board(words)
+    assert (active.sent_bytes, active.server) == (2**44 - 1, 7)
 
     writer.end(entry)
     assert list(read_board(words)) == []

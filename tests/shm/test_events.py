@@ -37,6 +37,22 @@ def test_event_tells_what_was_pushed(claim_worker: ClaimWorker) -> None:
     assert event.time_ns == 1_700_000_000_000_000_000
 
 
+def test_event_of_a_request_that_was_passed_on_names_the_server(claim_worker: ClaimWorker) -> None:
+    """And why that did not answer. A reader of a release before shows both with the method."""
+    row = claim_worker(100, slot=3, generation=7)
+    writer = EventWriter(row)
+    push(writer, server=1234, failure="connect_timeout", request_id="abc-1")
+    push(writer, server=1234)
+    push(writer, failure="overload")
+    push(writer, method="GET nonsense here")
+    assert [(event.method, event.server, event.failure, event.path) for event in read_events(row)] == [
+        ("GET", 1234, "connect_timeout", "/slow"),
+        ("GET", 1234, "", "/slow"),
+        ("GET", 0, "overload", "/slow"),
+        ("GET", 0, "here", "/slow"),
+    ]
+
+
 def test_events_outlive_their_worker_and_the_oldest_go_first(
     segment: Segment, claim_worker: ClaimWorker
 ) -> None:

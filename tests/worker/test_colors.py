@@ -40,7 +40,7 @@ def test_only_the_level_is_painted_and_only_here() -> None:
 
 
 def entry(status: int) -> Entry:
-    return (0.0, None, "GET", b"/", b"", "1.1", [], status, 10, 0, "-", "web", None, None)
+    return (0.0, None, "GET", b"/", b"", "1.1", [], status, 10, 0, "-", "web", None, None, None)
 
 
 @pytest.mark.parametrize(("status", "color"), [(200, 32), (304, 36), (404, 33), (503, 31)])

@@ -15,6 +15,7 @@ from penstock.worker.access.clock import Clock
 from penstock.worker.access.entry import Entry
 from penstock.worker.access.escapes import CUT, shown, shown_word
 from penstock.worker.access.redaction import Redaction
+from penstock.worker.gateway.trail import Trail
 from penstock.worker.limits import ACCESS_LINE_BYTES_MAX
 
 # What "text" means: the combined format of Apache and nginx.
@@ -42,6 +43,14 @@ def judge_format(text: str) -> None:
 def shows_response_headers(text: str) -> bool:
     """Tell whether a format has an atom for a header of the response."""
     return any((named := _NAMED.fullmatch(name)) and named[2] == "o" for name in _PIECE.findall(text))
+
+
+def shows_trail(text: str) -> bool:
+    """Tell whether a format has an atom for the way of a request to an upstream server."""
+    return any(
+        (named := _NAMED.fullmatch(name)) and named[2] == "e" and named[1] in TRAIL_ATOMS
+        for name in _PIECE.findall(text)
+    )
 
 
 def compile_format(text: str, redaction: Redaction, *, pid: int, slot: int) -> Line:
@@ -112,6 +121,7 @@ class _Atoms:
             "route": lambda entry, headers: shown(entry[at.ROUTE].encode()),
             "request_id": lambda entry, headers: shown((entry[at.REQUEST_ID] or "-").encode()),
             "worker": lambda entry, headers: str(slot),
+            **{name: _of_trail(show) for name, show in TRAIL_ATOMS.items()},
         }
 
     def find(self, name: str) -> Getter:
@@ -179,6 +189,32 @@ class _Atoms:
             return "-"
 
         return get
+
+
+def _of_trail(show: Callable[[Trail, int], object]) -> Getter:
+    def get(entry: Entry, headers: Headers) -> str:
+        trail = entry[at.TRAIL]
+        found = None if trail is None or trail.upstream is None else show(trail, entry[at.ELAPSED_US])
+        return "-" if found is None else shown(str(found).encode())
+
+    return get
+
+
+def _seconds(us: int | None) -> str | None:
+    return None if us is None else f"{us / 1e6:.6f}"
+
+
+# As the keys of JSON are called.
+TRAIL_ATOMS: Final[Mapping[str, Callable[[Trail, int], object]]] = {
+    "upstream": lambda trail, elapsed_us: trail.upstream,
+    "server": lambda trail, elapsed_us: trail.server,
+    "upstream_status": lambda trail, elapsed_us: trail.status,
+    "upstream_connect_s": lambda trail, elapsed_us: _seconds(trail.connect_us),
+    "upstream_first_byte_s": lambda trail, elapsed_us: _seconds(trail.first_byte_us(elapsed_us)),
+    "upstream_s": lambda trail, elapsed_us: _seconds(trail.server_us(elapsed_us)),
+    "upstream_failure": lambda trail, elapsed_us: trail.failure,
+    "attempts": lambda trail, elapsed_us: ", ".join(trail.tried) or None,
+}
 
 
 def _client(entry: Entry, headers: Headers) -> str:

@@ -7,10 +7,12 @@ are the places in it.
 
 from typing import Final
 
+from penstock.worker.gateway.trail import Trail
+
 Fields = list[tuple[bytes, bytes]]
 
 # None stands for what is not known: the client on a UNIX socket, a request id when none is
-# given out, the response's headers when no line shows them.
+# given out, the response's headers when no line shows them, the trail when there are no upstreams.
 Entry = tuple[
     float,
     tuple[str, int] | None,
@@ -26,6 +28,7 @@ Entry = tuple[
     str,
     str | None,
     Fields | None,
+    Trail | None,
 ]
 
 TIME_S: Final = 0  # of its response, by the wall clock
@@ -42,3 +45,4 @@ ROUTE: Final = 10
 LISTENER: Final = 11
 REQUEST_ID: Final = 12
 RESPONSE_HEADERS: Final = 13
+TRAIL: Final = 14

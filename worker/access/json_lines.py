@@ -14,6 +14,7 @@ from penstock.worker.access.clock import Clock
 from penstock.worker.access.entry import Entry
 from penstock.worker.access.escapes import is_plain, json_bytes, json_text
 from penstock.worker.access.redaction import Redaction
+from penstock.worker.gateway.trail import Trail
 from penstock.worker.limits import ACCESS_FIELD_BYTES_MAX, ACCESS_LINE_BYTES_MAX
 
 # As many listeners, routes and methods as there usually are; they come with every line.
@@ -28,6 +29,14 @@ _SHORTER_BYTES: Final = (256, 32)
 
 _NOTHING: Final = '""'
 
+# Of a request that is tried again and again.
+_ATTEMPTS_MAX: Final = 12
+
+_NO_UPSTREAM: Final = (
+    'null,"server":null,"upstream_status":null,"upstream_connect_s":null,"upstream_first_byte_s":null,'
+    '"upstream_s":null,"upstream_failure":null,"attempts":[]'
+)
+
 
 def json_line(redaction: Redaction, *, pid: int, slot: int) -> Line:
     """Make the function that writes lines of JSON, without their newline."""
@@ -39,6 +48,20 @@ def json_line(redaction: Redaction, *, pid: int, slot: int) -> Line:
     @lru_cache(_LABELS_MAX)
     def protocol(version: str) -> str:
         return json_text(f"HTTP/{version}"[:_LABEL_CHARS_MAX])
+
+    def upstream(trail: Trail, elapsed_us: int) -> str:
+        """Write the name, and the keys that follow it on a listener that has upstreams."""
+        if trail.upstream is None:
+            return _NO_UPSTREAM
+        attempts = ",".join(map(label, trail.tried[:_ATTEMPTS_MAX]))
+        return (
+            f'{label(trail.upstream)},"server":{label(trail.server or "")},'
+            f'"upstream_status":{trail.status or "null"},'
+            f'"upstream_connect_s":{_seconds(trail.connect_us)},'
+            f'"upstream_first_byte_s":{_seconds(trail.first_byte_us(elapsed_us))},'
+            f'"upstream_s":{_seconds(trail.server_us(elapsed_us))},'
+            f'"upstream_failure":{label(trail.failure) if trail.failure else "null"},"attempts":[{attempts}]'
+        )
 
     iso = Clock().iso
     redacted_query = redaction.query
@@ -60,6 +83,7 @@ def json_line(redaction: Redaction, *, pid: int, slot: int) -> Line:
             listener,
             request_id,
             _,
+            trail,
         ) = entry
         referer = agent = None
         for name, value in headers:
@@ -78,7 +102,8 @@ def json_line(redaction: Redaction, *, pid: int, slot: int) -> Line:
             f'"query":{show(query) if query else _NOTHING},'
             f'"protocol":{protocol(version) if method else "null"},"status":{status},"bytes":{sent_bytes},'
             f'"duration":{elapsed_us / 1e6:.6f},"route":{label(route)},"listener":{label(listener)},'
-            f'"upstream":null,"worker":{slot},"pid":{pid},'
+            f'"upstream":{"null" if trail is None else upstream(trail, elapsed_us)},'
+            f'"worker":{slot},"pid":{pid},'
             f'"request_id":{json_text(request_id) if request_id else "null"},'
             f'"referer":{"null" if referer is None else show(referer)},'
             f'"user_agent":{"null" if agent is None else show(agent)}}}'
@@ -95,6 +120,10 @@ def json_line(redaction: Redaction, *, pid: int, slot: int) -> Line:
         return text
 
     return line
+
+
+def _seconds(us: int | None) -> str:
+    return "null" if us is None else f"{us / 1e6:.6f}"
 
 
 def _as_it_is(value: bytes) -> str:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from penstock.worker.access import entry as at
-from penstock.worker.access.atoms import Line, compile_format, shows_response_headers
+from penstock.worker.access.atoms import Line, compile_format, shows_response_headers, shows_trail
 from penstock.worker.access.combined import combined_line
 from penstock.worker.access.entry import Entry, Fields
 from penstock.worker.access.json_lines import json_line
 from penstock.worker.access.redaction import Redaction
 from penstock.worker.access.writer import Writer
 from penstock.worker.colors import colored_line, wants_colors
+from penstock.worker.gateway.trail import NOWHERE, Trail
 from penstock.worker.http.routing import path_matcher
 from penstock.worker.limits import (
     ACCESS_BLOCK_BYTES,
@@ -97,6 +98,7 @@ class AccessLog:
         if is_colored and spec.format != "json":
             self._line = colored_line(self._line)
         self.keeps_response_headers = shows_response_headers(spec.format)
+        self.keeps_trails = spec.format == "json" or shows_trail(spec.format)
         self._is_excluded = [path_matcher(each) for each in spec.exclude]
         self._root_path = root_path.rstrip("/")
         self._cells = cells
@@ -115,8 +117,8 @@ class AccessLog:
 
     def watch(self, site: "Site") -> None:
         """Take note of a site's requests from now on."""
-        watch = AccessWatch(self, site.name)
-        observe = watch.observe_both if self.keeps_response_headers else watch.observe
+        watch = AccessWatch(self, site.name, keeps_trails=self.keeps_trails and site.is_gateway)
+        observe = watch.observe_more if watch.keeps_more else watch.observe
         site.watch_requests(observer=observe, refusal=watch.refused)
 
     def notice(self) -> bool:
@@ -226,15 +228,30 @@ class AccessLog:
 class AccessWatch:
     """Takes note of the requests of one site."""
 
-    __slots__ = ("_listener", "_log", "_now_s")
+    __slots__ = ("_listener", "_log", "_now_s", "_nowhere", "keeps_more")
 
-    def __init__(self, log: AccessLog, listener: str, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        log: AccessLog,
+        listener: str,
+        now_s: Callable[[], float] = time.time,
+        *,
+        keeps_trails: bool = False,
+    ) -> None:
         self._log = log
+        # The trail of those that are not passed on; None: nobody's is kept.
+        self._nowhere = NOWHERE if keeps_trails else None
+        self.keeps_more = keeps_trails or log.keeps_response_headers
         self._listener = listener
         self._now_s = now_s
 
     def observe(
-        self, exchange: "Exchange", elapsed_us: int, sent_bytes: int, response: Fields | None = None
+        self,
+        exchange: "Exchange",
+        elapsed_us: int,
+        sent_bytes: int,
+        response: Fields | None = None,
+        trail: Trail | None = None,
     ) -> None:
         """Take note of a response."""
         log = self._log
@@ -259,12 +276,15 @@ class AccessWatch:
                 self._listener,
                 None if notes is None else notes.request_id,
                 response,
+                trail,
             )
         )
 
-    def observe_both(self, exchange: "Exchange", elapsed_us: int, sent_bytes: int) -> None:
-        """Take note of a response and of its headers."""
-        self.observe(exchange, elapsed_us, sent_bytes, exchange.response_headers)
+    def observe_more(self, exchange: "Exchange", elapsed_us: int, sent_bytes: int) -> None:
+        """Take note of a response, and of its headers or its way, if lines show them."""
+        headers = exchange.response_headers if self._log.keeps_response_headers else None
+        trail = None if self._nowhere is None else exchange.trail() or self._nowhere
+        self.observe(exchange, elapsed_us, sent_bytes, headers, trail)
 
     def refused(self, client: tuple[str, int] | None, head: bytes, status: int, sent_bytes: int) -> None:
         """Take note of what was no request, or not one that could be answered."""
@@ -288,6 +308,7 @@ class AccessWatch:
                 self._listener,
                 None,
                 None,
+                self._nowhere,
             )
         )
 

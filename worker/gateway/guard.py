@@ -9,12 +9,13 @@ failed, which are read with care until they have worked.
 
 from typing import TYPE_CHECKING
 
+from penstock.worker.gateway import numbers
 from penstock.worker.gateway.breaker import Breaker
 from penstock.worker.gateway.breaker import State as Circuit
 from penstock.worker.gateway.outlier import Outlier, State, ejectable_count
 from penstock.worker.gateway.pool import Pool
 from penstock.worker.gateway.retry_budget import RetryBudget
-from penstock.worker.gateway.rules import CLOSED, CONNECT, TIMEOUT
+from penstock.worker.gateway.rules import CLOSED, CONNECT
 from penstock.worker.http.head import METHODS
 from penstock.worker.limits import TRIAL_PATIENCE_S, TRIAL_S
 from penstock.worker.logs import LOG
@@ -182,7 +183,7 @@ class Guard:
                 outlier.lose_trial(now_s)
         elif passage.awaits_answer and now_s - outlier.since_s >= TRIAL_S:
             # Nobody is to wait long for one that was out for not answering.
-            link.fail("it did not answer in time", TIMEOUT)
+            link.fail("it did not answer in time", numbers.TIMEOUT)
 
     @property
     def _totals(self) -> tuple[int, int]:

@@ -9,8 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from penstock.worker.gateway.native import compose, finish
+from penstock.worker.gateway.numbers import CLOSED, PROTOCOL
 from penstock.worker.gateway.response_reader import ResponseReader, UpstreamError
-from penstock.worker.gateway.rules import CLOSED
 from penstock.worker.http.wheel import NOT_WATCHED
 from penstock.worker.limits import WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES
 
@@ -56,19 +56,22 @@ class Link(asyncio.Protocol):
     """
     A connection to a server. Made by its pool.
 
-    `request_count` is how many requests it was lent to.
+    `request_count` is how many requests it was lent to, `failure` why it failed,
+    once it has. Making it took `connect_us`, and was done at `made_ns`.
     """
 
     __slots__ = (
         "_is_reading_paused",
         "borrower",
-        "cause",
+        "connect_us",
         "deadline_s",
         "expected",
+        "failure",
         "first_head",
         "idle_since_s",
         "is_closed",
         "is_write_blocked",
+        "made_ns",
         "pool",
         "reader",
         "request_count",
@@ -87,11 +90,12 @@ class Link(asyncio.Protocol):
         # The method of a request whose response is not looked at yet: the reader has not been told.
         self.expected: str | None = None
         self.request_count = 0
+        self.connect_us = self.made_ns = 0
+        self.failure = CLOSED
         self.idle_since_s = 0.0
         self.is_closed = False
         self.is_write_blocked = False
         self._is_reading_paused = False
-        self.cause = CLOSED  # why it failed
         self.unsent_bytes = 0  # at the last look
         self.deadline_s = 0.0
         self.wheel_tick = NOT_WATCHED
@@ -125,7 +129,7 @@ class Link(asyncio.Protocol):
         try:
             reader.feed(data)
         except UpstreamError as error:
-            self.fail(str(error))
+            self.fail(str(error), PROTOCOL)
             return
         borrower.came(self)
 
@@ -184,9 +188,9 @@ class Link(asyncio.Protocol):
         else:
             self.pool.watch(self, deadline_s)
 
-    def fail(self, reason: str, cause: str = CLOSED) -> None:
+    def fail(self, reason: str, failure: int = CLOSED) -> None:
         """End what cannot go on, and tell the borrower why."""
-        self.cause = cause
+        self.failure = failure
         self.tell_reader()
         borrower, self.borrower = self.borrower, None
         self.abort()

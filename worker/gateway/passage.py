@@ -9,13 +9,18 @@ read any faster than the other takes.
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
-from penstock.shm.counting import Meter
+from penstock.shm import names
+from penstock.shm.board import ANSWERED, ASKED, with_server
+from penstock.shm.board import STREAMING as STREAMED
+from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.asgi.types import Scope
 from penstock.worker.gateway import request_head, response_head
 from penstock.worker.gateway.link import KnownHead, Link
+from penstock.worker.gateway.numbers import CLOSED, CONNECT, CONNECT_TIMEOUT, TIMEOUT
 from penstock.worker.gateway.pool import Pool
 from penstock.worker.gateway.request_head import Origin
-from penstock.worker.gateway.rules import CLOSED, CONNECT, TIMEOUT
+from penstock.worker.gateway.rules import CAUSE_OF
+from penstock.worker.gateway.trail import Trail
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.blocks import Memo
 from penstock.worker.http.exchange import Exchange
@@ -76,24 +81,34 @@ class Passage(Exchange):
 
     __slots__ = (
         "_attempts",
+        "_failure",
+        "_first_byte_ns",
         "_is_chunked",
         "_is_sent",
         "_is_waiting",
         "_memo",
         "_pool",
+        "_sent_ns",
         "_target",
         "_tried",
         "_upstream",
+        "_used",
         "is_gone",
         "link",
     )
 
+    passes_on = True
     is_running = False  # its connection's end is its own
 
     _memo: Memo | None
     _target: bytes
     _upstream: Upstream
     _pool: Pool
+    _sent_ns: int  # when the server was asked
+    # For those who ask; not there before there is something to tell.
+    _used: Link
+    _first_byte_ns: int  # unless the answer came whole
+    _failure: int | None  # of the last server; None: it is being tried elsewhere
 
     def __init__(self, connection: "Connection", meter: Meter, scope: Scope) -> None:
         super().__init__(connection, meter, scope)
@@ -133,9 +148,10 @@ class Passage(Exchange):
     def have(self, link: Link) -> None:
         """Send the request: as much of it as there is."""
         self._is_waiting = False
-        self.link = link
+        self.link = self._used = link
         method = self.scope["method"]
         link.reader.expect(method)
+        self._sent_ns = perf_counter_ns()
         head = METHOD_STARTS[method] + self._target + (self._remembered() or self._composed(link))
         inbox = self.inbox
         if inbox is None:
@@ -155,14 +171,16 @@ class Passage(Exchange):
     def have_not(self, pool: Pool, reason: str, *, is_overload: bool) -> None:
         """Try elsewhere, or say that there is no server."""
         self._is_waiting = False
+        self._failure = failure = pool.numbers.last_failure
         if not is_overload:
             self._upstream.guard.failed(pool, self)
         if self.is_gone:
             return
         pool.complain(reason)
         if not is_overload:
-            if not self._asks_again(CONNECT):
-                self._refuse(504 if "within" in reason else 502, "the upstream server cannot be reached")
+            if not self._asks_again(CAUSE_OF[CONNECT]):
+                told = "the upstream server cannot be reached"
+                self._refuse(504 if failure == CONNECT_TIMEOUT else 502, told)
         elif self._has_attempts and self._upstream.has_other(self._tried):
             self._try()  # It has done nothing wrong, but another may have room.
         else:
@@ -176,13 +194,16 @@ class Passage(Exchange):
             return False
         self.link = None
         link.reader.keep_alive = True
-        link.pool.give_back(link)
+        pool = link.pool
+        pool.give_back(link)
         connection = self.connection
         site = connection.site
         output = known.output + data[size:]
         self.status = status = known.status
         self.phase = DONE
-        elapsed_us = (perf_counter_ns() - self.started_ns) // 1000
+        now_ns = perf_counter_ns()
+        elapsed_us = (now_ns - self.started_ns) // 1000
+        pool.count(status, (now_ns - self._sent_ns) // 1000)
         self.meter.count(status, elapsed_us)
         site.sent_bytes += len(output)
         if elapsed_us >= site.noted_from_us or status >= 500:
@@ -230,22 +251,25 @@ class Passage(Exchange):
         self.link = None
         if self.is_gone:
             return
+        self._failure = failure = link.failure
         pool = link.pool
         if self.phase == STREAMING:
+            pool.numbers.failed(failure)
             self._upstream.guard.failed(pool, self)
             pool.complain(f"{reason}, in the middle of a response")
             self.cut()
             return
-        cause = link.cause
-        if cause == CLOSED and link.request_count > 1 and not link.reader.has_begun and self.is_repeatable:
+        if failure == CLOSED and link.request_count > 1 and not link.reader.has_begun and self.is_repeatable:
             # It was idle, and the server closed it just then: no failure, so no attempt.
+            self._failure = None
             self._is_waiting = True
             pool.want(self, fresh=True)
             return
+        pool.numbers.failed(failure)
         is_trial = self._upstream.guard.failed(pool, self)
         pool.complain(reason)
-        if not self._asks_again(cause, is_trial=is_trial):
-            self._refuse(504 if cause == TIMEOUT else 502, "the upstream server failed")
+        if not self._asks_again(CAUSE_OF[failure], is_trial=is_trial):
+            self._refuse(504 if failure == TIMEOUT else 502, "the upstream server failed")
 
     def link_writable(self, link: Link) -> None:
         """Read on from the client."""
@@ -314,9 +338,52 @@ class Passage(Exchange):
             self._drop()
             self.write(b"", self.framing.frame(b"", is_last=True), False)
 
+    # What those ask who watch.
+
+    def trail(self) -> Trail | None:
+        """Tell where the request went."""
+        if not self._tried:
+            return None
+        upstream, link, pool = self._upstream, getattr(self, "_used", None), self._pool
+        pools, last = upstream.pools, pool.server.address
+        failure = getattr(self, "_failure", None)
+        first_byte_ns = getattr(self, "_first_byte_ns", None)
+        trail = Trail(
+            upstream.spec.name,
+            # Servers may have changed since; the last one is known.
+            (*(pools[index].server.address for index in self._tried[:-1] if index < len(pools)), last),
+            failure=None if failure is None else names.UPSTREAM_FAILURE_REASONS[failure],
+            word=pool.numbers.word,
+        )
+        if link is None or link.pool is not pool:
+            return trail  # The last one that was tried never had it.
+        sent_us = (self._sent_ns - self.started_ns) // 1000
+        is_whole = first_byte_ns is None and failure is None and self.phase == DONE
+        return trail._replace(
+            status=self.status if is_whole or first_byte_ns is not None else None,
+            connect_us=link.connect_us if link.made_ns > self.started_ns else 0,
+            sent_us=sent_us,
+            head_us=None if first_byte_ns is None else (first_byte_ns - self._sent_ns) // 1000,
+        )
+
+    def describe(self) -> str:
+        """Return the request line and its age, and who has it."""
+        pool = getattr(self, "_pool", None)
+        return super().describe() + ("" if pool is None else f" at {pool.server.address}")
+
+    def post_progress(self, board: BoardWriter) -> None:
+        """Say on the board how far it is, and which server has it."""
+        if self.entry is not None:
+            phase = self.phase
+            state = ASKED if phase < STREAMING else STREAMED if phase == STREAMING else ANSWERED
+            sent_bytes = self._sent_bytes if phase == STREAMING else 0
+            board.go_on(self.entry, state, with_server(sent_bytes, self._pool.numbers.word))
+
     # Within.
 
     def _try(self) -> None:
+        if self._attempts:
+            self._failure = None
         upstream = self._upstream
         index = upstream.choose(self._tried)
         if upstream.trials and not self._tried:
@@ -344,7 +411,7 @@ class Passage(Exchange):
     def _asks_again(self, cause: str, *, is_trial: bool = False) -> bool:
         """Send the request to another server, if that is safe and allowed."""
         # What has not reached the server cannot happen twice.
-        if not self._has_attempts or not (cause == CONNECT or self.is_repeatable):
+        if not self._has_attempts or not (cause == CAUSE_OF[CONNECT] or self.is_repeatable):
             return False
         if not (is_trial or self._upstream.guard.allows_retry(cause, self._tried)):
             return False
@@ -368,10 +435,12 @@ class Passage(Exchange):
             return False
         pool.complain(f"its status is {status}; another server is asked")
         guard.note_retry(pool)
+        self.status = status  # of this answer; there will be another
         if link.reader.is_complete:
             link.reader.take()
             self._release(link)
         else:
+            self._count_answer(link)
             self.link = link.borrower = None
             link.abort()
         self._try()
@@ -441,6 +510,7 @@ class Passage(Exchange):
 
     def _head_for(self, link: Link, piece: bytes) -> bytes:
         """Judge the head of the response, and return the client's."""
+        self._first_byte_ns = perf_counter_ns()
         reader = link.reader
         connection = self.connection
         site = connection.site
@@ -482,6 +552,7 @@ class Passage(Exchange):
     def _release(self, link: Link) -> None:
         """Give the link back, if the server has had the whole request; else it cannot be used again."""
         self.link = None
+        self._count_answer(link)
         if self._is_sent:
             link.pool.give_back(link)
         else:
@@ -492,10 +563,15 @@ class Passage(Exchange):
         self.is_gone = True
         link, self.link = self.link, None
         if link is not None:
+            if self.phase == STREAMING:
+                self._count_answer(link)
             link.borrower = None
             link.abort()
         elif self._is_waiting:
             self._pool.forget(self)
+
+    def _count_answer(self, link: Link) -> None:
+        link.pool.count(self.status, (perf_counter_ns() - self._sent_ns) // 1000)
 
     def _refuse(self, status: int, reason: str, *, retry_after_s: int = 1) -> None:
         headers = [*TEXT_HEADERS]

@@ -9,9 +9,11 @@ back what is not theirs.
 
 import asyncio
 from collections import deque
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Protocol
 
 from penstock.worker.gateway.link import Borrower, KnownHead, Link
+from penstock.worker.gateway.numbers import CLOSED, CONNECT, CONNECT_TIMEOUT, OVERLOAD, ServerNumbers
 from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
 from penstock.worker.gateway.standing import Standing
 from penstock.worker.limits import UPSTREAM_KNOWN_BYTES_MAX, UPSTREAM_KNOWN_COUNT_MAX
@@ -48,16 +50,20 @@ class Pool:
         "_spec",
         "_upstream",
         "_waiting",
+        "count",
         "idle",
         "idle_max",
         "is_wary",
         "known",
+        "numbers",
         "server",
         "standing",
     )
 
     def __init__(self, upstream: "Upstream", spec: UpstreamSpec, server: ServerSpec) -> None:
         self.server = server
+        self.numbers = ServerNumbers(server, upstream.cells)
+        self.count = self.numbers.count
         self.standing = Standing(upstream.standings_changed)
         self._spec = spec
         self._upstream = upstream
@@ -98,7 +104,7 @@ class Pool:
                 self.drop_idle()
             self._waiting.append((wanting, self._upstream.now_s + self._spec.queue_timeout_s))
         else:
-            wanting.have_not(self, NO_ROOM, is_overload=True)
+            self._refuse(wanting, NO_ROOM, OVERLOAD)
 
     def forget(self, wanting: Wanting) -> None:
         """Take a request out of the queue: its client is gone."""
@@ -164,25 +170,20 @@ class Pool:
         while self.idle:
             self.idle.pop().abort()
 
-    def note_retry(self) -> None:
-        """Count a request that goes to another server because it failed here."""
-        cells, where = self._upstream.cells, self.server.cells
-        if cells is not None and where is not None:
-            cells[where.retries] += 1
-
-    def note_ejection(self) -> None:
-        """Count that the server is put out of service."""
-        cells, where = self._upstream.cells, self.server.cells
-        if cells is not None and where is not None:
-            cells[where.ejections] += 1
-
     def tick(self, now_s: float) -> None:
         """Close what was idle for too long, and answer who has waited for too long."""
         since_s = now_s - self._spec.idle_timeout_s
         while self.idle and self.idle[0].idle_since_s <= since_s:
             self.idle.pop(0).abort()
         while self._waiting and self._waiting[0][1] <= now_s:
-            self._waiting.popleft()[0].have_not(self, NOT_IN_TIME, is_overload=True)
+            self._refuse(self._waiting.popleft()[0], NOT_IN_TIME, OVERLOAD)
+        idle = len(self.idle)
+        self.numbers.show(
+            active=len(self._links) - idle,
+            idle=idle,
+            queued=len(self._waiting),
+            is_up=self.standing.is_up,
+        )
 
     def close(self) -> None:
         """End all, when the worker ends."""
@@ -206,26 +207,30 @@ class Pool:
         task.add_done_callback(self._connecting.discard)
 
     async def _make(self, wanting: Wanting) -> None:
-        reason = ""
+        reason, failure = "", CONNECT
         link: Link | None = None
+        began_ns = perf_counter_ns()
         try:
             async with asyncio.timeout(self._spec.connect_timeout_s):
                 link = await self._open()
         except TimeoutError:
-            reason = f"no connection within {self._spec.connect_timeout_s:g} s"
+            reason, failure = f"no connection within {self._spec.connect_timeout_s:g} s", CONNECT_TIMEOUT
         except OSError as error:
             reason = f"cannot connect: {error.strerror or error}"
         finally:
             self._making -= 1
         if link is None:
             self._room_changed()
-            wanting.have_not(self, reason, is_overload=False)
+            self._refuse(wanting, reason, failure)
             self._serve_waiting()
             return
+        link.made_ns = perf_counter_ns()
+        link.connect_us = (link.made_ns - began_ns) // 1000
+        self.numbers.connected(link.connect_us)
         self._links.add(link)
         if link.is_closed:
             self.ended(link)
-            wanting.have_not(self, "it closed the connection at once", is_overload=False)
+            self._refuse(wanting, "it closed the connection at once", CLOSED)
         elif wanting.is_gone:
             self._keep(link)
         else:
@@ -268,6 +273,18 @@ class Pool:
                 self._connect(self._waiting.popleft()[0])
             else:
                 return
+
+    def _refuse(self, wanting: Wanting, reason: str, failure: int) -> None:
+        self.numbers.failed(failure)
+        wanting.have_not(self, reason, is_overload=failure == OVERLOAD)
+
+    def note_retry(self) -> None:
+        """Count a request that is sent another time after it has failed here."""
+        self.numbers.note_retry()
+
+    def note_ejection(self) -> None:
+        """Count that the server is left out for a while, because of its failures."""
+        self.numbers.note_ejection()
 
     def complain(self, reason: str) -> None:
         """Log what is wrong with the server."""

@@ -15,6 +15,9 @@ CLOSED: Final = "closed"
 # the server took too long.
 TIMEOUT: Final = "timeout"
 
+# By the place of a failure's reason in the numbers of a server; an overload is no failure of it.
+CAUSE_OF: Final = (CONNECT, CONNECT, CLOSED, TIMEOUT, CLOSED)
+
 
 class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
     """When a request is sent another time."""

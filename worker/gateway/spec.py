@@ -19,6 +19,7 @@ class ServerCells(msgspec.Struct, frozen=True, kw_only=True):
     connect_duration: int
     connections: int  # active, idle
     queued: int
+    left_out: int
     failures: int  # by reason
     retries: int
     ejections: int

@@ -32,6 +32,7 @@ from penstock.worker.http.reply import BodyFraming, Reply, TrailedFraming
 from penstock.worker.limits import JOIN_BYTES_MAX
 
 if TYPE_CHECKING:
+    from penstock.worker.gateway.trail import Trail
     from penstock.worker.http.connection import Connection
     from penstock.worker.http.route import Route
 
@@ -65,6 +66,8 @@ class Answer:
         "task",
         "wants_trailers",
     )
+
+    passes_on = False  # to an upstream server
 
     task: asyncio.Task[None]  # when an app was called
     status: int  # since the response was started
@@ -106,6 +109,10 @@ class Answer:
             phase = self.phase
             state = ASKED if phase < STREAMING else STREAMED if phase == STREAMING else ANSWERED
             board.go_on(self.entry, state, self._sent_bytes if phase == STREAMING else 0)
+
+    def trail(self) -> "Trail | None":
+        """Tell where the request went, if it is one that is passed on."""
+        return None
 
     def describe(self) -> str:
         """Return the request line and its age, for a log."""

@@ -27,11 +27,11 @@ _VALID = re.compile(rb"[!-~]{1,128}")
 class RequestIds:
     """Gives the requests of one worker their ids."""
 
-    __slots__ = ("_count", "_header", "_is_trusting", "_prefix")
+    __slots__ = ("_count", "_is_trusting", "_prefix", "header")
 
     def __init__(self, spec: RequestIdSpec) -> None:
         """Prepare; in the worker, since what is random before a fork is the same after it."""
-        self._header = spec.header.lower().encode("latin-1")
+        self.header = spec.header.lower().encode("latin-1")
         self._is_trusting = spec.trust
         self._prefix = os.urandom(_PREFIX_BYTES).hex()
         self._count = count(1)
@@ -42,7 +42,7 @@ class RequestIds:
 
     def open(self, exchange: "Exchange", context: Context | None) -> None:
         """Name a request that begins."""
-        name = self._header
+        name = self.header
         headers = exchange.scope["headers"]
         pair: tuple[bytes, bytes] | None = None
         for each in headers:
@@ -63,8 +63,8 @@ class RequestIds:
 
     def _kept(self, headers: Headers) -> tuple[bytes, bytes] | None:
         """Give the one that came, if it is to be kept; else take out all that did."""
-        given = [pair for pair in headers if pair[0] == self._header]
+        given = [pair for pair in headers if pair[0] == self.header]
         if self._is_trusting and len(given) == 1 and _VALID.fullmatch(given[0][1]) is not None:
             return given[0]
-        headers[:] = [pair for pair in headers if pair[0] != self._header]
+        headers[:] = [pair for pair in headers if pair[0] != self.header]
         return None

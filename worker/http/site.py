@@ -86,6 +86,7 @@ class Site(Leaving):
         "refusals",
         "root_path",
         "router",
+        "routes",
         "scope",
         "sent_bytes",
         "starts",
@@ -177,6 +178,7 @@ class Site(Leaving):
             RelayedConnection if any(route.errand is not None for _, route in routes) else Connection
         )
         self.router = Router(routes)
+        self.routes = [route for _, route in routes]
         self.only_route = self.router.only
         text = error_text(404, "no route takes this request")
         self._not_found = Route(self.unmatched).answers(404, TEXT_HEADERS, text)
@@ -197,6 +199,11 @@ class Site(Leaving):
             self.watch_requests(opening=tell_of_tls)
 
     # For the worker.
+
+    @property
+    def is_gateway(self) -> bool:
+        """Tell whether there are requests that it passes on."""
+        return any(route.upstream is not None for route in self.routes)
 
     def watch_requests(
         self,

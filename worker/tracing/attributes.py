@@ -59,6 +59,41 @@ def request_attributes(scope: Mapping[str, Any], route: str | None, query_mode: 
     return found
 
 
+def attempt_attributes(
+    scope: Mapping[str, Any],
+    target: bytes,
+    *,
+    upstream: str,
+    address: str,
+    resends: int,
+    query_mode: QueryMode,
+) -> Attributes:
+    """Describe a request as it goes to an upstream server: "10.0.0.1:9000", "unix:/run/x.sock"."""
+    method: str = scope["method"]
+    path, _, query = target.decode("latin-1").partition("?")
+    if query and query_mode != "omit":
+        path += "?" + (query if query_mode == "keep" else redacted(query))
+    found: Attributes = {
+        "http.request.method": method,
+        "network.protocol.version": "1.1",
+        "penstock.upstream": upstream,
+    }
+    if method not in KNOWN_METHODS:
+        found["http.request.method"] = "_OTHER"
+        found["http.request.method_original"] = method
+    if address.startswith("unix:"):
+        found["server.address"] = address.removeprefix("unix:")
+        found["network.transport"] = "unix"
+        found["url.full"] = f"http://localhost{path}"
+    else:
+        name, _, port = address.rpartition(":")
+        found["server.address"], found["server.port"] = name.strip("[]"), int(port)
+        found["url.full"] = f"http://{address}{path}"
+    if resends:
+        found["http.request.resend_count"] = resends
+    return found
+
+
 def redacted(query: str) -> str:
     """Keep the names of a query's parameters, and not what they hold."""
     return "&".join(

@@ -18,7 +18,6 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import (
     INVALID_SPAN,
     NonRecordingSpan,
-    Span,
     SpanContext,
     SpanKind,
     Status,
@@ -29,12 +28,14 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from penstock.worker.gateway.passage import Passage
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.notes import NEVER_US, Notes
 from penstock.worker.http.phases import STREAMING
 from penstock.worker.http.site import Site
 from penstock.worker.logs import LOG
 from penstock.worker.spec import UNMATCHED, TracingSpec
+from penstock.worker.tracing.attempts import traced
 from penstock.worker.tracing.attributes import Attributes, request_attributes, span_name
 from penstock.worker.tracing.carriers import (
     BAGGAGE,
@@ -48,6 +49,7 @@ from penstock.worker.tracing.carriers import (
     read_traceparent,
     read_tracestate,
 )
+from penstock.worker.tracing.headers import carry_on, traceparent_of
 from penstock.worker.tracing.sampling import bound_of, is_sampled
 from penstock.worker.tracing.unsampled import Unsampled
 
@@ -102,6 +104,9 @@ class Recorder:
         high_bits, span_id = ids.new_bits(64) | 1, ids.new_bits(64) | 1
         self._unsampled = b"00-%016x%%016x-%016x-00" % (high_bits, span_id)
         self._own: Attributes = {"penstock.worker": slot, "penstock.listener": site.name}
+        for route in site.routes:
+            if issubclass(route.exchange, Passage):
+                route.exchange = traced(route.exchange, tracer, spec.query)
         # Those that are sampled have notes; the others need not be shown.
         site.watch_requests(opening=self._make_opening(), observer=self._observe, from_us=NEVER_US)
 
@@ -133,6 +138,8 @@ class Recorder:
                     run(variables, set_current, Context({SPAN_KEY: Unsampled(value)}))
                     if shows:
                         _show(exchange, (TRACEPARENT, value))
+                elif exchange.passes_on:
+                    scope["headers"] = [*headers, (TRACEPARENT, unsampled % low_bits)]
                 return
             name, value = carried
             if is_quick and name == TRACEPARENT and is_plain(value) and value[54] not in ODD:
@@ -170,11 +177,13 @@ class Recorder:
     def _pass_by(
         self, exchange: Exchange, variables: Variables | None, span: Unsampled, bags: dict[str, str]
     ) -> None:
-        """Tell the app of a request that is not sampled."""
+        """Tell the app, or the upstream server, of a request that is not sampled."""
         if variables is None:
+            if exchange.passes_on:
+                carry_on(exchange, span)
             return
         variables.run(set_current, Context({SPAN_KEY: span, BAGGAGE_KEY: bags} if bags else {SPAN_KEY: span}))
-        _carry_on(exchange, span)
+        carry_on(exchange, span)
         if self._spec.response_header:
             _show(exchange, (TRACEPARENT, traceparent_of(span)))
 
@@ -208,7 +217,7 @@ class Recorder:
             variables.run(
                 set_current, Context({SPAN_KEY: span, BAGGAGE_KEY: bags} if bags else {SPAN_KEY: span})
             )
-            _carry_on(exchange, span)
+            carry_on(exchange, span)
         if self._spec.response_header:
             _show(exchange, (TRACEPARENT, traceparent_of(span)))
 
@@ -218,7 +227,10 @@ class Recorder:
         if notes is None or notes.span is None:
             return
         if notes.is_cut and exchange.phase < STREAMING:
-            return  # Its client left before there was a response: the app is told, and ends it.
+            # Its client left before there was a response: the app is told, and ends it.
+            if notes.on_end is None:
+                self._finish(exchange, notes, None, elapsed_us)
+            return
         if exchange.status >= 500 and notes.failure is None and notes.on_end is not None:
             # A framework answers first and raises then: the app is yet to say what went wrong.
             notes.on_end = partial(self._app_ended, elapsed_us=elapsed_us)
@@ -256,26 +268,6 @@ class Recorder:
             span.set_attribute("error.type", str(status))
             span.set_status(Status(StatusCode.ERROR))
         span.end(end_ns)
-
-
-def traceparent_of(span: Span) -> bytes:
-    """Write the header that makes whoever gets it a child of a span."""
-    context = span.get_span_context()
-    return b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
-
-
-def _carry_on(exchange: Exchange, span: Span) -> None:
-    """
-    Put a span where the caller's stood, for libraries in the app that look at headers and not at the context.
-
-    The list is another one: headers that come again are kept, and shared.
-    """
-    context = span.get_span_context()
-    headers = [each for each in exchange.scope["headers"] if each[0] not in (TRACEPARENT, TRACESTATE)]
-    headers.append((TRACEPARENT, traceparent_of(span)))
-    if context.trace_state:
-        headers.append((TRACESTATE, context.trace_state.to_header().encode()))
-    exchange.scope["headers"] = headers
 
 
 def _show(exchange: Exchange, header: Header) -> None:

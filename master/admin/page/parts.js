@@ -1,7 +1,7 @@
 
 /* ---- status: who runs ---- */
 
-const GOOD = ["ready", "running"], BAD = ["suspect", "no answer"];
+const GOOD = ["ready", "running", "up"], BAD = ["suspect", "no answer", "down"];
 const LATE_S = 0.25;        // a loop lag that a person would feel
 const FLYING_MAX = 10;
 
@@ -175,7 +175,7 @@ const requestsTable = new Table("requests", [
   ["age", "", text((r) => delay(r.age_s).join(" "))],
   ["method", "left", text((r) => r.method ?? UNKNOWN)],
   // Paths are for the server's owner alone, who asks on the control socket; here it is the route.
-  ["route", "left path", text((r) => r.path ?? r.route ?? UNKNOWN)],
+  ["route", "left path", text((r) => (r.path ?? r.route ?? UNKNOWN) + (r.server ? " at " + r.server : ""))],
   ["state", "left", text((r) => r.state ?? UNKNOWN)],
   ["sent", "", text((r) => bytes(r.sent_bytes))],
   ["slot", "", fillSlot],

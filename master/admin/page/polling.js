@@ -40,6 +40,7 @@ function show({ status, requests }) {
   showTiles(status, showPlots());
   showWorkers(status.workers);
   showListeners(status.listeners);
+  showUpstreams(status.upstreams ?? []);
   showRequests(requests);
   showFailure(status.master.last_failure, newest);
   showLoops(status.crash_loops ?? []);

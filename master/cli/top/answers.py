@@ -94,6 +94,8 @@ def _backends(status: Any) -> Iterator[Backend]:
                 active=_whole(each, "connections_active"),
                 idle=_whole(each, "connections_idle"),
                 queued=_whole(each, "queued"),
+                requests=_whole(each, "requests"),
+                failures=_whole(each, "failures"),
             )
 
 
@@ -120,6 +122,7 @@ def _request(given: dict[str, Any]) -> Request:
         method=_text(given, "method"),
         path=_text(given, "path") or None,
         route=_text(given, "route"),
+        server=_text(given, "server"),
         state=_text(given, "state"),
         age_s=_number(given, "age_s"),
         sent_bytes=_whole(given, "sent_bytes"),

@@ -66,7 +66,7 @@ def _body(view: View, width: int, height: int, options: Options) -> list[Line]:
     parts = [
         _Section(rows, least=5, skip=min(options.skip, max(0, len(rows) - 2))),
         _Section(listeners(reading, width) if reading.listeners else (), least=2),
-        _Section(upstreams(reading, width) if reading.backends else (), least=3),
+        _Section(upstreams(reading, rates, width) if reading.backends else (), least=3),
         _Section(requests(reading, width), least=4),
     ]
     gap = 1 if height >= AIRY_HEIGHT else 0
@@ -137,7 +137,8 @@ def _help() -> list[Line]:
         ("CPU%", "of one core"),
         ("ACTV", "connections with a request in flight; IDLE: without"),
         ("LAG", "how late the worker's loop is, or how long it has been blocked"),
-        ("QUEUED", "connections that nobody has accepted yet"),
+        ("QUEUED", "connections not yet accepted; requests that wait for a server"),
+        ("FAIL/S", "requests that an upstream server did not answer"),
         ("-", "the server does not tell, or there was nothing to measure"),
     ]
     return [(Piece(key.ljust(8), Style.STRONG), Piece(text)) if key else (Piece(text),) for key, text in told]

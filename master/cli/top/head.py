@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from penstock.master.cli.report import duration
+from penstock.master.cli.tables import duration
 from penstock.master.cli.top.cells import number, state
 from penstock.master.cli.top.figures import age, compact, count, size, span
 from penstock.master.cli.top.line import Line, Piece, Style, fitted

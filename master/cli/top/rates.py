@@ -26,6 +26,13 @@ class WorkerRates(msgspec.Struct, frozen=True, kw_only=True):
     cpu: float | None = None
 
 
+class BackendRates(msgspec.Struct, frozen=True, kw_only=True):
+    """What one upstream server does by the second."""
+
+    requests_s: float | None = None
+    failures_s: float | None = None
+
+
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
     """What all do by the second; None is not known."""
 
@@ -33,6 +40,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     errors_s: float | None = None
     sent_bytes_s: float | None = None
     workers: Mapping[int, WorkerRates] = {}  # by pid
+    backends: Mapping[tuple[str, str], BackendRates] = {}  # by upstream and address
 
 
 def rates_between(before: Reading | None, after: Reading) -> Rates:
@@ -45,6 +53,7 @@ def rates_between(before: Reading | None, after: Reading) -> Rates:
         errors_s=_points_rate(recent, "errors"),
         sent_bytes_s=_points_rate(recent, "sent_bytes"),
         workers=workers,
+        backends={} if before is None else _backends(before, after),
     )
 
 
@@ -69,6 +78,21 @@ def _worker(before: Worker | None, after: Worker, passed_s: float) -> WorkerRate
         requests_s=_rate(before.requests, after.requests, passed_s),
         cpu=_rate(before.cpu_s, after.cpu_s, passed_s),
     )
+
+
+def _backends(before: Reading, after: Reading) -> dict[tuple[str, str], BackendRates]:
+    passed_s = after.at_s - before.at_s
+    if passed_s <= 0:
+        return {}
+    earlier = {(each.upstream, each.address): each for each in before.backends}
+    found = {}
+    for each in after.backends:
+        if (known := earlier.get((each.upstream, each.address))) is not None:
+            found[each.upstream, each.address] = BackendRates(
+                requests_s=_rate(known.requests, each.requests, passed_s),
+                failures_s=_rate(known.failures, each.failures, passed_s),
+            )
+    return found
 
 
 def _is_same(before: Worker, after: Worker) -> bool:

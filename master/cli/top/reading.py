@@ -53,6 +53,8 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     active: int | None = None
     idle: int | None = None
     queued: int | None = None
+    requests: int | None = None
+    failures: int | None = None
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     method: str = ""
     path: str | None = None
     route: str = ""
+    server: str = ""  # the upstream server that has it
     state: str = ""
     age_s: float | None = None
     sent_bytes: int | None = None

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock.master.cli.control import ControlError, ask
-from penstock.master.cli.report import duration
+from penstock.master.cli.tables import duration
 from penstock.master.cli.top.answers import make_reading
 from penstock.master.cli.top.frame import View
 from penstock.master.cli.top.reading import Reading

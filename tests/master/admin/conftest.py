@@ -79,7 +79,7 @@ class Site:
 @pytest.fixture
 def site() -> Iterator[Site]:
     """Two slots, served by two workers whose pids are nobody's."""
-    segment = Segment.create(Geometry(row_count=8, cell_count=2048))
+    segment = Segment.create(Geometry(row_count=8, cell_count=4096))
     status = FleetStatus(
         name="shop",
         version="1.2.3",

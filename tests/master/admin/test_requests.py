@@ -1,9 +1,10 @@
 """`/requests` and `/slow` show what workers are at and what went wrong, and paths to the owner alone."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.master.admin.requests import in_flight, incidents
-from penstock.shm.board import BoardWriter, method_tag, route_tag
+from penstock.shm import names
+from penstock.shm.board import BoardWriter, method_tag, route_tag, with_server
 from penstock.shm.events import EventWriter
 
 if TYPE_CHECKING:
@@ -67,7 +68,31 @@ def test_word_that_is_no_route_has_no_name(site: "Site") -> None:
     assert (told["route"], told["method"]) == (None, "PUT")
 
 
-def push(site: "Site", row: int, *, path: str, time_ns: int = 1, request_id: str = "") -> None:
+def test_the_server_that_has_a_request_is_named(site: "Site") -> None:
+    """In flight, and afterwards with the reason why it did not answer."""
+    labels = (("upstream", "backend"), ("server", "10.0.0.1:9000"))
+    word = site.segment.series.define_group(
+        names.UPSTREAM_REQUESTS, "counter", labels, "code", names.CODE_CLASSES
+    )
+    board = BoardWriter(site.rows[0].board)
+    entry = board.begin(route_tag(site.requests) | method_tag("GET"), 1, b"/")
+    assert entry is not None
+    [told] = in_flight(site.segment, 2, shows_paths=True)
+    assert (told["upstream"], told["server"]) == (None, None)
+    board.go_on(entry, 1, with_server(0, word))
+    [told] = in_flight(site.segment, 2, shows_paths=True)
+    assert (told["upstream"], told["server"], told["sent_bytes"]) == ("backend", "10.0.0.1:9000", 0)
+    board.go_on(entry, 1, with_server(0, site.requests))  # no server's
+    assert in_flight(site.segment, 2, shows_paths=True)[0]["server"] is None
+
+    push(site, 0, path="/", server=word, failure="timeout")
+    push(site, 1, path="/")
+    told, other = sorted(incidents(site.segment, shows_paths=True), key=lambda each: each["slot"])
+    assert (told["server"], told["failure"]) == ("10.0.0.1:9000", "timeout")
+    assert (other["server"], other["failure"]) == (None, None)
+
+
+def push(site: "Site", row: int, *, path: str, time_ns: int = 1, **more: Any) -> None:
     """Have a worker note a failed request."""
     EventWriter(site.rows[row]).push(
         time_ns=time_ns,
@@ -77,5 +102,5 @@ def push(site: "Site", row: int, *, path: str, time_ns: int = 1, request_id: str
         route=site.requests,
         method="GET",
         path=path,
-        request_id=request_id,
+        **more,
     )

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.master.cli.report import (
-    COLUMNS_MAX,
     Admin,
     CrashLoop,
     Failure,
@@ -17,12 +16,10 @@ from penstock.master.cli.report import (
     Status,
     Worker,
     by_slot,
-    count,
-    duration,
-    lag,
-    size,
     status_tables,
 )
+from penstock.master.cli.tables import COLUMNS_MAX, count, duration, lag, size
+from penstock.master.cli.upstreams import Server, Upstream
 
 STATUS = Status(
     name="shop",
@@ -231,3 +228,26 @@ def test_numbers_are_short(told: str, expected: str) -> None:
     With the digits that one looks at.
     """
     assert told == expected
+
+
+def test_upstreams_have_a_table_where_there_are_any() -> None:
+    """
+    A server that an older release tells less of has dashes.
+    """
+    servers = (
+        Server(
+            address="10.0.0.1:9000", state="up", connections_active=3, connections_idle=4,
+            queued=0, requests=12345, failures=6,
+        ),
+        Server(address="unix:/run/penstock/backend/app.sock", state="partly up"),
+    )  # fmt: skip
+    status = msgspec.structs.replace(STATUS, upstreams=(Upstream(name="backend", servers=servers),))
+    table = status_tables(status, 2000.0).split("\n\n")[-1].splitlines()
+
+    assert table[0].split() == [
+        "UPSTREAM", "SERVER", "STATE", "ACTIVE", "IDLE", "QUEUED", "REQUESTS", "FAILED",
+    ]  # fmt: skip
+    assert table[1].split() == ["backend", "10.0.0.1:9000", "up", "3", "4", "0", "12345", "6"]
+    assert table[2].startswith("         …nstock/backend/app.sock partly up")
+    assert all(len(line) <= COLUMNS_MAX for line in table)
+    assert "UPSTREAM" not in status_tables(STATUS, 2000.0)

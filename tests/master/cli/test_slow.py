@@ -33,3 +33,17 @@ def test_path_stays_on_its_line(method: str, path: str) -> None:
     lines = slow_table(body).split("\n")
     assert len(lines) == 2
     assert all(char.isprintable() for line in lines for char in line)
+
+
+def test_who_had_it_and_what_was_wrong_stand_before_the_path() -> None:
+    """
+    A long path is cut, and this is what one looks for.
+    """
+    failed = Incident(
+        at=0.0, status=504, duration_s=3.0, method="GET", path="/" + "x" * 200, server="10.0.0.1:9000",
+        failure="timeout",
+    )  # fmt: skip
+    slow = Incident(at=0.0, status=200, duration_s=3.0, method="GET", path="/a", server="10.0.0.1:9000")
+    lines = incident_table((failed, slow), 1.0).splitlines()
+    assert "GET (10.0.0.1:9000: timeout) /xxx" in lines[1]
+    assert lines[2].endswith("GET (10.0.0.1:9000) /a")

@@ -34,6 +34,7 @@ def entry(**changed: Any) -> Entry:
         "listener": "web",
         "request_id": "id-1",
         "response_headers": [(b"Content-Type", b"text/plain"), (b"set-cookie", b"session=secret")],
+        "trail": None,
     }
     assert changed.keys() <= fields.keys()
     return tuple((fields | changed).values())

@@ -8,12 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.worker.access.atoms import COMBINED, FormatError, compile_format, shows_response_headers
+from penstock.worker.access.atoms import (
+    COMBINED,
+    TRAIL_ATOMS,
+    FormatError,
+    compile_format,
+    shows_response_headers,
+    shows_trail,
+)
 from penstock.worker.access.redaction import Redaction
+from penstock.worker.gateway.trail import NOWHERE, Trail
 from penstock.worker.limits import ACCESS_LINE_BYTES_MAX
 from tests.worker.access.entries import entry
 
 VISIBLE = Redaction([])
+TRAIL = Trail(
+    "backend",
+    ("10.0.0.1:9000", "unix:/run/x"),
+    status=503,
+    failure="closed",
+    connect_us=0,
+    sent_us=34_567,
+    head_us=250,
+)
 
 
 def line(text: str, redaction: Redaction = VISIBLE, **changed: Any) -> str:
@@ -56,13 +73,34 @@ def line(text: str, redaction: Redaction = VISIBLE, **changed: Any) -> str:
         ("{route}e", "shop"),
         ("{request_id}e", "id-1"),
         ("{worker}e", "3"),
+        ("{upstream}e", "backend"),
+        ("{server}e", "unix:/run/x"),
+        ("{upstream_status}e", "503"),
+        ("{upstream_connect_s}e", "0.000000"),
+        ("{upstream_first_byte_s}e", "0.000250"),
+        ("{upstream_s}e", "1.200000"),
+        ("{upstream_failure}e", "closed"),
+        ("{attempts}e", "10.0.0.1:9000, unix:/run/x"),
     ],
 )
 def test_each_atom(atom: str, shown: str) -> None:
     """
     As gunicorn has them.
     """
-    assert line(f"<%({atom})s>") == f"<{shown}>"
+    assert line(f"<%({atom})s>", trail=TRAIL) == f"<{shown}>"
+
+
+def test_ways_are_kept_only_for_those_who_show_them() -> None:
+    """
+    Of a request that went nowhere they have a dash.
+    """
+    atoms = " ".join(f"%({{{name}}}e)s" for name in TRAIL_ATOMS)
+    assert shows_trail(atoms)
+    assert shows_trail("%(h)s %({server}e)s")
+    assert not shows_trail(COMBINED)
+    assert not shows_trail("%({route}e)s %({server}i)s")
+    for trail in (None, NOWHERE):
+        assert line(atoms, trail=trail) == " ".join("-" * len(TRAIL_ATOMS))
 
 
 def test_time_is_local_and_says_its_zone(monkeypatch: pytest.MonkeyPatch) -> None:

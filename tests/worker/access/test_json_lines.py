@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from penstock.worker.access.json_lines import json_line
 from penstock.worker.access.redaction import Redaction
+from penstock.worker.gateway.trail import NOWHERE, Trail
 from penstock.worker.limits import ACCESS_LINE_BYTES_MAX
 from tests.worker.access.entries import entry
 
@@ -84,3 +85,46 @@ def test_no_request_can_break_a_line(values: list[bytes], method: str, route: st
     assert list(line) == KEYS
     if max(map(len, values)) <= 100:
         assert line["user_agent"] == agent.decode("utf-8", "backslashreplace")
+
+
+TRAIL = Trail(
+    "backend", ("10.0.0.1:9000", "unix:/run/x"), status=503, word=7, connect_us=0, sent_us=34_567,
+    head_us=250,
+)  # fmt: skip
+
+
+def test_where_there_are_upstreams_every_line_has_their_keys() -> None:
+    """
+    Also that of a request which was not passed on, or never reached one.
+    """
+    line = written(trail=TRAIL)
+    assert [key for key in line if key not in KEYS] == [
+        "server", "upstream_status", "upstream_connect_s", "upstream_first_byte_s", "upstream_s",
+        "upstream_failure", "attempts",
+    ]  # fmt: skip
+    assert line["upstream"] == "backend"
+    assert line["server"] == "unix:/run/x"
+    assert (line["upstream_status"], line["upstream_failure"]) == (503, None)
+    assert (line["upstream_connect_s"], line["upstream_first_byte_s"], line["upstream_s"]) == (
+        0,
+        0.00025,
+        1.2,
+    )
+    assert line["attempts"] == ["10.0.0.1:9000", "unix:/run/x"]
+
+    elsewhere = written(trail=NOWHERE)
+    assert list(elsewhere) == list(line)
+    assert elsewhere["upstream"] is elsewhere["server"] is elsewhere["upstream_s"] is None
+    assert elsewhere["attempts"] == []
+
+    unreached = written(trail=Trail("backend", ("10.0.0.1:9000",), failure="connect"))
+    assert unreached["upstream_failure"] == "connect"
+    assert unreached["upstream_s"] is unreached["upstream_connect_s"] is unreached["upstream_status"] is None
+
+
+def test_a_request_that_was_tried_again_and_again_has_a_line() -> None:
+    """
+    Of addresses that are as long as they can be.
+    """
+    tried = tuple(f"unix:/{number}{'x' * 100}" for number in range(50))
+    assert written(trail=Trail("b" * 200, tried), path=b"/" + b"\xff" * 4000)["status"] == 200

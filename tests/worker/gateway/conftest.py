@@ -14,7 +14,8 @@ import pytest
 import uvloop
 
 from penstock.shm.histogram import WORD_COUNT
-from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
+from penstock.shm.names import CODE_CLASSES, UPSTREAM_FAILURE_REASONS
+from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
 from penstock.worker.gateway.upstream import Gateway, Upstream
 from penstock.worker.http.site import Site
 from penstock.worker.spec import (
@@ -25,6 +26,11 @@ from penstock.worker.spec import (
     RouteSpec,
 )
 from tests.worker.http.conftest import DEADLINE_S, LISTENER, ROUTE, UNMATCHED, Client, Response
+
+# Beside a histogram or two, each part of the row has so many words.
+FEW = 16
+SITE_WORDS = SERVER_WORDS = FEW + 2 * WORD_COUNT
+SERVERS_MAX = 4
 
 Script = Callable[["Visit"], Awaitable[None]]
 
@@ -95,6 +101,7 @@ class Passing:
     site: Site
     gateway: Gateway
     address: Any
+    cells: memoryview
     clients: list[Client] = field(default_factory=list)
 
     @property
@@ -129,9 +136,43 @@ class Passing:
             self.site.tick(now_s)
             self.gateway.tick(now_s)
 
+    def numbers(self, index: int = 0) -> dict[str, int]:
+        """Tell what is counted of a server, without what is 0; `answers` and `connects` by histograms."""
+        self.pass_time(0.1)
+        cells, where = self.cells, server_cells(index)
+        found = {
+            "active": cells[where.connections],
+            "idle": cells[where.connections + 1],
+            "queued": cells[where.queued],
+            "left_out": cells[where.left_out],
+            "retries": cells[where.retries],
+            "ejections": cells[where.ejections],
+            "answers": sum(cells[where.duration + 1 : where.duration + WORD_COUNT]),
+            "connects": sum(cells[where.connect_duration + 1 : where.connect_duration + WORD_COUNT]),
+        }
+        found |= {name: cells[where.requests + at] for at, name in enumerate(CODE_CLASSES)}
+        found |= {name: cells[where.failures + at] for at, name in enumerate(UPSTREAM_FAILURE_REASONS)}
+        return {name: number for name, number in found.items() if number}
+
     def is_clean(self) -> bool:
         """Tell whether nothing is lent or awaited, and whether the board is empty."""
         return all(pool.busy_count == 0 for pool in self.upstream.pools) and not self.site.exchanges()
+
+
+def server_cells(index: int) -> ServerCells:
+    """Say where the numbers of a server are."""
+    first = SITE_WORDS + index * SERVER_WORDS
+    return ServerCells(
+        requests=first,
+        connections=first + 4,
+        queued=first + 6,
+        left_out=first + 7,
+        failures=first + 8,
+        retries=first + 14,
+        ejections=first + 15,
+        duration=first + FEW,
+        connect_duration=first + FEW + WORD_COUNT,
+    )
 
 
 async def connect(address: Any) -> Any:
@@ -171,9 +212,14 @@ async def _passing(
         backend.port = servers[-1].sockets[0].getsockname()[1]
         addresses.append(f"127.0.0.1:{backend.port}")
     upstream = UpstreamSpec(
-        name="backend", servers=tuple(ServerSpec(address=address) for address in addresses), **spec
+        name="backend",
+        servers=tuple(
+            ServerSpec(address=address, cells=server_cells(index)) for index, address in enumerate(addresses)
+        ),
+        **spec,
     )
-    gateway = Gateway((upstream,), loop)
+    cells = memoryview(bytearray(8 * (SITE_WORDS + SERVERS_MAX * SERVER_WORDS))).cast("Q")
+    gateway = Gateway((upstream,), loop, cells)
     listener = ListenerSpec(
         name="test",
         address="test",
@@ -184,10 +230,9 @@ async def _passing(
         unmatched=UNMATCHED,
         cells=LISTENER,
     )
-    cells = memoryview(bytearray(8 * (16 + 2 * WORD_COUNT))).cast("Q")
     site = Site(listener, apps={}, cells=cells, loop=loop, gateway=gateway)
     server = await loop.create_server(site.connect, "127.0.0.1", 0)
-    passing = Passing(site, gateway, server.sockets[0].getsockname())
+    passing = Passing(site, gateway, server.sockets[0].getsockname(), cells)
     try:
         yield passing
     finally:
@@ -197,6 +242,8 @@ async def _passing(
         site.abort_all()
         await passing.until(lambda: not site.connection_count and not site.active_count)
         await passing.until(passing.is_clean)
+        left = [passing.numbers(index) for index in range(len(addresses))]
+        assert not any(each.keys() & {"active", "queued"} for each in left), left
         gateway.close()
         await passing.until(lambda: not any(pool.open_count for pool in passing.upstream.pools))
         for each in servers:

@@ -4,7 +4,12 @@ from typing import Any
 
 import pytest
 
-from penstock.worker.tracing.attributes import redacted, request_attributes, span_name
+from penstock.worker.tracing.attributes import (
+    attempt_attributes,
+    redacted,
+    request_attributes,
+    span_name,
+)
 
 SCOPE: dict[str, Any] = {
     "method": "GET",
@@ -82,3 +87,35 @@ def test_odd_method_makes_no_name() -> None:
     found = request_attributes({**SCOPE, "method": "PROPFIND"}, None, "omit")
     assert found["http.request.method"] == "_OTHER"
     assert found["http.request.method_original"] == "PROPFIND"
+
+
+def attempt(address: str, target: bytes = b"/a?token=secret", **changed: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {"resends": 0, "query_mode": "omit", "method": "GET"} | changed
+    scope = SCOPE | {"method": given.pop("method")}
+    return attempt_attributes(scope, target, upstream="backend", address=address, **given)
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "port", "url"),
+    [
+        ("10.0.0.1:9000", "10.0.0.1", 9000, "http://10.0.0.1:9000/a"),
+        ("[::1]:9000", "::1", 9000, "http://[::1]:9000/a"),
+        ("backend.local:80", "backend.local", 80, "http://backend.local:80/a"),
+        ("unix:/run/x.sock", "/run/x.sock", None, "http://localhost/a"),
+    ],
+)
+def test_an_attempt_names_the_server(address: str, name: str, port: int | None, url: str) -> None:
+    """In the stable words for a client; a UNIX socket by its path."""
+    found = attempt(address)
+    assert (found["server.address"], found.get("server.port"), found["url.full"]) == (name, port, url)
+    assert found.get("network.transport") == ("unix" if port is None else None)
+    assert "http.request.resend_count" not in found
+
+
+def test_an_attempt_shows_the_query_as_configured() -> None:
+    """And which attempt it is, and a method that the conventions do not know."""
+    assert attempt("a:1", query_mode="redact")["url.full"] == "http://a:1/a?token=REDACTED"
+    assert attempt("a:1", query_mode="keep")["url.full"] == "http://a:1/a?token=secret"
+    assert attempt("a:1", resends=2)["http.request.resend_count"] == 2
+    found = attempt("a:1", method="PROPFIND")
+    assert (found["http.request.method"], found["http.request.method_original"]) == ("_OTHER", "PROPFIND")

@@ -25,9 +25,9 @@ typedef enum {
     H_COUNT_MAX,
     R_ERRAND, R_TAG,
     E_CONNECTION, E_STARTED_NS, E_ENTRY, E_LINK, E_POOL, E_TARGET, E_TRIED, E_METHOD, E_HEAD, E_TAIL, E_UPSTREAM,
-    E_IS_PLAIN, E_NOTES, E_METER, E_STATUS, E_PHASE,
+    E_IS_PLAIN, E_NOTES, E_METER, E_STATUS, E_PHASE, E_SENT_NS, E_USED,
     U_POOLS, U_DEADLINE, U_NOW, U_REQUEST_COUNT, U_TRIALS, U_CHOSEN,
-    P_IDLE, P_IDLE_MAX, P_WAITING, P_KNOWN, P_UPSTREAM, P_IS_WARY,
+    P_IDLE, P_IDLE_MAX, P_WAITING, P_KNOWN, P_UPSTREAM, P_IS_WARY, P_COUNT,
     L_BORROWER, L_REQUEST_COUNT, L_EXPECTED, L_DEADLINE, L_WHEEL_TICK, L_TRANSPORT, L_IDLE_SINCE, L_IS_CLOSED,
     L_IS_WRITE_BLOCKED, L_IS_READING_PAUSED, L_POOL,
     SLOT_COUNT
@@ -501,7 +501,10 @@ send(PyObject *connection, PyObject *data, Plan *known)
     PyList_SET_ITEM(tried, 0, index);
     set(errand, E_CONNECTION, Py_NewRef(connection));
     set(errand, E_STARTED_NS, Py_NewRef(started));
+    /* It goes out at once: a second look at the clock would not tell another time. */
+    set(errand, E_SENT_NS, Py_NewRef(started));
     set(errand, E_LINK, Py_NewRef(link));
+    set(errand, E_USED, Py_NewRef(link));
     set(errand, E_POOL, Py_NewRef(known->pool));
     set(errand, E_TARGET, whole);
     set(errand, E_TRIED, tried);
@@ -716,6 +719,10 @@ give(PyObject *link, PyObject *errand, PyObject *pool, PyObject *known, const ch
     set(errand, E_PHASE, Py_NewRef(done_phase));
     PyObject *done = PyObject_CallMethodObjArgs(AT(errand, E_METER), name_count, status, elapsed, NULL);
     Py_XDECREF(done);
+    if (done != NULL) {
+        done = PyObject_CallFunctionObjArgs(AT(pool, P_COUNT), status, elapsed, NULL);
+        Py_XDECREF(done);
+    }
     if (done == NULL || add_to(site, S_SENT_BYTES, PyBytes_GET_SIZE(reply)) < 0)
         goto end;
     if (elapsed_us >= noted_from) {

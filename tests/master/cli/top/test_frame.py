@@ -236,8 +236,19 @@ def test_upstreams_are_shown_where_there_are_any() -> None:
 
     assert not any("UPSTREAM" in line for line in shown(view()))
     first, second = rows(lines, "UPSTREAM")
-    assert first.split() == ["backend", "10.0.0.1:9000", "unhealthy", "3", "-", "1"]
+    assert first.split() == ["backend", "10.0.0.1:9000", "unhealthy", "3", "-", "1", "-", "-"]
     assert second.split()[0] == "cache"
+
+
+def test_requests_that_are_passed_on_say_to_whom() -> None:
+    """
+    In a column that takes no room where nothing is passed on.
+    """
+    passed = {"requests": [{"path": "/cart", "age_s": 1.0, "server": "10.0.0.1:9000"}, {"path": "/a"}]}
+    lines = shown(view(requests=passed))
+
+    assert not any("SERVER" in line for line in shown(view()))
+    assert [line.split()[-2:] for line in lines[-2:]] == [["10.0.0.1:9000", "/cart"], ["-", "/a"]]
 
 
 def test_a_client_cannot_write_on_the_terminal() -> None:
