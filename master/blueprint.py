@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from penstock.master.config.accounts import owner_ids
+from penstock.master.config.affinity import Hash, Sticky
 from penstock.master.config.compression import settled
 from penstock.master.config.files import Files
 from penstock.master.config.listener import Listener
@@ -24,7 +25,7 @@ from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry
 from penstock.shm.series import SeriesTable
-from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
+from penstock.worker.gateway.spec import HashSpec, ServerCells, ServerSpec, StickySpec, UpstreamSpec
 from penstock.worker.spec import (
     UNMATCHED,
     AccessSpec,
@@ -259,11 +260,16 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
             ServerSpec(
                 address=server.address,
                 weight=server.weight,
+                is_backup=server.backup,
                 cells=_server_cells(name, server.address, series),
             )
             for server in upstream.each_server()
         ),
         balance=upstream.balance,
+        hash=None if upstream.hash is None else _hash_spec(upstream.hash),
+        sticky=None if upstream.sticky is None else _sticky_spec(upstream.sticky),
+        slow_start_s=upstream.slow_start_s,
+        panic_threshold=upstream.panic_threshold,
         connections_max=connections.max,
         idle_max=connections.idle_max,
         idle_timeout_s=connections.idle_timeout_s,
@@ -273,6 +279,22 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
         first_byte_timeout_s=timeouts.first_byte_s,
         idle_response_timeout_s=timeouts.idle_s,
         retry_attempts=upstream.retries.attempts,
+    )
+
+
+def _hash_spec(of: Hash) -> HashSpec:
+    return HashSpec(by=of.by, algorithm=of.algorithm, balance_factor=(of.balance_factor or 0) / 100)
+
+
+def _sticky_spec(of: Sticky) -> StickySpec:
+    return StickySpec(
+        cookie=of.cookie,
+        ttl_s=of.ttl_s,
+        path=of.path,
+        is_secure=of.secure,
+        is_http_only=of.http_only,
+        same_site=of.same_site,
+        secret=of.secret,
     )
 
 

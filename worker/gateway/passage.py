@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from penstock.shm.counting import Meter
 from penstock.worker.asgi.types import Scope
 from penstock.worker.gateway import request_head, response_head
+from penstock.worker.gateway.balancing import NOBODY
 from penstock.worker.gateway.link import KnownHead, Link
 from penstock.worker.gateway.pool import Pool
 from penstock.worker.gateway.request_head import Origin
@@ -285,7 +286,10 @@ class Passage(Exchange):
 
     def _try(self) -> None:
         upstream = self._upstream
-        index = upstream.choose(self._tried)
+        index = upstream.choose(self._tried, self)
+        if index == NOBODY:
+            self._refuse(503, "no upstream server is up")
+            return
         self._tried.append(index)
         self._attempts += 1
         self._pool = upstream.pools[index]
@@ -339,6 +343,9 @@ class Passage(Exchange):
         site = connection.site
         scope = self.scope
         headers = response_head.passed_headers(reader.headers)
+        sticky = self._upstream.sticky
+        if sticky is not None:
+            sticky.mark(headers, scope, link.pool.server.address)
         if self.notes is not None:
             headers = self.notes.complete(headers)
         self.status = reader.status

@@ -9,7 +9,7 @@ back what is not theirs.
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from penstock.worker.gateway.link import Borrower, KnownHead, Link
 from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
@@ -53,6 +53,8 @@ class Pool:
         "server",
         "standing",
     )
+
+    link_type: ClassVar[type[Link]] = Link
 
     def __init__(self, upstream: "Upstream", spec: UpstreamSpec, server: ServerSpec) -> None:
         self.server = server
@@ -196,10 +198,12 @@ class Pool:
         loop = self._upstream.loop
         address = self.server.address
         if address.startswith("unix:"):
-            _, link = await loop.create_unix_connection(lambda: Link(self), address.removeprefix("unix:"))
+            _, link = await loop.create_unix_connection(
+                lambda: self.link_type(self), address.removeprefix("unix:")
+            )
             return link
         host, _, port = address.rpartition(":")
-        _, link = await loop.create_connection(lambda: Link(self), host.strip("[]"), int(port))
+        _, link = await loop.create_connection(lambda: self.link_type(self), host.strip("[]"), int(port))
         return link
 
     def _serve_waiting(self) -> None:

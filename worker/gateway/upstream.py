@@ -7,18 +7,50 @@ import asyncio
 import contextvars
 import random
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from penstock.worker.gateway.balancing import Balancer, LeastRequest, Random, RoundRobin
+from penstock.worker.gateway.balancing import (
+    Balancer,
+    Chooser,
+    LeastRequest,
+    Random,
+    RoundRobin,
+    chooser_of,
+)
+from penstock.worker.gateway.consistent_hash import ConsistentHash
+from penstock.worker.gateway.ewma import Ewma
+from penstock.worker.gateway.hash_table import Rendezvous, maglev
+from penstock.worker.gateway.lineup import Contender, Lineup, Rules, line_up
 from penstock.worker.gateway.pool import Pool
-from penstock.worker.gateway.spec import UpstreamSpec
+from penstock.worker.gateway.request_key import key_of
+from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
+from penstock.worker.gateway.stickiness import Stickiness
+from penstock.worker.gateway.timing import TimedPool
 from penstock.worker.http.wheel import Wheel
+from penstock.worker.logs import LOG
 
 
 class Upstream:
     """One group of servers."""
 
-    __slots__ = ("_balancer", "_down", "context", "loop", "now_s", "pools", "spec", "wheel")
+    __slots__ = (
+        "_addresses",
+        "_balancer",
+        "_lineup",
+        "_rules",
+        "choose",
+        "context",
+        "loop",
+        "now_s",
+        "pools",
+        "spec",
+        "sticky",
+        "wheel",
+    )
+
+    # Returns the index of the server that is to have a request, or NOBODY.
+    choose: Chooser
 
     def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop) -> None:
         self.spec = spec
@@ -26,20 +58,28 @@ class Upstream:
         self.context = contextvars.Context()
         self.now_s = time.monotonic()
         self.wheel = Wheel(self.now_s)
-        self._down: frozenset[int] = frozenset()  # those that are out of service
-        self.pools = [Pool(self, spec, server) for server in spec.servers]
+        self.sticky = None if spec.sticky is None else Stickiness(spec.sticky, spec.name)
+        self.pools = [self.pool_for(server) for server in spec.servers]
+        self._rules = Rules(spec.panic_threshold, spec.slow_start_s)
         self._balancer = self._balance(spec)
+        self._addresses = {server.address for server in spec.servers}
+        self._lineup = Lineup((), (), (), ())
+        self.standings_changed()
 
-    def choose(self, tried: Collection[int]) -> int:
-        """Return the index of the server that is to have a request."""
-        if len(self.pools) == 1:
-            return 0
-        return self._balancer.choose({*tried, *self._down} if self._down else tried)
+    def pool_for(self, server: ServerSpec) -> Pool:
+        """Make the pool of a server that joins."""
+        return (TimedPool if self.spec.balance == "ewma" else Pool)(self, self.spec, server)
 
     def standings_changed(self) -> None:
-        """Choose among those that are up; among all, when none is."""
-        down = frozenset(index for index, pool in enumerate(self.pools) if not pool.standing.is_up)
-        self._down = frozenset() if len(down) == len(self.pools) else down
+        """Look again who may have requests: after a change of standings, of weights, or of the pools."""
+        before = self._lineup
+        self._lineup = lineup = line_up(
+            [self._contender(pool) for pool in self.pools], self._rules, self.now_s
+        )
+        self._addresses = set(lineup.addresses)
+        choose = chooser_of(self._balancer, lineup)
+        self.choose = choose if self.sticky is None else self.sticky.chooser(lineup, choose)
+        self._tell(before, lineup)
 
     def tick(self, now_s: float) -> None:
         """Let time pass."""
@@ -47,19 +87,50 @@ class Upstream:
         self.wheel.advance(now_s)
         for pool in self.pools:
             pool.tick(now_s)
+        if self._lineup.is_warming:
+            self.standings_changed()
 
     def close(self) -> None:
         """Close every connection."""
         for pool in self.pools:
             pool.close()
 
+    def _contender(self, pool: Pool) -> Contender:
+        server, standing = pool.server, pool.standing
+        if server.address not in self._addresses and not standing.up_since_s:
+            standing.up_since_s = self.now_s
+        return Contender(server.address, server.weight, server.is_backup, standing.is_up, standing.up_since_s)
+
     def _balance(self, spec: UpstreamSpec) -> Balancer:
-        weights = [server.weight for server in spec.servers]
         if spec.balance == "least_request":
-            return LeastRequest(weights, lambda index: self.pools[index].busy_count, random.random)
+            return LeastRequest(self._servers, random.random)
+        if spec.balance == "ewma":
+            return Ewma(self._servers, random.random)
         if spec.balance == "random":
-            return Random(weights, random.random)
-        return RoundRobin(weights)
+            return Random(random.random)
+        if spec.balance == "consistent_hash":
+            assert spec.hash is not None
+            return ConsistentHash(
+                key_of(spec.hash.by),
+                maglev if spec.hash.algorithm == "maglev" else Rendezvous(),
+                RoundRobin(random.random),
+                balance_factor=spec.hash.balance_factor,
+                servers=self._servers,
+            )
+        return RoundRobin(random.random)
+
+    def _servers(self) -> Sequence[Any]:
+        return self.pools
+
+    def _tell(self, before: Lineup, lineup: Lineup) -> None:
+        up_count = sum(pool.standing.is_up for pool in self.pools)
+        told = f"{up_count} of its {len(self.pools)} servers are up"
+        if lineup.is_panic and not before.is_panic:
+            LOG.warning("upstream %s: only %s: all get requests", self.spec.name, told)
+        elif before.is_panic and not lineup.is_panic:
+            LOG.info("upstream %s: %s: only they get requests again", self.spec.name, told)
+        elif not any(lineup.weights) and any(before.weights):
+            LOG.warning("upstream %s: none of its servers is up: requests get a 503", self.spec.name)
 
 
 class Gateway:
