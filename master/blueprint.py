@@ -19,7 +19,7 @@ from penstock.master.config.listener import Listener
 from penstock.master.config.model import Config
 from penstock.master.config.route import Respond, Route
 from penstock.master.config.tls import Tls
-from penstock.master.config.upstream import Upstream
+from penstock.master.config.upstream import BACKUP_PRIORITY, Upstream
 from penstock.master.config.websocket import WebSocket
 from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
@@ -260,7 +260,7 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
             ServerSpec(
                 address=server.address,
                 weight=server.weight,
-                is_backup=server.backup,
+                priority=BACKUP_PRIORITY if server.backup else 0,
                 cells=_server_cells(name, server.address, series),
             )
             for server in upstream.each_server()

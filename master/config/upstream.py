@@ -16,6 +16,8 @@ ServerText = Annotated[str, kind("server")]
 # Far above what one kernel has ports for, to one address.
 CONNECTIONS_MAX = 65_536
 WEIGHT_MAX = 1000
+# Behind every priority that DNS can give, in 16 bits.
+BACKUP_PRIORITY = 2**16
 ATTEMPTS_MAX = 10
 
 

@@ -18,7 +18,7 @@ class Contender(NamedTuple):
 
     address: str
     weight: int = 1
-    is_backup: bool = False
+    priority: int = 0  # those of the lowest come first
     is_up: bool = True
     up_since_s: float = 0.0
 
@@ -36,7 +36,7 @@ class Lineup(NamedTuple):
 
     `weights` are those of now: a server of weight 0 gets no request. `shares`
     are what it gets in the long run, up or not, 0 for one that does not belong
-    to those in turn (a backup, mostly): a hash is spread over these, so that a
+    to those whose turn it is (a backup, mostly): a hash is spread over these, so that a
     server which is down for a while moves no key but its own. `stays` says
     whether it may go on with the clients that it has.
     """
@@ -58,18 +58,25 @@ def line_up(contenders: Sequence[Contender], rules: Rules, now_s: float) -> Line
     """
     Weigh the servers.
 
-    Those that are up get requests. When too few of them are (by weight), the
-    backups that are up join them; without such, it is taken for a mistake of
-    the health checks, and all get requests: a panic.
+    Those that are up get requests, of the first priority only while there are
+    enough of them (by weight). Those of the next join when there are not; and
+    when there is none to join, it is taken for a mistake of the health checks,
+    and all of the first priority get requests: a panic.
     """
-    whole = sum(each.weight for each in contenders if not each.is_backup)
-    left = sum(each.weight for each in contenders if not each.is_backup and each.is_up)
-    is_short = left < rules.panic_threshold * whole
-    has_relief = any(each.is_backup and each.is_up and each.weight for each in contenders)
-    with_backups = has_relief and (is_short or not left)
-    is_panic = is_short and not has_relief
+    levels = sorted({each.priority for each in contenders if each.weight})
+    first = reach = levels[0] if levels else 0
+    wanted = rules.panic_threshold * sum(each.weight for each in contenders if each.priority == first)
+    left = 0
+    for reach in levels:
+        left = sum(each.weight for each in contenders if each.is_up and each.priority <= reach)
+        if left and left >= wanted:
+            break
+    has_relief = any(each.is_up and each.weight for each in contenders if each.priority > first)
+    is_panic = not has_relief and left < wanted
+    if is_panic:
+        reach = first
 
-    shares = tuple(each.weight if with_backups or not each.is_backup else 0 for each in contenders)
+    shares = tuple(each.weight if each.priority <= reach else 0 for each in contenders)
     weights: tuple[float, ...] = shares
     if not is_panic:
         weights = tuple(

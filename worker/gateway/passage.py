@@ -145,9 +145,8 @@ class Passage(Exchange):
         if self.is_gone:
             return
         pool.complain(reason)
-        if self._attempts <= self._upstream.spec.retry_attempts and len(self._tried) < len(
-            self._upstream.pools
-        ):
+        upstream = self._upstream
+        if self._attempts <= upstream.spec.retry_attempts and upstream.has_other(self._tried):
             self._try()
         elif is_overload:
             self._refuse(503, "the upstream server has too much to do")

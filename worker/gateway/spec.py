@@ -27,7 +27,7 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     address: str
     weight: int = 1  # 0: nothing new
-    is_backup: bool = False
+    priority: int = 0  # requests go to servers of the lowest that has enough in service
     cells: ServerCells | None = None  # None: not counted
 
 

@@ -44,12 +44,12 @@ class TimedLink(Link):
             self._sent_ns = perf_counter_ns()
         super().watch(deadline_s)
 
-    def fail(self, reason: str) -> None:
-        """End what cannot go on, and tell the borrower why."""
+    def abort(self) -> None:
+        """Close at once. If an answer was awaited, it would have taken longer still."""
         if self._sent_ns:
             self._latency.failed(perf_counter_ns() - self._sent_ns)
             self._sent_ns = 0
-        super().fail(reason)
+        super().abort()
 
 
 class TimedPool(Pool):

@@ -7,7 +7,7 @@ import asyncio
 import contextvars
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from penstock.worker.gateway.balancing import (
@@ -81,6 +81,10 @@ class Upstream:
         self.choose = choose if self.sticky is None else self.sticky.chooser(lineup, choose)
         self._tell(before, lineup)
 
+    def has_other(self, tried: Collection[int]) -> bool:
+        """Tell whether there is a server to choose that was not tried."""
+        return any(index not in tried for index in self._lineup.candidates)
+
     def tick(self, now_s: float) -> None:
         """Let time pass."""
         self.now_s = now_s
@@ -99,7 +103,7 @@ class Upstream:
         server, standing = pool.server, pool.standing
         if server.address not in self._addresses and not standing.up_since_s:
             standing.up_since_s = self.now_s
-        return Contender(server.address, server.weight, server.is_backup, standing.is_up, standing.up_since_s)
+        return Contender(server.address, server.weight, server.priority, standing.is_up, standing.up_since_s)
 
     def _balance(self, spec: UpstreamSpec) -> Balancer:
         if spec.balance == "least_request":

@@ -14,7 +14,7 @@ def down(contender: Contender) -> Contender:
 
 
 def backup(contender: Contender) -> Contender:
-    return contender._replace(is_backup=True)
+    return contender._replace(priority=1)
 
 
 def weights(*contenders: Contender, rules: Rules = RULES, now_s: float = 1000.0) -> tuple[float, ...]:
@@ -72,6 +72,20 @@ def test_backups_wait_until_the_others_are_down() -> None:
     assert weights(down(A), down(B), down(backup(C))) == (1, 1, 0)
 
 
+def test_priorities_come_in_their_order() -> None:
+    """
+    And those of a lower one stay when the next joins them.
+    """
+    third = C._replace(priority=7)
+    assert weights(A, backup(B), third) == (1, 0, 0)
+    assert weights(down(A), backup(B), third) == (0, 1, 0)
+    assert weights(down(A), down(backup(B)), third) == (0, 0, 1)
+    heavy = A._replace(weight=4)
+    assert weights(heavy, down(D._replace(weight=5)), backup(B), third) == (4, 0, 1, 0)
+    assert weights(A, down(D._replace(weight=5)), backup(B), third) == (1, 0, 1, 1)
+    assert weights(down(A), down(backup(B)), down(third)) == (1, 0, 0)
+
+
 def test_a_server_of_weight_0_keeps_its_clients_only() -> None:
     """
     Not even in a panic does it get new ones.
@@ -100,7 +114,7 @@ CONTENDERS = st.lists(
         Contender,
         address=st.integers(0, 255).map(lambda each: f"10.0.0.{each}:80"),
         weight=st.integers(0, 5),
-        is_backup=st.booleans(),
+        priority=st.integers(0, 2),
         is_up=st.booleans(),
         up_since_s=st.sampled_from([0.0, 990.0, 1000.0]),
     ),
