@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from penstock.worker.gateway.balancing import (
+    Asking,
     Balancer,
     Chooser,
     LeastRequest,
@@ -41,6 +42,7 @@ class Upstream:
         "_rules",
         "choose",
         "context",
+        "first_byte_deadline_s",
         "loop",
         "now_s",
         "pools",
@@ -57,6 +59,8 @@ class Upstream:
         self.loop = loop
         self.context = contextvars.Context()
         self.now_s = time.monotonic()
+        # By when a server has to answer what is sent now.
+        self.first_byte_deadline_s = self.now_s + spec.first_byte_timeout_s
         self.wheel = Wheel(self.now_s)
         self.sticky = None if spec.sticky is None else Stickiness(spec.sticky, spec.name)
         self.pools = [self.pool_for(server) for server in spec.servers]
@@ -81,6 +85,21 @@ class Upstream:
         self.choose = choose if self.sticky is None else self.sticky.chooser(lineup, choose)
         self._tell(before, lineup)
 
+    @property
+    def takes_errands(self) -> bool:
+        """Tell whether a server is chosen without a look at the request, and without taking times."""
+        return self.sticky is None and self.spec.balance not in ("consistent_hash", "ewma")
+
+    def hold(self, index: int) -> None:
+        """Have a choice that came to nothing be the next one: else a server could lose all its turns."""
+        choose = self.choose
+
+        def held(tried: Collection[int], asking: Asking) -> int:
+            self.choose = choose
+            return choose(tried, asking) if index in tried else index
+
+        self.choose = held
+
     def has_other(self, tried: Collection[int]) -> bool:
         """Tell whether there is a server to choose that was not tried."""
         return any(index not in tried for index in self._lineup.candidates)
@@ -88,6 +107,7 @@ class Upstream:
     def tick(self, now_s: float) -> None:
         """Let time pass."""
         self.now_s = now_s
+        self.first_byte_deadline_s = now_s + self.spec.first_byte_timeout_s
         self.wheel.advance(now_s)
         for pool in self.pools:
             pool.tick(now_s)
