@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from penstock.master.config.accounts import owner_ids
+from penstock.master.config.affinity import Hash, Sticky
 from penstock.master.config.compression import settled
 from penstock.master.config.files import Files
 from penstock.master.config.listener import Listener
@@ -19,14 +20,14 @@ from penstock.master.config.model import Config
 from penstock.master.config.resilience import Breaker, Ejection, Retries
 from penstock.master.config.route import Respond, Route
 from penstock.master.config.tls import Tls
-from penstock.master.config.upstream import Upstream
+from penstock.master.config.upstream import BACKUP_PRIORITY, Upstream
 from penstock.master.config.websocket import WebSocket
 from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry
 from penstock.shm.series import SeriesTable
 from penstock.worker.gateway.rules import BreakerRules, EjectionRules, RetryRules
-from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
+from penstock.worker.gateway.spec import HashSpec, ServerCells, ServerSpec, StickySpec, UpstreamSpec
 from penstock.worker.spec import (
     UNMATCHED,
     AccessSpec,
@@ -261,11 +262,16 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
             ServerSpec(
                 address=server.address,
                 weight=server.weight,
+                priority=BACKUP_PRIORITY if server.backup else 0,
                 cells=_server_cells(name, server.address, series, is_shared=connections.scope == "machine"),
             )
             for server in upstream.each_server()
         ),
         balance=upstream.balance,
+        hash=None if upstream.hash is None else _hash_spec(upstream.hash),
+        sticky=None if upstream.sticky is None else _sticky_spec(upstream.sticky),
+        slow_start_s=upstream.slow_start_s,
+        panic_threshold=upstream.panic_threshold,
         connections_max=connections.max,
         is_machine_wide=connections.scope == "machine",
         idle_max=connections.idle_max,
@@ -281,6 +287,22 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
         retries=_retry_rules(upstream.retries),
         ejection=None if upstream.ejection is None else _ejection_rules(upstream.ejection),
         breaker=None if upstream.breaker is None else _breaker_rules(upstream.breaker),
+    )
+
+
+def _hash_spec(of: Hash) -> HashSpec:
+    return HashSpec(by=of.by, algorithm=of.algorithm, balance_factor=(of.balance_factor or 0) / 100)
+
+
+def _sticky_spec(of: Sticky) -> StickySpec:
+    return StickySpec(
+        cookie=of.cookie,
+        ttl_s=of.ttl_s,
+        path=of.path,
+        is_secure=of.secure,
+        is_http_only=of.http_only,
+        same_site=of.same_site,
+        secret=of.secret,
     )
 
 

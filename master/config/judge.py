@@ -12,6 +12,7 @@ from pathlib import Path as FilePath
 
 from penstock.master.config import accounts
 from penstock.master.config.activation import named_fds
+from penstock.master.config.balance import faults_of as balance_faults_of
 from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind, is_wildcard
 from penstock.master.config.certificates import certificate_fault, tls_faults, tls_oddities, validity_oddity
 from penstock.master.config.compression import Compression
@@ -191,6 +192,12 @@ def _judge_upstream(upstream: Upstream, path: Path, walk: Walk) -> None:
             told = f"found {quoted(server.address)} again, expected each server once; it may have a weight"
             walk.fault(walk.place(inner), inner, told)
         first.setdefault(server.address, index)
+    for keys, told in balance_faults_of(upstream):
+        if keys == ("balance",) and any(
+            each.path[: len(path) + 1] == (*path, "hash") for each in walk.problems
+        ):
+            continue  # Its hash is there, and wrong in itself.
+        walk.fault(walk.place((*path, *keys)), (*path, *keys), told)
 
 
 def _judge_connections(connections: Connections, path: Path, walk: Walk) -> None:

@@ -16,6 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from penstock.master.config import bind, units
+from penstock.master.config.hash_key import EXPECTED as HASH_KEY_EXPECTED
+from penstock.master.config.hash_key import PATTERN as HASH_KEY_PATTERN
+from penstock.master.config.hash_key import read_cookie_name, read_cookie_path, read_hash_key
 from penstock.master.config.problems import Mismatch, nearest
 from penstock.master.config.proxies import EXPECTED as PROXY_EXPECTED
 from penstock.master.config.proxies import read_trusted_proxy
@@ -305,6 +308,8 @@ KINDS: dict[str, Kind] = {
     "bind": Kind(
         read_bind, bind.EXPECTED, _text(r"(.*:[0-9]{1,5}|unix:.+|fd:(//)?([0-9]+|[A-Za-z][!-9;-~]*))")
     ),
+    "cookie_name": Kind(read_cookie_name, "the name of a cookie", _text(HEADER_NAME_PATTERN)),
+    "cookie_path": Kind(read_cookie_path, "a path that begins with '/'", _text(r"/[!-:<-~]*")),
     "duration": Kind(
         units.parse_duration,
         "a duration such as 500ms, 30s, 5m or 1h",
@@ -312,6 +317,7 @@ KINDS: dict[str, Kind] = {
     ),
     "file_path": Kind(read_file_path, "a path", {"type": "string", "minLength": 1}),
     "glob": Kind(read_file_path, "a pattern such as *.html, or a path", {"type": "string", "minLength": 1}),
+    "hash_key": Kind(read_hash_key, HASH_KEY_EXPECTED, _text(f"({HASH_KEY_PATTERN})")),
     "header_name": Kind(read_header_name, "a header name", _text(HEADER_NAME_PATTERN)),
     "header_value": Kind(read_header_value, "a header value", {"type": ["string", "number", "boolean"]}),
     "host": Kind(read_host, "a host name", _text(r"[^*/]+")),

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, field
 
+from penstock.master.config.affinity import Hash, Sticky
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import Duration, Record, says
 from penstock.master.config.resilience import Breaker, Ejection, Retries, Timeouts
@@ -16,6 +17,8 @@ ServerText = Annotated[str, kind("server")]
 # Far above what one kernel has ports for, to one address.
 CONNECTIONS_MAX = 65_536
 WEIGHT_MAX = 1000
+# Behind every priority that DNS can give, in 16 bits.
+BACKUP_PRIORITY = 2**16
 
 
 class Server(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,8 +26,11 @@ class Server(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     address: Annotated[ServerText, says("Where it is: host:port, [::1]:port or unix:/path.")]
     weight: Annotated[
-        int, Meta(ge=1, le=WEIGHT_MAX), says("How many requests it gets beside those of the others.")
+        int,
+        Meta(ge=0, le=WEIGHT_MAX),
+        says("How many requests it gets beside those of the others; 0: only those of sticky clients."),
     ] = 1
+    backup: Annotated[bool, says("Whether it gets requests only when the others are down.")] = False
 
 
 class Connections(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,13 +60,9 @@ class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     LATER: ClassVar[frozenset[str]] = frozenset(
         {
-            "hash",
             "health_check",
-            "panic_threshold",
             "proxy_protocol",
             "resolve",
-            "slow_start",
-            "sticky",
             "tls",
         }
     )
@@ -71,10 +73,18 @@ class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         says("Its servers: an address, or a mapping with address and weight."),
     ]
     balance: Annotated[
-        Literal["round_robin", "least_request", "random"],
+        Literal["round_robin", "least_request", "random", "ewma", "consistent_hash"],
         says("How a server is chosen."),
-        Meta(extra={"later": ("consistent_hash", "ewma")}),
     ] = "least_request"
+    hash: Annotated[Hash | None, says("How consistent_hash finds a server.")] = None
+    sticky: Annotated[Sticky | None, says("A cookie that keeps a client with its server.")] = None
+    slow_start_s: Annotated[
+        Duration, says("How long a server that has come back gets less than its weight; 0s: it does not.")
+    ] = field(default=0.0, name="slow_start")
+    panic_threshold: Annotated[
+        Annotated[float, kind("ratio")],
+        says("With fewer servers up than this part (by weight), all get requests; 0: never."),
+    ] = 0.5
     connections: Annotated[Connections, says("Connections of one worker to one server.")] = Connections()
     timeouts: Annotated[Timeouts, says("How long a server may take.")] = Timeouts()
     retries: Annotated[Retries, says("When a request is sent another time.")] = Retries()

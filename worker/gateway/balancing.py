@@ -1,68 +1,145 @@
 """
 Chooses the server for a request, among those of an upstream.
 
-Pure: loads and chances are handed in. A server that was tried already is not
-chosen again while there is another.
+Pure: loads and chances are handed in. A balancer is told of the lineup when
+that changes, and makes a function of it that chooses: all that can be worked
+out before a request is worked out then. A server that was tried already for a
+request is not chosen again while there is another.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import accumulate, cycle
+from math import gcd
 from typing import Protocol
 
-# Asked for each server by its index: how many requests it is busy with.
-Load = Callable[[int], int]
+from penstock.worker.asgi.types import Scope
+from penstock.worker.gateway.lineup import Lineup
+from penstock.worker.limits import BALANCE_ROUND_MAX
+
 # Gives a number from 0 up to, and without, 1.
 Chance = Callable[[], float]
 
+NOBODY = -1
+
+
+class Loaded(Protocol):
+    """A server, as those see it who look at loads."""
+
+    @property
+    def busy_count(self) -> int:
+        """Count the requests that it is busy with."""
+
+
+class Asking(Protocol):
+    """A request that is to have a server. It is not plain if its response is its own alone."""
+
+    scope: Scope
+    is_plain: bool
+
+
+# Takes the indexes that were tried, and who asks; gives an index, or NOBODY.
+Chooser = Callable[[Collection[int], Asking], int]
+
 
 class Balancer(Protocol):
-    """One way to choose."""
+    """One way to choose. What it knows outlives a lineup, where it makes sense."""
 
-    def choose(self, tried: Collection[int]) -> int:
-        """Return the index of a server."""
+    def chooser(self, lineup: Lineup) -> Chooser:
+        """Make the function that chooses among the two or more candidates of a lineup."""
+
+
+def chooser_of(balancer: Balancer, lineup: Lineup) -> Chooser:
+    """Make the function that chooses, also where there is nothing to choose."""
+    candidates = lineup.candidates
+    if len(candidates) > 1:
+        return balancer.chooser(lineup)
+    only = candidates[0] if candidates else NOBODY
+    return lambda tried, asking: only
 
 
 class RoundRobin:
     """
     One after the other, by weight, and evenly mixed: a server of weight 5 is not chosen five times in a row.
 
-    Each choice adds every server's weight to its credit, takes the one with the
-    most credit, and takes the sum of all weights off it.
+    A round is worked out beforehand, and begun anywhere: workers that start
+    together do not go to the same server. Weights that make no short round, as
+    those that grow, are mixed as requests come; what each server is owed then is
+    kept by its address.
     """
 
-    def __init__(self, weights: Sequence[int]) -> None:
-        self._weights = list(weights)
-        self._credits = [0] * len(weights)
-        self._are_equal = len(set(weights)) == 1
-        self._next = 0
+    def __init__(self, chance: Chance) -> None:
+        self._chance = chance
+        self._names: list[str] = []
+        self._owed: list[float] = []
 
-    def choose(self, tried: Collection[int]) -> int:
-        """Return the index of a server."""
-        count = len(self._weights)
-        if self._are_equal and not tried:
-            index = self._next
-            self._next = index + 1 if index + 1 < count else 0
+    def chooser(self, lineup: Lineup) -> Chooser:
+        """Make the function that chooses."""
+        candidates = lineup.candidates
+        following = self._turns(candidates, lineup).__next__
+
+        def choose(tried: Collection[int], asking: Asking) -> int:
+            index = following()
+            if tried and index in tried and any(each not in tried for each in candidates):
+                while index in tried:
+                    index = following()
             return index
-        left = [index for index in range(count) if index not in tried] or list(range(count))
-        credits, weights = self._credits, self._weights
-        for index in left:
-            credits[index] += weights[index]
-        best = max(left, key=lambda index: (credits[index], -index))
-        credits[best] -= sum(weights[index] for index in left)
-        return best
+
+        return choose
+
+    def _turns(self, candidates: Sequence[int], lineup: Lineup) -> Iterator[int]:
+        weights = [lineup.weights[index] for index in candidates]
+        whole = [int(weight) for weight in weights]
+        divisor = gcd(*whole)
+        if whole == weights and sum(whole) // divisor <= BALANCE_ROUND_MAX:
+            self._names, self._owed = [], []
+            mixed = smooth([weight // divisor for weight in whole], [0] * len(whole))
+            order = [candidates[next(mixed)] for _ in range(sum(whole) // divisor)]
+            begin = int(self._chance() * len(order))
+            return cycle(order[begin:] + order[:begin])
+        owed = dict(zip(self._names, self._owed, strict=True))
+        self._names = [lineup.addresses[index] for index in candidates]
+        self._owed = [owed.get(name, 0) for name in self._names]
+        return (candidates[at] for at in smooth(weights, self._owed))
+
+
+def smooth(weights: Sequence[float], owed: list[float]) -> Iterator[int]:
+    """
+    Give positions without end, each as often as its weight says and evenly mixed.
+
+    Each turn every position is owed its weight more, and the one that is owed
+    most has its turn and pays for all. `owed` is kept up to date.
+    """
+    total = sum(weights)
+    count = range(len(weights))
+    while True:
+        for at in count:
+            owed[at] += weights[at]
+        best = owed.index(max(owed))
+        owed[best] -= total
+        yield best
 
 
 class Random:
     """Any, by weight."""
 
-    def __init__(self, weights: Sequence[int], chance: Chance) -> None:
-        self._weights = list(weights)
+    def __init__(self, chance: Chance) -> None:
         self._chance = chance
 
-    def choose(self, tried: Collection[int]) -> int:
-        """Return the index of a server."""
-        weights = self._weights
-        left = [index for index in range(len(weights)) if index not in tried] or list(range(len(weights)))
-        return pick(left, weights, self._chance())
+    def chooser(self, lineup: Lineup) -> Chooser:
+        """Make the function that chooses."""
+        chance = self._chance
+        candidates = lineup.candidates
+        weights = [lineup.weights[index] for index in candidates]
+        # Without the last one: a chance that is rounded up to 1 is still somebody's.
+        *marks, total = accumulate(weights)
+
+        def choose(tried: Collection[int], asking: Asking) -> int:
+            if tried:
+                return draw(untried(candidates, tried), lineup.weights, chance())
+            return candidates[bisect_right(marks, chance() * total)]
+
+        return choose
 
 
 class LeastRequest:
@@ -73,30 +150,78 @@ class LeastRequest:
     of each other run to the same one.
     """
 
-    def __init__(self, weights: Sequence[int], load: Load, chance: Chance) -> None:
-        self._weights = list(weights)
-        self._load = load
+    def __init__(self, servers: Callable[[], Sequence[Loaded]], chance: Chance) -> None:
+        self._servers = servers
         self._chance = chance
 
-    def choose(self, tried: Collection[int]) -> int:
-        """Return the index of a server."""
-        weights, load, chance = self._weights, self._load, self._chance
-        left = [index for index in range(len(weights)) if index not in tried] or list(range(len(weights)))
-        first = pick(left, weights, chance())
-        if len(left) == 1:
+    def chooser(self, lineup: Lineup) -> Chooser:
+        """Make the function that chooses."""
+        chance = self._chance
+        servers = self._servers()
+        weights = lineup.weights
+        two = couples(lineup, chance)
+        candidates = lineup.candidates
+
+        def by_weight(tried: Collection[int], asking: Asking) -> int:
+            first, second = two(tried)
+            # Weighed: a server of weight 2 may be busy with twice as much.
+            if servers[second].busy_count * weights[first] < servers[first].busy_count * weights[second]:
+                return second
             return first
-        second = pick([index for index in left if index != first], weights, chance())
-        # Weighed: a server of weight 2 may be busy with twice as much.
-        if (load(second) + 1) * weights[first] < (load(first) + 1) * weights[second]:
-            return second
-        return first
+
+        if len({weights[index] for index in candidates}) > 1:
+            return by_weight
+        count, last = len(candidates), candidates[-1]
+        others = count - 1
+
+        def choose(tried: Collection[int], asking: Asking) -> int:
+            if tried:
+                return by_weight(tried, asking)
+            first = candidates[int(chance() * count)]
+            second = candidates[int(chance() * others)]
+            if second == first:
+                second = last
+            if servers[second].busy_count < servers[first].busy_count:
+                return second
+            return first
+
+        return choose
 
 
-def pick(indexes: Sequence[int], weights: Sequence[int], chance: float) -> int:
+def couples(lineup: Lineup, chance: Chance) -> Callable[[Collection[int]], tuple[int, int]]:
+    """
+    Make a function that draws two different candidates by weight.
+
+    It draws the same one twice if that is the only one left.
+    """
+    candidates = lineup.candidates
+    weights = [lineup.weights[index] for index in candidates]
+    *marks, total = accumulate(weights)
+    begins = [0, *marks]
+
+    def two(tried: Collection[int]) -> tuple[int, int]:
+        if tried:
+            left = untried(candidates, tried)
+            drawn = draw(left, lineup.weights, chance())
+            others = [index for index in left if index != drawn] or left
+            return drawn, draw(others, lineup.weights, chance())
+        first = bisect_right(marks, chance() * total)
+        weight = weights[first]
+        mark = chance() * (total - weight)
+        if mark >= begins[first]:
+            mark += weight
+        second = bisect_right(marks, mark)
+        return candidates[first], candidates[second]
+
+    return two
+
+
+def untried(candidates: Sequence[int], tried: Collection[int]) -> Sequence[int]:
+    """Return those that were not tried; all, if all were."""
+    return [index for index in candidates if index not in tried] or candidates
+
+
+def draw(indexes: Sequence[int], weights: Sequence[float], chance: float) -> int:
     """Return one of these indexes by the weights, where chance says."""
-    mark = chance * sum(weights[index] for index in indexes)
-    for index in indexes:
-        mark -= weights[index]
-        if mark < 0:
-            return index
-    return indexes[-1]
+    *marks, total = accumulate(weights[index] for index in indexes)
+    return indexes[bisect_right(marks, chance * total)]

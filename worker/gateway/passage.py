@@ -15,6 +15,7 @@ from penstock.shm.board import STREAMING as STREAMED
 from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.asgi.types import Scope
 from penstock.worker.gateway import request_head, response_head
+from penstock.worker.gateway.balancing import NOBODY
 from penstock.worker.gateway.link import KnownHead, Link
 from penstock.worker.gateway.numbers import CLOSED, CONNECT, CONNECT_TIMEOUT, TIMEOUT
 from penstock.worker.gateway.pool import Pool
@@ -385,11 +386,14 @@ class Passage(Exchange):
         if self._attempts:
             self._failure = None
         upstream = self._upstream
-        index = upstream.choose(self._tried)
+        index = upstream.choose(self._tried, self)
         if upstream.trials and not self._tried:
             pool = upstream.guard.trial_for(self)
             if pool is not None:
                 index = upstream.pools.index(pool)
+        if index == NOBODY:
+            self._refuse(503, "no upstream server is up")
+            return
         self._tried.append(index)
         self._attempts += 1
         self._pool = upstream.pools[index]
@@ -516,6 +520,9 @@ class Passage(Exchange):
         site = connection.site
         scope = self.scope
         headers = response_head.passed_headers(reader.headers)
+        sticky = self._upstream.sticky
+        if sticky is not None:
+            sticky.mark(headers, scope, link.pool.server.address)
         if self.notes is not None:
             headers = self.notes.complete(headers)
         self.status = reader.status

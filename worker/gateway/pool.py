@@ -20,6 +20,7 @@ from penstock.worker.limits import UPSTREAM_KNOWN_BYTES_MAX, UPSTREAM_KNOWN_COUN
 from penstock.worker.logs import LOG
 
 if TYPE_CHECKING:
+    from penstock.worker.gateway.ewma import Latency
     from penstock.worker.gateway.upstream import Upstream
 
 NO_ROOM = "too many requests wait for a connection"
@@ -55,6 +56,8 @@ class Pool:
         "idle_max",
         "is_wary",
         "known",
+        "latency",
+        "link_type",
         "numbers",
         "server",
         "standing",
@@ -64,6 +67,9 @@ class Pool:
         self.server = server
         self.numbers = ServerNumbers(server, upstream.cells)
         self.count = self.numbers.count
+        # How long answers take, and links that look at that: where servers are chosen by it.
+        self.latency: Latency | None = None
+        self.link_type: type[Link] = Link
         self.standing = Standing(upstream.standings_changed)
         self._spec = spec
         self._upstream = upstream
@@ -177,6 +183,8 @@ class Pool:
             self.idle.pop(0).abort()
         while self._waiting and self._waiting[0][1] <= now_s:
             self._refuse(self._waiting.popleft()[0], NOT_IN_TIME, OVERLOAD)
+        if self.latency is not None:
+            self.latency.rest(now_s * 1e9)
         idle = len(self.idle)
         self.numbers.show(
             active=len(self._links) - idle,
@@ -192,6 +200,7 @@ class Pool:
         for link in list(self._links):
             link.abort()
         self.idle.clear()
+        self.numbers.show(active=0, idle=0, queued=0, is_up=self.standing.is_up)
 
     def _lend(self, link: Link, wanting: Wanting) -> None:
         assert link.borrower is None
@@ -240,10 +249,12 @@ class Pool:
         loop = self._upstream.loop
         address = self.server.address
         if address.startswith("unix:"):
-            _, link = await loop.create_unix_connection(lambda: Link(self), address.removeprefix("unix:"))
+            _, link = await loop.create_unix_connection(
+                lambda: self.link_type(self), address.removeprefix("unix:")
+            )
             return link
         host, _, port = address.rpartition(":")
-        _, link = await loop.create_connection(lambda: Link(self), host.strip("[]"), int(port))
+        _, link = await loop.create_connection(lambda: self.link_type(self), host.strip("[]"), int(port))
         return link
 
     def _has_room(self) -> bool:

@@ -36,7 +36,7 @@ SLOTS: Final = (
         "connection", "started_ns", "entry", "link", "_pool", "_target", "_tried", "method", "head",
         "tail", "_upstream", "is_plain", "notes", "meter", "status", "phase", "_sent_ns", "_used",
     )),
-    (Upstream, ("pools", "first_byte_deadline_s", "now_s", "request_count", "trials", "chosen")),
+    (Upstream, ("pools", "first_byte_deadline_s", "now_s", "request_count", "trials")),
     (Pool, ("idle", "idle_max", "_waiting", "known", "_upstream", "is_wary", "count")),
     (Link, (
         "borrower", "request_count", "expected", "deadline_s", "wheel_tick", "transport", "idle_since_s",

@@ -30,8 +30,33 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One server of an upstream: "10.0.0.1:9000", "[::1]:9000", "unix:/run/x.sock"."""
 
     address: str
-    weight: int = 1
+    weight: int = 1  # 0: nothing new
+    priority: int = 0  # requests go to servers of the lowest that has enough in service
     cells: ServerCells | None = None  # None: not counted
+
+
+class HashSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """By what of a request its server is found."""
+
+    by: str  # "header:x-user", "cookie:id", "query:id", "client", "path" or "uri"
+    algorithm: Literal["rendezvous", "maglev"] = "rendezvous"
+    balance_factor: float = 0.0  # 0: however busy a server is
+
+
+class StickySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The cookie that keeps a client with a server."""
+
+    cookie: str
+    ttl_s: float | None = None  # None: as long as the browser runs
+    path: str = "/"
+    is_secure: bool = False
+    is_http_only: bool = True
+    same_site: Literal["lax", "strict", "none"] = "lax"
+    secret: str | None = None
+
+    def __repr__(self) -> str:
+        """Show all but the secret."""
+        return f"StickySpec(cookie={self.cookie!r})"
 
 
 class UpstreamSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +64,11 @@ class UpstreamSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     servers: tuple[ServerSpec, ...]
-    balance: Literal["round_robin", "least_request", "random"] = "round_robin"
+    balance: Literal["round_robin", "least_request", "random", "ewma", "consistent_hash"] = "round_robin"
+    hash: HashSpec | None = None
+    sticky: StickySpec | None = None
+    slow_start_s: float = 0.0
+    panic_threshold: float = 0.5
     connections_max: int = 1024
     idle_max: int = 32
     idle_timeout_s: float = 4.0  # uvicorn closes at 5, gunicorn at 2

@@ -7,29 +7,49 @@ import asyncio
 import contextvars
 import random
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from penstock.shm.segment import Segment
-from penstock.worker.gateway.balancing import Balancer, LeastRequest, Random, RoundRobin
+from penstock.worker.gateway.balancing import (
+    Asking,
+    Balancer,
+    Chooser,
+    LeastRequest,
+    Random,
+    RoundRobin,
+    chooser_of,
+)
+from penstock.worker.gateway.consistent_hash import ConsistentHash
+from penstock.worker.gateway.ewma import Ewma, Latency
 from penstock.worker.gateway.guard import Guard
+from penstock.worker.gateway.hash_table import Rendezvous, maglev
+from penstock.worker.gateway.lineup import Contender, Lineup, Rules, line_up
 from penstock.worker.gateway.pool import Pool
+from penstock.worker.gateway.request_key import key_of
 from penstock.worker.gateway.shared_pool import SharedPool, quota_of
 from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
+from penstock.worker.gateway.stickiness import Stickiness
+from penstock.worker.gateway.timing import TimedLink
 from penstock.worker.http.wheel import Wheel
 from penstock.worker.limits import SHARE_TICK_S, STALL_S, UPSTREAM_TICK_S_MIN, WHEEL_TICK_S
+from penstock.worker.logs import LOG
 
 
 class Upstream:
     """One group of servers."""
 
     __slots__ = (
+        "_addresses",
         "_balancer",
-        "_down",
+        "_lineup",
+        "_rules",
+        "_segment",
         "_stall_s",
         "_timer",
         "_was_late",
         "cells",
-        "chosen",
+        "choose",
         "context",
         "first_byte_deadline_s",
         "guard",
@@ -40,10 +60,14 @@ class Upstream:
         "request_count",
         "send_s",
         "spec",
+        "sticky",
         "tick_s",
         "trials",
         "wheel",
     )
+
+    # Returns the index of the server that is to have a request, or NOBODY.
+    choose: Chooser
 
     def __init__(
         self,
@@ -55,11 +79,10 @@ class Upstream:
         self.spec = spec
         self.loop = loop
         self.cells = cells
+        self._segment = segment
         self.context = contextvars.Context()
         self.now_s = time.monotonic()
         self.request_count = 0
-        # A choice that was made and not used, since the server had no connection to spare.
-        self.chosen: int | None = None
         self.trials: list[Pool] = []  # that wait for a request to try them
         shortest_s = shortest_timeout_s(spec)
         # Coarse, but not beside a timeout that is short itself.
@@ -74,31 +97,59 @@ class Upstream:
         self._was_late = False
         self._timer: asyncio.TimerHandle | None = None
         self.wheel = Wheel(self.now_s, tick_s)
-        self._down: frozenset[int] = frozenset()  # those that are out of service
-        self.pools = [self._pool(server, segment) for server in spec.servers]
+        self.sticky = None if spec.sticky is None else Stickiness(spec.sticky, spec.name)
+        self.pools = [self.pool_for(server) for server in spec.servers]
+        self._rules = Rules(spec.panic_threshold, spec.slow_start_s)
         self._balancer = self._balance(spec)
+        self._addresses = {server.address for server in spec.servers}
+        self._lineup = Lineup((), (), (), ())
+        self.standings_changed()
         self.guard = Guard(self)
         if tick_s < WHEEL_TICK_S:
             self._turn()
 
-    def choose(self, tried: Collection[int]) -> int:
-        """Return the index of the server that is to have a request."""
-        if len(self.pools) == 1:
-            return 0
-        if self.chosen is not None and not tried:
-            index, self.chosen = self.chosen, None
-            return index
-        return self._balancer.choose({*tried, *self._down} if self._down else tried)
-
-    def has_other(self, tried: Collection[int]) -> bool:
-        """Tell whether there is a server in service that was not tried."""
-        return any(index not in tried and index not in self._down for index in range(len(self.pools)))
+    def pool_for(self, server: ServerSpec) -> Pool:
+        """Make the pool of a server that joins."""
+        segment, cells, where = self._segment, self.cells, server.cells
+        if segment is None or cells is None or where is None or where.shared is None:
+            pool = Pool(self, self.spec, server)
+        else:
+            quota = quota_of(segment, cells, where.shared, self.spec.connections_max)
+            pool = SharedPool(self, self.spec, server, quota)
+        if self.spec.balance == "ewma":
+            pool.latency = Latency()
+            pool.link_type = TimedLink
+        return pool
 
     def standings_changed(self) -> None:
-        """Choose among those that are up; among all, when none is."""
-        self.chosen = None
-        down = frozenset(index for index, pool in enumerate(self.pools) if not pool.standing.is_up)
-        self._down = frozenset() if len(down) == len(self.pools) else down
+        """Look again who may have requests: after a change of standings, of weights, or of the pools."""
+        before = self._lineup
+        self._lineup = lineup = line_up(
+            [self._contender(pool) for pool in self.pools], self._rules, self.now_s
+        )
+        self._addresses = set(lineup.addresses)
+        choose = chooser_of(self._balancer, lineup)
+        self.choose = choose if self.sticky is None else self.sticky.chooser(lineup, choose)
+        self._tell(before, lineup)
+
+    @property
+    def takes_errands(self) -> bool:
+        """Tell whether a server is chosen without a look at the request, and without taking times."""
+        return self.sticky is None and self.spec.balance not in ("consistent_hash", "ewma")
+
+    def hold(self, index: int) -> None:
+        """Have a choice that came to nothing be the next one: else a server could lose all its turns."""
+        choose = self.choose
+
+        def held(tried: Collection[int], asking: Asking) -> int:
+            self.choose = choose
+            return choose(tried, asking) if index in tried else index
+
+        self.choose = held
+
+    def has_other(self, tried: Collection[int]) -> bool:
+        """Tell whether there is a server to choose that was not tried."""
+        return any(index not in tried for index in self._lineup.candidates)
 
     def tick(self, now_s: float) -> None:
         """Let time pass."""
@@ -115,6 +166,8 @@ class Upstream:
         for pool in self.pools:
             pool.tick(now_s)
         self.guard.tick(now_s)
+        if self._lineup.is_warming:
+            self.standings_changed()
 
     def close(self) -> None:
         """Close every connection."""
@@ -123,24 +176,46 @@ class Upstream:
         for pool in self.pools:
             pool.close()
 
-    def _pool(self, server: ServerSpec, segment: Segment | None) -> Pool:
-        cells, where = self.cells, server.cells
-        if segment is None or cells is None or where is None or where.shared is None:
-            return Pool(self, self.spec, server)
-        quota = quota_of(segment, cells, where.shared, self.spec.connections_max)
-        return SharedPool(self, self.spec, server, quota)
-
     def _turn(self) -> None:
         self.tick(time.monotonic())
         self._timer = self.loop.call_later(self.tick_s, self._turn)
 
+    def _contender(self, pool: Pool) -> Contender:
+        server, standing = pool.server, pool.standing
+        if server.address not in self._addresses and not standing.up_since_s:
+            standing.up_since_s = self.now_s
+        return Contender(server.address, server.weight, server.priority, standing.is_up, standing.up_since_s)
+
     def _balance(self, spec: UpstreamSpec) -> Balancer:
-        weights = [server.weight for server in spec.servers]
         if spec.balance == "least_request":
-            return LeastRequest(weights, lambda index: self.pools[index].busy_count, random.random)
+            return LeastRequest(self._servers, random.random)
+        if spec.balance == "ewma":
+            return Ewma(self._servers, random.random)
         if spec.balance == "random":
-            return Random(weights, random.random)
-        return RoundRobin(weights)
+            return Random(random.random)
+        if spec.balance == "consistent_hash":
+            assert spec.hash is not None
+            return ConsistentHash(
+                key_of(spec.hash.by),
+                maglev if spec.hash.algorithm == "maglev" else Rendezvous(),
+                RoundRobin(random.random),
+                balance_factor=spec.hash.balance_factor,
+                servers=self._servers,
+            )
+        return RoundRobin(random.random)
+
+    def _servers(self) -> Sequence[Any]:
+        return self.pools
+
+    def _tell(self, before: Lineup, lineup: Lineup) -> None:
+        up_count = sum(pool.standing.is_up for pool in self.pools)
+        told = f"{up_count} of its {len(self.pools)} servers are up"
+        if lineup.is_panic and not before.is_panic:
+            LOG.warning("upstream %s: only %s: all get requests", self.spec.name, told)
+        elif before.is_panic and not lineup.is_panic:
+            LOG.info("upstream %s: %s: only they get requests again", self.spec.name, told)
+        elif not any(lineup.weights) and any(before.weights):
+            LOG.warning("upstream %s: none of its servers is up: requests get a 503", self.spec.name)
 
 
 def shortest_timeout_s(spec: UpstreamSpec) -> float:

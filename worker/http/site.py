@@ -389,7 +389,7 @@ class Site(Leaving):
             assert self._gateway is not None
             upstream = self._gateway.upstreams[action.upstream]
             route.exchange = passage_to(upstream)
-            if route.exchange is Passage:
+            if route.exchange is Passage and upstream.takes_errands:
                 route.errand = prototype_of(route, upstream, self.scope["scheme"])
             return route.passes_to(upstream)
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]

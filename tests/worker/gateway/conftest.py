@@ -8,6 +8,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import uvloop
 
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.names import CODE_CLASSES, UPSTREAM_FAILURE_REASONS
+from penstock.worker.gateway import upstream as upstreams
 from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
 from penstock.worker.gateway.upstream import Gateway, Upstream
 from penstock.worker.http.site import Site
@@ -43,6 +45,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     names = pyfuncitem._fixtureinfo.argnames
     uvloop.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
     return True
+
+
+@pytest.fixture
+def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the turns of `round_robin` begin with the first server."""
+    monkeypatch.setattr(upstreams, "random", SimpleNamespace(random=lambda: 0.0))
 
 
 @dataclass

@@ -313,3 +313,36 @@ def test_what_is_no_gateway_is_left_alone() -> None:
         assert not native.finish(nothing, HELLO)
     with pytest.raises(UpstreamError):
         reference(b"x\r\n\r\n")
+
+
+async def test_servers_have_their_turns_whether_they_have_a_connection_or_not(passing: Any) -> None:
+    """
+    A choice that C can do nothing with is not lost: of two in turn one would never get a connection.
+    """
+    servers = [Backend(hello), Backend(hello)]
+    async with passing(*servers, balance="round_robin") as gateway:
+        client = await gateway.client()
+        for _ in range(8):
+            await client.send(GET)
+            assert (await client.response()).status == 200
+    assert [len(server.requests) for server in servers] == [4, 4]
+
+
+async def test_a_request_that_fails_goes_to_the_other_server(passing: Any) -> None:
+    """
+    Also if it was C that chose the first.
+    """
+
+    async def answers_once(visit: Visit) -> None:
+        await visit.head()
+        await visit.say(HELLO)
+        await visit.head()
+        await visit.say(b"HTTP/1.1 200")  # and that is all
+
+    servers = [Backend(answers_once), Backend(hello)]
+    async with passing(*servers, balance="round_robin") as gateway:
+        client = await gateway.client()
+        for _ in range(6):
+            await client.send(GET)
+            assert (await client.response()).status == 200
+    assert len(servers[1].requests) > 3

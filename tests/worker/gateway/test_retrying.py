@@ -10,6 +10,8 @@ from penstock.worker.limits import UPSTREAM_REPLAY_BYTES_MAX
 from tests.worker.gateway.conftest import Backend, Script, Visit
 from tests.worker.gateway.test_passage import GET, HELLO, hello, says
 
+pytestmark = pytest.mark.usefixtures("in_order")
+
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
 DATED_UNAVAILABLE = UNAVAILABLE.replace(b"Content", b"Date: today\r\nContent")

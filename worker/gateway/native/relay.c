@@ -26,7 +26,7 @@ typedef enum {
     R_ERRAND, R_TAG,
     E_CONNECTION, E_STARTED_NS, E_ENTRY, E_LINK, E_POOL, E_TARGET, E_TRIED, E_METHOD, E_HEAD, E_TAIL, E_UPSTREAM,
     E_IS_PLAIN, E_NOTES, E_METER, E_STATUS, E_PHASE, E_SENT_NS, E_USED,
-    U_POOLS, U_DEADLINE, U_NOW, U_REQUEST_COUNT, U_TRIALS, U_CHOSEN,
+    U_POOLS, U_DEADLINE, U_NOW, U_REQUEST_COUNT, U_TRIALS,
     P_IDLE, P_IDLE_MAX, P_WAITING, P_KNOWN, P_UPSTREAM, P_IS_WARY, P_COUNT,
     L_BORROWER, L_REQUEST_COUNT, L_EXPECTED, L_DEADLINE, L_WHEEL_TICK, L_TRANSPORT, L_IDLE_SINCE, L_IS_CLOSED,
     L_IS_WRITE_BLOCKED, L_IS_READING_PAUSED, L_POOL,
@@ -39,8 +39,8 @@ static Py_ssize_t offsets[SLOT_COUNT];
 static PyObject *method_tags, *methods, *status_lines, *via_line;
 static PyObject *idle_state, *held_state, *done_phase, *not_watched; /* small integers */
 static PyObject *get_method, *no_tried;
-static PyObject *name_write, *name_begin, *name_end, *name_count, *name_find, *name_choose, *name_watch, *name_note,
-    *name_responded;
+static PyObject *name_write, *name_begin, *name_end, *name_count, *name_find, *name_choose, *name_hold, *name_watch,
+    *name_note, *name_responded;
 
 #define AT(object, slot) (*(PyObject **)((char *)(object) + offsets[slot]))
 
@@ -151,36 +151,39 @@ like(PyObject *prototype)
     return errand;
 }
 
+/* The link to a server that was used last, if it can be used. */
+static PyObject *
+spare_of(PyObject *pool)
+{
+    PyObject *idle = is_a(pool, POOL) ? AT(pool, P_IDLE) : NULL;
+    if (idle == NULL || !PyList_CheckExact(idle) || PyList_GET_SIZE(idle) == 0)
+        return NULL;
+    PyObject *link = PyList_GET_ITEM(idle, PyList_GET_SIZE(idle) - 1);
+    return is_a(link, LINK) && AT(link, L_BORROWER) == Py_None && AT(link, L_IS_CLOSED) == Py_False ? link : NULL;
+}
+
 /*
- * Choose a server that has a connection to spare, and tell its index; NULL without an error if there is none, or if
- * another server is to be tried first.
+ * Choose a server that has a connection to spare; NULL without an error if there is none, or if another server is to
+ * be tried first.
  */
 static PyObject *
-pool_of(PyObject *upstream, Py_ssize_t *found)
+pool_of(PyObject *upstream, PyObject **chosen)
 {
     PyObject *pools = AT(upstream, U_POOLS), *trials = AT(upstream, U_TRIALS);
     if (pools == NULL || !PyList_CheckExact(pools) || !PyList_CheckExact(trials) || PyList_GET_SIZE(trials) != 0)
         return NULL;
-    Py_ssize_t index = 0;
-    if (PyList_GET_SIZE(pools) != 1) {
-        PyObject *chosen = PyObject_CallMethodObjArgs(upstream, name_choose, no_tried, NULL);
-        if (chosen == NULL)
-            return NULL;
-        index = PyLong_AsSsize_t(chosen);
-        Py_DECREF(chosen);
-        if (index < 0 || index >= PyList_GET_SIZE(pools))
-            return NULL;
-    }
-    PyObject *pool = PyList_GET_ITEM(pools, index);
-    if (!is_a(pool, POOL) || !PyList_CheckExact(AT(pool, P_IDLE)) || PyList_GET_SIZE(AT(pool, P_IDLE)) == 0) {
-        /* Python goes on with this choice: another would pass over those that have no connection yet. */
-        PyObject *chosen = PyLong_FromSsize_t(index);
-        if (chosen != NULL)
-            set(upstream, U_CHOSEN, chosen);
+    *chosen = PyObject_CallMethodObjArgs(upstream, name_choose, no_tried, Py_None, NULL);
+    if (*chosen == NULL)
         return NULL;
-    }
-    *found = index;
-    return pool;
+    Py_ssize_t index = PyLong_AsSsize_t(*chosen);
+    if (index < 0 || index >= PyList_GET_SIZE(pools))
+        return NULL;
+    PyObject *pool = PyList_GET_ITEM(pools, index);
+    if (spare_of(pool) != NULL)
+        return pool;
+    /* Python is to send this request to the same server: it has its turn. */
+    Py_XDECREF(PyObject_CallMethodObjArgs(upstream, name_hold, *chosen, NULL));
+    return NULL;
 }
 
 static int
@@ -208,8 +211,8 @@ call_write(PyObject *transport, PyObject *output)
 
 /* Everything about a request that is known before anything changes. Owned: method, host, route, head. */
 typedef struct {
-    PyObject *site, *method, *host, *route, *prototype, *upstream, *pool, *head;
-    Py_ssize_t target_at, target_size, path_size, index;
+    PyObject *site, *method, *host, *route, *prototype, *upstream, *pool, *head, *chosen;
+    Py_ssize_t target_at, target_size, path_size;
 } Plan;
 
 /* Headers that Python has to look at: with a body, for this hop alone, or of proxies. Sorted by nothing. */
@@ -468,7 +471,7 @@ plan(PyObject *connection, PyObject *data, Plan *found)
     found->head = compose_request(bytes, size, found, AT(prototype, E_TAIL), client, count_max);
     if (found->head == NULL)
         return PyErr_Occurred() ? -1 : 0;
-    found->pool = pool_of(found->upstream, &found->index);
+    found->pool = pool_of(found->upstream, &found->chosen);
     return found->pool != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
 }
 
@@ -478,9 +481,7 @@ send(PyObject *connection, PyObject *data, Plan *known)
     int failed = -1;
     PyObject *site = known->site, *errand = NULL, *path = NULL, *tag = NULL, *started = NULL;
     PyObject *idle = AT(known->pool, P_IDLE);
-    PyObject *link = PyList_GET_ITEM(idle, PyList_GET_SIZE(idle) - 1);
-    if (!is_a(link, LINK) || AT(link, L_BORROWER) != Py_None || AT(link, L_IS_CLOSED) != Py_False)
-        return 0;
+    PyObject *link = spare_of(known->pool);
     const char *target = PyBytes_AS_STRING(data) + known->target_at;
     Py_INCREF(link);
     errand = like(known->prototype);
@@ -491,14 +492,13 @@ send(PyObject *connection, PyObject *data, Plan *known)
     if (errand == NULL || path == NULL || started == NULL || tag == NULL)
         goto end;
     PyObject *whole = PyBytes_FromStringAndSize(target, known->target_size);
-    PyObject *tried = PyList_New(1), *index = PyLong_FromSsize_t(known->index);
-    if (whole == NULL || tried == NULL || index == NULL) {
+    PyObject *tried = PyList_New(1);
+    if (whole == NULL || tried == NULL) {
         Py_XDECREF(whole);
         Py_XDECREF(tried);
-        Py_XDECREF(index);
         goto end;
     }
-    PyList_SET_ITEM(tried, 0, index);
+    PyList_SET_ITEM(tried, 0, Py_NewRef(known->chosen));
     set(errand, E_CONNECTION, Py_NewRef(connection));
     set(errand, E_STARTED_NS, Py_NewRef(started));
     /* It goes out at once: a second look at the clock would not tell another time. */
@@ -550,6 +550,7 @@ relay_begin(PyObject *module, PyObject *const *args, Py_ssize_t given)
     Py_XDECREF(known.host);
     Py_XDECREF(known.route);
     Py_XDECREF(known.head);
+    Py_XDECREF(known.chosen);
     return done < 0 ? NULL : PyBool_FromLong(done);
 }
 
@@ -916,8 +917,8 @@ fill(PyObject *module)
     fill_tokens();
     struct { PyObject **name; const char *text; } words[] = {
         {&name_write, "write"}, {&name_begin, "begin"}, {&name_end, "end"}, {&name_count, "count"},
-        {&name_find, "find"}, {&name_choose, "choose"}, {&name_watch, "watch"}, {&name_note, "note"},
-        {&name_responded, "responded"}, {&get_method, "GET"},
+        {&name_find, "find"}, {&name_choose, "choose"}, {&name_hold, "hold"}, {&name_watch, "watch"},
+        {&name_note, "note"}, {&name_responded, "responded"}, {&get_method, "GET"},
     };
     for (size_t at = 0; at < sizeof words / sizeof *words; at++)
         if (*words[at].name == NULL && (*words[at].name = PyUnicode_InternFromString(words[at].text)) == NULL)
