@@ -24,6 +24,7 @@ from penstock.master.admin.probes import Verdict, judge_live, judge_ready, judge
 from penstock.master.admin.replies import Reply, json_reply, send_reply, text_reply
 from penstock.master.admin.requests import in_flight, incidents
 from penstock.master.admin.status import FleetStatus, read_memory, read_workers, render_status
+from penstock.master.admin.upstreams import UpstreamCare
 from penstock.master.admin.vitals import VitalSigns
 from penstock.master.admin.worker_metrics import worker_families
 from penstock.shm.row import ReadRow, Row
@@ -57,8 +58,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class AdminApp:
     """The endpoint as an ASGI application."""
 
-    def __init__(self, readings: Readings, read: ReadRow = Row.read) -> None:
+    def __init__(
+        self, readings: Readings, read: ReadRow = Row.read, *, care: UpstreamCare | None = None
+    ) -> None:
         self._readings = readings
+        self._care = care
         self._read = read
         self._vital_signs = VitalSigns()
         self._monotonic_began_s = time.time() - time.monotonic()
@@ -114,7 +118,10 @@ class AdminApp:
             request.accept,
             now_monotonic_ns=time.monotonic_ns(),
             app_families=self._app_families,
-            more=worker_families(fleet.workers, vitals, monotonic_began_s=self._monotonic_began_s),
+            more=(
+                *worker_families(fleet.workers, vitals, monotonic_began_s=self._monotonic_began_s),
+                *(() if self._care is None else self._care.families(fleet)),
+            ),
         )
         return Reply(content_type=content_type, body=body, headers=((b"vary", b"accept"),))
 
@@ -134,6 +141,7 @@ class AdminApp:
                 admin_pid=admin_pid,
                 now_monotonic_s=now_s,
                 now_s=time.time(),
+                upstreams=() if self._care is None else self._care.render(fleet),
             )
         )
 

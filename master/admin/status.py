@@ -7,7 +7,7 @@ with defaults. What changes with every request (connections, requests, lag) is
 not in it; the admin process reads that from the workers' rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from penstock.master.admin.vitals import Vitals
 from penstock.master.fleet import SUSPECT
 from penstock.master.operations import Operation
+from penstock.master.watched import WatchedUpstream
 from penstock.shm import names
 from penstock.shm.counting import IMPLEMENTATION
 from penstock.shm.layout import LAYOUT_MAJOR, WORD_SIZE
@@ -104,6 +105,7 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     worker_restarts: dict[str, int] = {}  # by reason
     operations: tuple[Operation, ...] = ()  # those under way and the last few, oldest first
     crash_loops: tuple[CrashLoopStatus, ...] = ()
+    upstreams: tuple[WatchedUpstream, ...] = ()
 
     def slots_without_service(self) -> list[int]:
         """
@@ -185,6 +187,7 @@ def render_status(
     admin_pid: int,
     now_monotonic_s: float,
     now_s: float,
+    upstreams: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Give what `/status` answers, as plain values."""
     return {
@@ -215,7 +218,7 @@ def render_status(
         "crash_loops": [_render_crash_loop(each, fleet, now_monotonic_s) for each in fleet.crash_loops],
         "shared_memory": dict(memory),
         "listeners": [msgspec.to_builtins(listener) for listener in fleet.listeners],
-        "upstreams": [],
+        "upstreams": list(upstreams),
     }
 
 

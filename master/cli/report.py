@@ -103,6 +103,30 @@ class CrashLoop(msgspec.Struct, frozen=True, kw_only=True):
     last_reason: str = ""
 
 
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """The last health check of a server."""
+
+    at: float | None = None
+    reason: str | None = None
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """One server of an upstream."""
+
+    address: str = ""
+    name: str | None = None
+    weight: int | None = None
+    state: str = ""
+    last_check: Check | None = None
+
+
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of servers."""
+
+    name: str = ""
+    servers: tuple[Server, ...] = ()
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What `/status` answers; keys that are not shown are passed over."""
 
@@ -112,6 +136,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     admin: Admin | None = None
     workers: tuple[Worker, ...] = ()
     listeners: tuple[Listener, ...] = ()
+    upstreams: tuple[Upstream, ...] = ()
     worker_restarts: dict[str, int] = {}
     reload_failures: int = 0
     operations: tuple[Operation, ...] = ()
@@ -124,6 +149,8 @@ def status_tables(status: Status, now_s: float) -> str:
     blocks = ["\n".join(_headlines(status, now_s)), _processes(status, now_s)]
     if status.listeners:
         blocks.append(_listeners(status.listeners))
+    if status.upstreams:
+        blocks.append(_upstreams(status.upstreams, now_s))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -212,6 +239,19 @@ def _listeners(listeners: Sequence[Listener]) -> str:
         queued = sum(shard.queued or 0 for shard in each.shards)
         rows.append((each.name, each.address, str(len(each.shards)), str(queued), by_slot(each.shards)))
     return aligned(rows, left={0, 1, 4})
+
+
+def _upstreams(upstreams: Sequence[Upstream], now_s: float) -> str:
+    rows = [("UPSTREAM", "SERVER", "WEIGHT", "HEALTH", "CHECKED")]
+    for upstream in upstreams:
+        for server in upstream.servers:
+            check = server.last_check
+            checked = "-" if check is None or check.at is None else f"{duration(now_s - check.at)} ago"
+            if check is not None and check.reason:
+                checked += f": {check.reason}"
+            called = f"{server.address} ({server.name})" if server.name else server.address
+            rows.append((upstream.name, called, count(server.weight), server.state or "-", checked))
+    return aligned(rows, left={0, 1, 3, 4})
 
 
 def by_slot(shards: Sequence[Shard]) -> str:

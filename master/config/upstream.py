@@ -7,8 +7,11 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, field
 
+from penstock.master.config.health import HealthCheck
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import Duration, Record, says
+from penstock.master.config.resolve import Resolve
+from penstock.master.config.server import is_name
 
 ServerText = Annotated[str, kind("server")]
 
@@ -21,7 +24,7 @@ ATTEMPTS_MAX = 10
 class Server(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One server of an upstream."""
 
-    address: Annotated[ServerText, says("Where it is: host:port, [::1]:port or unix:/path.")]
+    address: Annotated[ServerText, says("Where it is: host:port, [::1]:port, unix:/path or srv:name.")]
     weight: Annotated[
         int, Meta(ge=1, le=WEIGHT_MAX), says("How many requests it gets beside those of the others.")
     ] = 1
@@ -75,10 +78,8 @@ class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "breaker",
             "ejection",
             "hash",
-            "health_check",
             "panic_threshold",
             "proxy_protocol",
-            "resolve",
             "slow_start",
             "sticky",
             "tls",
@@ -98,6 +99,29 @@ class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connections: Annotated[Connections, says("Connections of one worker to one server.")] = Connections()
     timeouts: Annotated[Timeouts, says("How long a server may take.")] = Timeouts()
     retries: Annotated[Retries, says("When a request is sent another time.")] = Retries()
+    health_check: Annotated[
+        HealthCheck | bool | None,
+        says("Ask servers how they are; true: with the defaults. Default: none."),
+    ] = None
+    resolve: Annotated[
+        Resolve | bool | None,
+        says("Look the names of servers up again when they may have changed; none: when connecting."),
+    ] = True
+
+    @property
+    def health(self) -> HealthCheck | None:
+        """The health checks, if there are to be any."""
+        return HealthCheck() if self.health_check is True else self.health_check or None
+
+    @property
+    def resolving(self) -> Resolve | None:
+        """How names are looked up, if they are to be."""
+        return Resolve() if self.resolve is True else self.resolve or None
+
+    def each_name(self) -> Iterator[str]:
+        """Give the servers that are names, as they are configured."""
+        if self.resolving is not None:
+            yield from (server.address for server in self.each_server() if is_name(server.address))
 
     def each_server(self) -> Iterator[Server]:
         """Give all servers in their long form."""

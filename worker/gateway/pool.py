@@ -43,6 +43,7 @@ class Pool:
 
     __slots__ = (
         "_connecting",
+        "_is_retired",
         "_links",
         "_making",
         "_spec",
@@ -62,6 +63,7 @@ class Pool:
         self._links: set[Link] = set()
         self.idle: list[Link] = []  # the one that was used last at the end
         self._making = 0
+        self._is_retired = False  # the server is gone: no new requests, and nothing is kept
         self._connecting: set[asyncio.Task[None]] = set()
         self.known: dict[bytes, KnownHead] = {}  # by the head as it came
         self._waiting: deque[tuple[Wanting, float]] = deque()  # with the time by which
@@ -70,6 +72,11 @@ class Pool:
     def busy_count(self) -> int:
         """Count the requests that are with this server, or on the way to it."""
         return len(self._links) - len(self.idle) + self._making + len(self._waiting)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing is with this server, or on the way to it."""
+        return not self._links and not self._making and not self._waiting
 
     @property
     def idle_count(self) -> int:
@@ -110,7 +117,7 @@ class Pool:
         link.resume_reading()
         if self._waiting:
             self._lend(link, self._waiting.popleft()[0])
-        elif len(self.idle) >= self._spec.idle_max:
+        elif self._is_retired or len(self.idle) >= self._spec.idle_max:
             link.abort()
         else:
             link.idle_since_s = self._upstream.now_s
@@ -142,6 +149,13 @@ class Pool:
             self.idle.pop(0).abort()
         while self._waiting and self._waiting[0][1] <= now_s:
             self._waiting.popleft()[0].have_not(self, NOT_IN_TIME, is_overload=True)
+
+    def retire(self) -> None:
+        """Keep nothing idle from now on; what is under way, and who waits, is served to the end."""
+        self._is_retired = True
+        for link in self.idle[:]:
+            link.abort()
+        self.idle.clear()
 
     def close(self) -> None:
         """End all, when the worker ends."""
@@ -184,6 +198,8 @@ class Pool:
         if link.is_closed:
             self.ended(link)
             wanting.have_not(self, "it closed the connection at once", is_overload=False)
+        elif wanting.is_gone and self._is_retired:
+            link.abort()
         elif wanting.is_gone:
             link.request_count = 1
             link.idle_since_s = self._upstream.now_s
@@ -198,6 +214,8 @@ class Pool:
         if address.startswith("unix:"):
             _, link = await loop.create_unix_connection(lambda: Link(self), address.removeprefix("unix:"))
             return link
+        if address.startswith("srv:"):
+            raise OSError("it is not known yet which servers the name stands for")
         host, _, port = address.rpartition(":")
         _, link = await loop.create_connection(lambda: Link(self), host.strip("[]"), int(port))
         return link

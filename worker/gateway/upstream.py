@@ -9,16 +9,18 @@ import random
 import time
 from collections.abc import Collection, Iterable
 
+import msgspec
+
 from penstock.worker.gateway.balancing import Balancer, LeastRequest, Random, RoundRobin
 from penstock.worker.gateway.pool import Pool
-from penstock.worker.gateway.spec import UpstreamSpec
+from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
 from penstock.worker.http.wheel import Wheel
 
 
 class Upstream:
     """One group of servers."""
 
-    __slots__ = ("_balancer", "_down", "context", "loop", "now_s", "pools", "spec", "wheel")
+    __slots__ = ("_balancer", "_down", "_retired", "context", "loop", "now_s", "pools", "spec", "wheel")
 
     def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop) -> None:
         self.spec = spec
@@ -28,7 +30,9 @@ class Upstream:
         self.wheel = Wheel(self.now_s)
         self._down: frozenset[int] = frozenset()  # those that are out of service
         self.pools = [Pool(self, spec, server) for server in spec.servers]
+        self._retired: list[Pool] = []  # of servers that are gone, until nothing is with them
         self._balancer = self._balance(spec)
+        self.standings_changed()
 
     def choose(self, tried: Collection[int]) -> int:
         """Return the index of the server that is to have a request."""
@@ -37,9 +41,29 @@ class Upstream:
         return self._balancer.choose({*tried, *self._down} if self._down else tried)
 
     def standings_changed(self) -> None:
-        """Choose among those that are up; among all, when none is."""
-        down = frozenset(index for index, pool in enumerate(self.pools) if not pool.standing.is_up)
-        self._down = frozenset() if len(down) == len(self.pools) else down
+        """Choose among those that are up, of the first priority that has any; among all, when none is."""
+        up = [index for index, pool in enumerate(self.pools) if pool.standing.is_up]
+        first = min((self.pools[index].server.priority for index in up), default=0)
+        serving = {index for index in up if self.pools[index].server.priority == first}
+        self._down = frozenset(range(len(self.pools))) - serving if serving else frozenset()
+
+    def set_servers(self, servers: tuple[ServerSpec, ...]) -> None:
+        """Have these servers from now on. What is with one that is gone ends there as it would have."""
+        assert servers, "an upstream has servers"
+        pools = {pool.server.address: pool for pool in self.pools}
+        self.spec = msgspec.structs.replace(self.spec, servers=servers)
+        self.pools = [self._pool(server, pools.pop(server.address, None)) for server in servers]
+        for pool in pools.values():
+            pool.retire()
+            self._retired.append(pool)
+        self._balancer = self._balance(self.spec)
+        self.standings_changed()
+
+    def _pool(self, server: ServerSpec, pool: Pool | None) -> Pool:
+        if pool is None:
+            return Pool(self, self.spec, server)
+        pool.server = server
+        return pool
 
     def tick(self, now_s: float) -> None:
         """Let time pass."""
@@ -47,10 +71,14 @@ class Upstream:
         self.wheel.advance(now_s)
         for pool in self.pools:
             pool.tick(now_s)
+        if self._retired:
+            for pool in self._retired:
+                pool.tick(now_s)
+            self._retired = [pool for pool in self._retired if not pool.is_empty]
 
     def close(self) -> None:
         """Close every connection."""
-        for pool in self.pools:
+        for pool in (*self.pools, *self._retired):
             pool.close()
 
     def _balance(self, spec: UpstreamSpec) -> Balancer:
@@ -67,6 +95,12 @@ class Gateway:
 
     def __init__(self, specs: Iterable[UpstreamSpec], loop: asyncio.AbstractEventLoop) -> None:
         self.upstreams = {spec.name: Upstream(spec, loop) for spec in specs}
+
+    def set_servers(self, name: str, servers: tuple[ServerSpec, ...]) -> None:
+        """Have an upstream have these servers. One that is not known here is another generation's."""
+        upstream = self.upstreams.get(name)
+        if upstream is not None and servers:
+            upstream.set_servers(servers)
 
     def tick(self, now_s: float) -> None:
         """Let time pass."""
