@@ -34,7 +34,7 @@ def read_server(text: str) -> str:
         return str(bind.parse_bind(bare))
     if bare.startswith("srv:"):
         if not SERVICE.fullmatch(bare.removeprefix("srv:")):
-            raise Mismatch("the name of a service after srv:, such as srv:_http._tcp.example.com")
+            raise Mismatch(EXPECTED, hint="a service is named as in srv:_http._tcp.example.com")
         return bare.lower()
     host, colon, port = bare.rpartition(":")
     if not colon or bare.startswith("fd:"):

@@ -30,7 +30,8 @@ def write_config(path: Path, *addresses: str, check: str = CHECK, workers: int =
     path.write_text(
         f"workers: {workers}\n"
         "listeners: [{bind: '127.0.0.1:0', routes: [{proxy: behind}]}]\n"
-        f"upstreams: {{behind: {{servers: [{servers}], balance: round_robin, health_check: {check}}}}}\n"
+        f"upstreams: {{behind: {{servers: [{servers}], balance: round_robin, "
+        f"timeouts: {{first_byte: 2s}}, health_check: {check}}}}}\n"
     )
 
 
