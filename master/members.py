@@ -122,6 +122,11 @@ class Members:
         return address in known or len(found) < FOUND_SERIES_MAX
 
 
+def uncounted(server: ServerSpec) -> ServerSpec:
+    """Take its words away from a server."""
+    return msgspec.structs.replace(server, cells=None, health=None)
+
+
 def server_cells(upstream: str, server: str, series: SeriesTable) -> ServerCells:
     """Give a server its words in the rows. Raises SeriesFull."""
     labels = (("upstream", upstream), ("server", server))

@@ -21,7 +21,7 @@ from penstock.master.holdings import Holdings
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import Listener
-from penstock.master.members import Members
+from penstock.master.members import Members, uncounted
 from penstock.master.nursery import Nursery
 from penstock.master.obituary import (
     NOT_REPLACED,
@@ -193,9 +193,12 @@ class Workforce:
         if upstream is None or watched is None or told.server not in watched.names:
             return
         if self._members.learn(told):
-            members = messages.Members(told.upstream, self._members.servers(upstream))
+            servers = self._members.servers(upstream)
             for worker in self.fleet.workers:
-                self._crew.send(worker.pid, members)
+                # The words are those of this segment; who lives in the one before counts nothing of them.
+                is_at_home = self._holdings.segment.is_own(worker.row)
+                known = servers if is_at_home else tuple(map(uncounted, servers))
+                self._crew.send(worker.pid, messages.Members(told.upstream, known))
             self.is_changed = True
 
     def forget_names(self) -> None:

@@ -27,7 +27,7 @@ class UpstreamCare:
         verdicts = Verdicts(segment)
         verdicts.look()  # A predecessor that is still there has known more than nothing.
         self._checker = Checker(cells, verdicts.of)
-        self._names = Names(lambda resolved: _told(send, resolved))
+        self._names = Names(lambda resolved: _tell(send, resolved))
 
     def follow(self, fleet: FleetStatus) -> None:
         """Take care of the upstreams that there are now."""
@@ -85,12 +85,11 @@ class UpstreamCare:
             yield from _name_families(names)
 
 
-def _told(send: Callable[[Resolved], None], resolved: Resolved) -> bool:
+def _tell(send: Callable[[Resolved], None], resolved: Resolved) -> None:
     try:
         send(resolved)
     except ChannelFull:
-        return False
-    return True
+        pass  # It is told again after the next look-up.
 
 
 def _render_check(patient: Patient) -> dict[str, Any] | None:

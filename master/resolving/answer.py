@@ -13,6 +13,10 @@ from penstock.worker.limits import FOUND_SERVERS_MAX, LOOKUP_PAUSE_S_MAX
 from penstock.worker.messages import Found
 
 
+class NotFound(Exception):
+    """A name stands for nothing, or nobody could say. Says why."""
+
+
 class Service(NamedTuple):
     """An SRV record."""
 

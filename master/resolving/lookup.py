@@ -13,7 +13,7 @@ import dns.nameserver
 import dns.rdatatype
 import dns.resolver
 
-from penstock.master.resolving.answer import Answer, Service, of_addresses, of_services
+from penstock.master.resolving.answer import Answer, NotFound, Service, of_addresses, of_services
 from penstock.master.resolving.hosts import HostsFile
 from penstock.master.watched import ResolveSettings
 from penstock.worker.limits import HOSTS_AGAIN_S, LOOKUP_TARGETS_MAX
@@ -21,10 +21,6 @@ from penstock.worker.messages import Found
 
 # Families in the order in which they are asked for; "auto" stops at the first that has addresses.
 _FAMILIES = {"auto": ("A", "AAAA"), "both": ("A", "AAAA"), "ipv4": ("A",), "ipv6": ("AAAA",)}
-
-
-class LookupFailed(Exception):
-    """The name stands for nothing, or nobody could say. Says why."""
 
 
 class Lookup:
@@ -35,7 +31,7 @@ class Lookup:
         self._hosts = hosts
 
     async def find(self, server: str) -> Answer:
-        """Find the servers that one which was configured by its name stands for. Raises LookupFailed."""
+        """Find the servers that one which was configured by its name stands for. Raises NotFound."""
         if server.startswith("srv:"):
             return await self._service(server.removeprefix("srv:"))
         host, _, port = server.rpartition(":")
@@ -64,11 +60,11 @@ class Lookup:
             else:
                 addresses[target], target_ttl_s = result
                 ttl_s = min(ttl_s, target_ttl_s)
-        if failure is not None and not isinstance(failure, LookupFailed):
+        if failure is not None and not isinstance(failure, NotFound):
             raise failure
         found = of_services(services, addresses)
         if not found:
-            raise LookupFailed(str(failure) if failure else "it has no servers")
+            raise NotFound(str(failure) if failure else "it has no servers")
         return Answer(found, ttl_s)
 
     async def _target(self, name: str) -> tuple[Sequence[str], float]:
@@ -81,17 +77,17 @@ class Lookup:
         try:
             infos = await asyncio.get_running_loop().getaddrinfo(name, None, type=1)
         except OSError as error:
-            raise LookupFailed(error.strerror or str(error)) from None
+            raise NotFound(error.strerror or str(error)) from None
         return [str(info[4][0]) for info in infos]
 
     async def _addresses(self, name: str) -> tuple[Sequence[str], float]:
         found: list[str] = []
         ttl_s = self._settings.max_ttl_s
-        failure: LookupFailed | None = None
+        failure: NotFound | None = None
         for kind in _FAMILIES[self._settings.family]:
             try:
                 answer = await self._ask(name, kind)
-            except LookupFailed as error:
+            except NotFound as error:
                 failure = failure or error
                 continue
             addresses = [each.address for each in answer.rrset or ()]
@@ -101,7 +97,7 @@ class Lookup:
                 if self._settings.family == "auto":
                     break
         if not found:
-            raise failure or LookupFailed("it has no address")
+            raise failure or NotFound("it has no address")
         return found, ttl_s
 
     async def _ask(self, name: str, kind: str) -> dns.resolver.Answer:
@@ -110,13 +106,13 @@ class Lookup:
                 name, kind, search=True, raise_on_no_answer=False, lifetime=self._settings.timeout_s
             )
         except dns.resolver.NXDOMAIN:
-            raise LookupFailed("there is no such name") from None
+            raise NotFound("there is no such name") from None
         except dns.exception.Timeout:
-            raise LookupFailed(f"no name server answered within {self._settings.timeout_s:g} s") from None
+            raise NotFound(f"no name server answered within {self._settings.timeout_s:g} s") from None
         except dns.exception.DNSException as error:
-            raise LookupFailed(" ".join(str(error).split()) or type(error).__name__) from None
+            raise NotFound(" ".join(str(error).split()) or type(error).__name__) from None
         except OSError as error:
-            raise LookupFailed(error.strerror or str(error)) from None
+            raise NotFound(error.strerror or str(error)) from None
 
     def _resolver(self) -> dns.asyncresolver.Resolver:
         """Make a resolver anew: /etc/resolv.conf may have changed, and to read it takes a moment."""

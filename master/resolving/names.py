@@ -6,19 +6,24 @@ stays while nothing better is: a name server that is down takes no server away.
 """
 
 import asyncio
+import importlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from penstock.master.resolving.answer import Answer, pause_after, pause_after_failure
+from penstock.master.resolving.answer import Answer, NotFound, pause_after, pause_after_failure
 from penstock.master.resolving.hosts import HostsFile
 from penstock.master.watched import ResolveSettings, WatchedUpstream
 from penstock.worker.limits import LOOKUPS_MAX
 from penstock.worker.logs import LOG
 from penstock.worker.messages import Found, Resolved
 
-# Tells the master; False: it cannot hear it now.
-Tell = Callable[[Resolved], bool]
+if TYPE_CHECKING:
+    from penstock.master.resolving.lookup import Lookup
+
+# Tells the master, if it can hear it now.
+Tell = Callable[[Resolved], None]
 
 # What is shown of a name that stands for many.
 SHOWN_MAX = 8
@@ -31,7 +36,7 @@ class Name:
     upstream: str
     server: str  # as configured
     settings: ResolveSettings
-    found: tuple[Found, ...] | None = None  # as the master was told
+    found: tuple[Found, ...] | None = None
     resolved_at_s: float | None = None  # wall-clock time of the last answer
     ttl_s: float | None = None
     failures: int = 0  # in a row
@@ -76,15 +81,14 @@ class Names:
                 name.task.cancel()
 
     async def _keep_asking(self, name: Name) -> None:
-        # Where no server is a name, nobody needs the library.
-        from penstock.master.resolving.lookup import Lookup, LookupFailed  # noqa: PLC0415
-
-        lookup = Lookup(name.settings, self._hosts)
+        # Where no server is a name, nobody needs the library; and the admin endpoint does not wait for it.
+        module = await asyncio.to_thread(importlib.import_module, "penstock.master.resolving.lookup")
+        lookup: Lookup = module.Lookup(name.settings, self._hosts)
         while True:
             try:
                 async with self._turns:
                     answer = await lookup.find(name.server)
-            except LookupFailed as error:
+            except NotFound as error:
                 pause_s = self._failed(name, str(error))
             except Exception as error:  # A mistake of ours must not end the look-ups.
                 LOG.exception("upstream %s, %s: the look-up failed", name.upstream, name.server)
@@ -98,10 +102,11 @@ class Names:
             LOG.info("upstream %s, %s: resolved again", name.upstream, name.server)
         name.failures, name.failure = 0, ""
         name.resolved_at_s, name.ttl_s = time.time(), answer.ttl_s
-        if answer.found != name.found and self._tell(Resolved(name.upstream, name.server, answer.found)):
-            if answer.found != (Found(name.server),):
-                LOG.info("upstream %s, %s: is %s", name.upstream, name.server, shown(answer.found))
-            name.found = answer.found
+        if answer.found not in (name.found, (Found(name.server),)):
+            LOG.info("upstream %s, %s: is %s", name.upstream, name.server, shown(answer.found))
+        name.found = answer.found
+        # Whether it is news or not: the master may have missed it, or forgotten it meanwhile.
+        self._tell(Resolved(name.upstream, name.server, answer.found))
         return pause_after(answer.ttl_s, name.settings)
 
     def _failed(self, name: Name, reason: str) -> float:

@@ -138,7 +138,8 @@ def test_services_have_weights_and_priorities(
     gateway = start("-c", str(tmp_path / "gateway.yaml")).wait_serving()
     status, _ = gateway.get()
     assert status == 502
-    assert f"upstream behind, srv:{SERVICE}: not resolved: there is no such name" in gateway.output()
+    refused = f"upstream behind, srv:{SERVICE}: not resolved: there is no such name"
+    wait_for(lambda: refused in gateway.output(), "a word on it")
 
     port = backends[0].port
     names.say("one.shop.test", "A", "127.0.0.2")

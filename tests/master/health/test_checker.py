@@ -1,6 +1,7 @@
 """Who is checked, what is written down of it, and that nothing goes on for those who are gone."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -130,5 +131,41 @@ def test_new_settings_hold_at_once() -> None:
         checker.follow([upstream(server)])
         await until(lambda: read_verdict(cells[0], "127.0.0.1:1") is Verdict.UNHEALTHY)
         checker.close()
+
+    run(main())
+
+
+def test_a_checker_that_was_late_itself_blames_nobody() -> None:
+    """
+    Else a machine that stood still for a moment would find all its servers down.
+    """
+
+    async def main() -> None:
+        asked = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            if not asked.is_set():
+                asked.set()
+                time.sleep(0.5)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            writer.close()
+
+        listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+        address = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        cells = new_cells()
+        checker = Checker(cells, nobody)
+        settings = HealthSettings(every_s=0.01, timeout_s=0.2, unhealthy_after=1)
+        checker.follow(
+            [
+                upstream(
+                    WatchedServer(address=address, health=HealthCells(verdict=0, checks=8)), settings=settings
+                )
+            ]
+        )
+        await until(lambda: cells[8] >= 2)
+        assert cells[8 + 2] == 0
+        checker.close()
+        listening.close()
 
     run(main())

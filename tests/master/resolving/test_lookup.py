@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from penstock.master.resolving.answer import Answer
+from penstock.master.resolving.answer import Answer, NotFound
 from penstock.master.resolving.hosts import HostsFile
-from penstock.master.resolving.lookup import Lookup, LookupFailed
+from penstock.master.resolving.lookup import Lookup
 from penstock.master.watched import ResolveSettings
 from penstock.worker.messages import Found
 from tests.process.name_server import NameServer
@@ -51,7 +51,7 @@ def test_families_are_chosen(names: NameServer) -> None:
     assert addresses(find(names, "six.test:80")) == ["[fd00::6]:80"]
     assert addresses(find(names, "shop.test:80", family="both")) == ["10.0.0.1:80", "[fd00::1]:80"]
     assert addresses(find(names, "shop.test:80", family="ipv6")) == ["[fd00::1]:80"]
-    with pytest.raises(LookupFailed, match="it has no address"):
+    with pytest.raises(NotFound, match="it has no address"):
         find(names, "six.test:80", family="ipv4")
 
 
@@ -59,10 +59,10 @@ def test_failures_are_told_in_words(names: NameServer) -> None:
     """
     They stand in the log and in the status.
     """
-    with pytest.raises(LookupFailed, match="there is no such name"):
+    with pytest.raises(NotFound, match="there is no such name"):
         find(names, "gone.test:80")
     names.is_silent = True
-    with pytest.raises(LookupFailed, match=r"no name server answered within 0\.2 s"):
+    with pytest.raises(NotFound, match=r"no name server answered within 0\.2 s"):
         find(names, "gone.test:80", timeout_s=0.2)
 
 
@@ -83,7 +83,7 @@ def test_a_service_has_the_addresses_of_its_targets(names: NameServer) -> None:
         Found("10.0.0.3:80", 1, 2),
     )
     names.say("_none._tcp.shop.test", "SRV", "0 0 0 .")
-    with pytest.raises(LookupFailed, match="it has no servers"):
+    with pytest.raises(NotFound, match="it has no servers"):
         find(names, "srv:_none._tcp.shop.test")
 
 
