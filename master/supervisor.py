@@ -186,7 +186,9 @@ class Supervisor:
     def _status(self) -> FleetStatus:
         parts = self._parts
         status = parts.ledger.status(self._force.fleet, self._row_state(), parts.holdings, parts.lender.lent)
-        return msgspec.structs.replace(status, upstreams=self._force.watched())
+        return msgspec.structs.replace(
+            status, upstreams=self._force.watched(), segment=parts.holdings.segment.serial
+        )
 
     def _row_state(self) -> RowState:
         return phase(

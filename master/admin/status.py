@@ -106,6 +106,7 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     operations: tuple[Operation, ...] = ()  # those under way and the last few, oldest first
     crash_loops: tuple[CrashLoopStatus, ...] = ()
     upstreams: tuple[WatchedUpstream, ...] = ()
+    segment: int = 0  # the serial of the one whose words are meant there
 
     def slots_without_service(self) -> list[int]:
         """

@@ -24,13 +24,16 @@ class UpstreamCare:
     """The checks and the look-ups of this machine, and what there is to tell of them."""
 
     def __init__(self, segment: Segment, cells: memoryview, send: Callable[[Resolved], None]) -> None:
+        self._serial = segment.serial
         verdicts = Verdicts(segment)
         verdicts.look()  # A predecessor that is still there has known more than nothing.
         self._checker = Checker(cells, verdicts.of)
         self._names = Names(lambda resolved: _tell(send, resolved))
 
     def follow(self, fleet: FleetStatus) -> None:
-        """Take care of the upstreams that there are now."""
+        """Take care of the upstreams that there are now; their words have to be those of our segment."""
+        if fleet.segment != self._serial:
+            return  # A hot restart has made another one, and our successor does this there.
         self._names.follow(fleet.upstreams)
         self._checker.follow(fleet.upstreams)
 
