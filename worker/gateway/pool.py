@@ -43,13 +43,13 @@ class Pool:
 
     __slots__ = (
         "_connecting",
-        "_is_retired",
         "_links",
         "_making",
         "_spec",
         "_upstream",
         "_waiting",
         "idle",
+        "idle_max",
         "known",
         "server",
         "standing",
@@ -61,9 +61,9 @@ class Pool:
         self._spec = spec
         self._upstream = upstream
         self._links: set[Link] = set()
+        self.idle_max = spec.idle_max
         self.idle: list[Link] = []  # the one that was used last at the end
         self._making = 0
-        self._is_retired = False  # the server is gone: no new requests, and nothing is kept
         self._connecting: set[asyncio.Task[None]] = set()
         self.known: dict[bytes, KnownHead] = {}  # by the head as it came
         self._waiting: deque[tuple[Wanting, float]] = deque()  # with the time by which
@@ -117,7 +117,7 @@ class Pool:
         link.resume_reading()
         if self._waiting:
             self._lend(link, self._waiting.popleft()[0])
-        elif self._is_retired or len(self.idle) >= self._spec.idle_max:
+        elif len(self.idle) >= self.idle_max:
             link.abort()
         else:
             link.idle_since_s = self._upstream.now_s
@@ -152,7 +152,7 @@ class Pool:
 
     def retire(self) -> None:
         """Keep nothing idle from now on; what is under way, and who waits, is served to the end."""
-        self._is_retired = True
+        self.idle_max = 0
         for link in self.idle[:]:
             link.abort()
         self.idle.clear()
@@ -198,7 +198,7 @@ class Pool:
         if link.is_closed:
             self.ended(link)
             wanting.have_not(self, "it closed the connection at once", is_overload=False)
-        elif wanting.is_gone and self._is_retired:
+        elif wanting.is_gone and not self.idle_max:
             link.abort()
         elif wanting.is_gone:
             link.request_count = 1
