@@ -34,6 +34,7 @@ class Members:
     def __init__(self, series: SeriesTable, found: Mapping[Key, tuple[Found, ...]] | None = None) -> None:
         self._series = series
         self.found = dict(found or {})
+        self._made: dict[str, tuple[UpstreamSpec, object, tuple[ServerSpec, ...]]] = {}  # by upstream
 
     def learn(self, told: Resolved) -> bool:
         """Note what a name stands for; say whether that is news. What makes no sense is none."""
@@ -48,6 +49,7 @@ class Members:
         """Forget the names that nobody uses any more."""
         used = {(upstream.name, name) for upstream in upstreams for name in upstream.names}
         self.found = {key: found for key, found in self.found.items() if key in used}
+        self._made.clear()
 
     def applied(self, spec: WorkerSpec) -> WorkerSpec:
         """Tell workers of a generation which servers there are now."""
@@ -73,6 +75,14 @@ class Members:
 
     def servers(self, upstream: UpstreamSpec) -> tuple[ServerSpec, ...]:
         """List the servers of an upstream, each address once."""
+        found = tuple(self.found.get((upstream.name, each.address)) for each in upstream.servers)
+        before = self._made.get(upstream.name)
+        # Asked every second, for the status; new only after an answer or a reload.
+        if before is None or before[0] is not upstream or before[1] != found:
+            before = self._made[upstream.name] = upstream, found, self._make(upstream)
+        return before[2]
+
+    def _make(self, upstream: UpstreamSpec) -> tuple[ServerSpec, ...]:
         servers: dict[str, ServerSpec] = {}
         slot = len(upstream.servers)  # Those before belong to the servers that are configured.
         for configured in upstream.servers:
