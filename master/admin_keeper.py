@@ -16,6 +16,7 @@ import msgspec
 from penstock.master.admin.process import AdminAssignment, run_admin
 from penstock.master.admin.status import FleetStatus
 from penstock.master.backoff import after_death
+from penstock.master.blueprint import groups_of
 from penstock.master.crew import Crew, Exit, kill
 from penstock.master.fleet import Backoff
 from penstock.master.holdings import Holdings
@@ -77,6 +78,8 @@ class AdminKeeper:
     def _fork(self) -> None:
         holdings, status, master_pid = self._holdings, self._status, os.getpid()
         uid, gid = self.account
+        # As the workers: it asks the same servers how they are, some by UNIX sockets.
+        groups = () if (uid, gid) == (None, None) else groups_of(uid, gid)
         row = holdings.segment.claim(kind=Kind.ADMIN, generation=0, now_ns=time.monotonic_ns())
 
         def live(channel: Channel) -> int:
@@ -91,6 +94,7 @@ class AdminKeeper:
                     lifeline_fd=holdings.lifeline[0],
                     uid=uid,
                     gid=gid,
+                    groups=groups,
                 )
             )
 

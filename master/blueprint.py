@@ -18,16 +18,19 @@ from penstock.master.config.files import Files
 from penstock.master.config.listener import Listener
 from penstock.master.config.model import Config
 from penstock.master.config.resilience import Breaker, Ejection, Retries
+from penstock.master.config.resolve import Resolve
 from penstock.master.config.route import Respond, Route
 from penstock.master.config.tls import Tls
 from penstock.master.config.upstream import BACKUP_PRIORITY, Upstream
 from penstock.master.config.websocket import WebSocket
+from penstock.master.members import FOUND_SERIES_MAX, check_cells, server_cells, verdict_cell
+from penstock.master.watched import WatchedServer, WatchedUpstream
 from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry
 from penstock.shm.series import SeriesTable
 from penstock.worker.gateway.rules import BreakerRules, EjectionRules, RetryRules
-from penstock.worker.gateway.spec import HashSpec, ServerCells, ServerSpec, StickySpec, UpstreamSpec
+from penstock.worker.gateway.spec import HashSpec, HealthCells, ServerSpec, StickySpec, UpstreamSpec
 from penstock.worker.spec import (
     UNMATCHED,
     AccessSpec,
@@ -89,10 +92,10 @@ def account_of(config: Config) -> Account:
         return Account()
     if uid in (None, os.getuid()) and gid in (None, os.getgid()):
         return Account()  # Nothing to change, and maybe no right to say so to the kernel.
-    return Account(uid, gid, _groups_of(uid, gid))
+    return Account(uid, gid, groups_of(uid, gid))
 
 
-def _groups_of(uid: int | None, gid: int | None) -> tuple[int, ...]:
+def groups_of(uid: int | None, gid: int | None) -> tuple[int, ...]:
     """List a user's supplementary groups; a number without an entry has none."""
     if uid is None or gid is None:
         return ()
@@ -157,7 +160,8 @@ def geometry_of(config: Config, worker_count: int) -> Geometry:
     """Reckon how large the shared segment has to be. Raises ValueError in words."""
     routes = [(each.name, route.label) for each in config.listeners for route in each.routes]
     pairs = len(set(routes)) + len(config.listeners)
-    servers = sum(len(each.servers) for each in config.all_upstreams().values())
+    upstreams = config.all_upstreams().values()
+    servers = sum(len(each.servers) + FOUND_SERIES_MAX * any(each.each_name()) for each in upstreams)
     try:
         return Geometry.for_workers(
             worker_count,
@@ -263,9 +267,10 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
                 address=server.address,
                 weight=server.weight,
                 priority=BACKUP_PRIORITY if server.backup else 0,
-                cells=_server_cells(name, server.address, series, is_shared=connections.scope == "machine"),
+                cells=server_cells(name, server.address, series, is_shared=connections.scope == "machine"),
+                health=_health_cells(name, index, server.address, series) if upstream.health else None,
             )
-            for server in upstream.each_server()
+            for index, server in enumerate(upstream.each_server())
         ),
         balance=upstream.balance,
         hash=None if upstream.hash is None else _hash_spec(upstream.hash),
@@ -335,28 +340,29 @@ def _ejection_rules(ejection: Ejection) -> EjectionRules:
     )
 
 
-def _server_cells(upstream: str, server: str, series: SeriesTable, *, is_shared: bool) -> ServerCells:
-    labels = (("upstream", upstream), ("server", server))
-    return ServerCells(
-        requests=series.define_group(names.UPSTREAM_REQUESTS, "counter", labels, "code", names.CODE_CLASSES),
-        duration=series.define(names.UPSTREAM_DURATION, "histogram", labels),
-        connect_duration=series.define(names.UPSTREAM_CONNECT_DURATION, "histogram", labels),
-        connections=series.define_group(
-            names.UPSTREAM_CONNECTIONS, "gauge", labels, "state", names.UPSTREAM_CONNECTION_STATES
-        ),
-        queued=series.define(names.UPSTREAM_QUEUED, "gauge", labels),
-        left_out=series.define(names.UPSTREAM_LEFT_OUT, "gauge", labels),
-        failures=series.define_group(
-            names.UPSTREAM_FAILURES, "counter", labels, "reason", names.UPSTREAM_FAILURE_REASONS
-        ),
-        retries=series.define(names.UPSTREAM_RETRIES, "counter", labels),
-        ejections=series.define(names.UPSTREAM_EJECTIONS, "counter", labels),
-        shared=series.define_group(
-            names.UPSTREAM_SHARED, "gauge", labels, "state", names.UPSTREAM_SHARED_STATES
-        )
-        if is_shared
-        else None,
+def _health_cells(upstream: str, index: int, server: str, series: SeriesTable) -> HealthCells:
+    return HealthCells(
+        verdict=verdict_cell(upstream, index, series), checks=check_cells(upstream, server, series)
     )
+
+
+def watched_upstreams(config: Config, spec: WorkerSpec) -> tuple[WatchedUpstream, ...]:
+    """Work out what the admin process is told of upstreams."""
+    configured = config.all_upstreams()
+    watched = []
+    for upstream in spec.upstreams:
+        check, resolve = configured[upstream.name].health, configured[upstream.name].resolving
+        watched.append(
+            WatchedUpstream(
+                name=upstream.name,
+                balance=upstream.balance,
+                servers=tuple(map(WatchedServer.of, upstream.servers)),
+                names=tuple(configured[upstream.name].each_name()),
+                health=None if check is None else check.settings(),
+                resolve=(resolve or Resolve()).settings(),
+            )
+        )
+    return tuple(watched)
 
 
 def _route_cells(listener: str, route: str, series: SeriesTable) -> RouteCells:

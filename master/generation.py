@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from penstock.master.access_file import AccessFile
+from penstock.master.watched import WatchedUpstream
 from penstock.worker.apps import App
 from penstock.worker.spec import AppAction, WorkerSpec
 
@@ -31,4 +32,5 @@ class Generation:
     apps: Mapping[AppAction, App] = field(default_factory=dict)  # those that are imported already
     groups: tuple[int, ...] = ()
     is_pinned: bool = False
+    watched: tuple[WatchedUpstream, ...] = ()  # what the admin process does for its upstreams
     access_file: AccessFile | None = None  # the generation's own: whoever forgets it closes it

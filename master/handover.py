@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from penstock.master.operations import Operation
+from penstock.worker.messages import Found
 
 HANDOVER_VERSION = 1
 
@@ -75,6 +76,14 @@ class HeldShard(msgspec.Struct, frozen=True, kw_only=True):
     pids: tuple[int, ...]
 
 
+class HeldName(msgspec.Struct, frozen=True, kw_only=True):
+    """What the name of an upstream's server stood for."""
+
+    upstream: str
+    server: str
+    found: tuple[Found, ...]
+
+
 class Handover(msgspec.Struct, frozen=True, kw_only=True):
     """The master's whole state."""
 
@@ -101,6 +110,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     shards: tuple[HeldShard, ...]
     ancestor_fds: tuple[int, ...] = ()  # segments before that one, oldest first, whose counts are not in it
     segment_resets: int = 0
+    names: tuple[HeldName, ...] = ()
     operations: tuple[Operation, ...] = ()  # those under way, whose outcome the new image decides
     # What the boot shim tells the admin processes if there is no new image: hexadecimal, up to the reason.
     stand_in_notice: str = ""

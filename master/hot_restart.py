@@ -91,4 +91,5 @@ class HotRestart:
             lent=parts.lender.lent,
             admin_rows=parts.admin.rows,
             admin_account=parts.admin.account,
+            members=parts.members,
         )

@@ -7,7 +7,7 @@ the admin process makes metrics and `/status` of.
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from penstock import __version__
 from penstock.master.admin.status import (
@@ -18,7 +18,6 @@ from penstock.master.admin.status import (
     ListenerStatus,
     MasterStatus,
     ShardStatus,
-    UpstreamStatus,
     WorkerStatus,
 )
 from penstock.master.backoff import crash_loops
@@ -31,7 +30,6 @@ from penstock.shm.fence import register_writer
 from penstock.shm.owner import process_started
 from penstock.shm.row import Kind, Row, State
 from penstock.shm.segment import Segment
-from penstock.worker.gateway.spec import UpstreamSpec
 from penstock.worker.shards import queued_connections
 
 # Enough for an exception's own line; the log has the traceback.
@@ -102,7 +100,6 @@ class Ledger:
         state: State,
         holdings: Holdings,
         lent: Mapping[Shard, frozenset[int]],
-        upstreams: Iterable[UpstreamSpec] = (),
     ) -> FleetStatus:
         """Write down everything the master knows."""
         slots = {worker.pid: worker.slot for worker in fleet.workers}
@@ -132,7 +129,6 @@ class Ledger:
             listeners=tuple(
                 _listener_status(listener, lent, slots) for listener in holdings.listeners.values()
             ),
-            upstreams=tuple(map(UpstreamStatus.of, upstreams)),
             admin_address=holdings.admin.shown_address if holdings.admin is not None else None,
             failure=self.failure,
             reload_failures=self.reload_failures,

@@ -38,6 +38,7 @@ from penstock.master.inheritance import divide_anew
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import ListenError
+from penstock.master.members import Members
 from penstock.master.operations import ROLLING
 from penstock.master.parts import Parts
 from penstock.master.planner import (
@@ -59,6 +60,7 @@ from penstock.master.succession import (
     take_holdings,
     take_ledger,
     take_lent,
+    take_members,
 )
 from penstock.master.supervisor import EXIT_NOT_STARTED, Supervisor
 from penstock.master.systemd import Notifier, take_variables
@@ -179,6 +181,7 @@ def _start(invocation: Invocation, environ: Mapping[str, str]) -> Supervisor:
         fleet=Fleet(slot_count=worker_count, generation=1),
         generations={1: generation},
         lender=Lender(crew),
+        members=Members(holdings.segment.series),
         ledger=Ledger.open(holdings.segment, name=planner.name, started_at_s=time.time()),
     )
 
@@ -272,6 +275,7 @@ def _resume(invocation: Invocation, environ: Mapping[str, str], handover_fd: int
         fleet=take_fleet(handover, fleet, generations),
         generations=generations,
         lender=Lender(crew, take_lent(handover)),
+        members=take_members(handover, holdings.segment),
         ledger=ledger,
         admins={held.pid: held.row for held in handover.admins},
         drain_reasons={held.pid: held.drain_reason for held in handover.workers if held.drain_reason},
@@ -304,6 +308,7 @@ def _assemble(
     fleet: Fleet,
     generations: dict[int, Generation],
     lender: Lender,
+    members: Members,
     ledger: Ledger,
     admins: Mapping[int, int] | None = None,
     drain_reasons: Mapping[int, str] | None = None,
@@ -321,6 +326,7 @@ def _assemble(
             selector=selector,
             inbox=SignalInbox(),
             lender=lender,
+            members=members,
             admin=admin,
             reloader=ReloaderKeeper(crew, name=planner.name, account=admin_account, since_ns=since_ns),
             ledger=ledger,

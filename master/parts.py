@@ -13,6 +13,7 @@ from penstock.master.generation import Generation
 from penstock.master.holdings import Holdings
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
+from penstock.master.members import Members
 from penstock.master.planner import Planner
 from penstock.master.reloader.keeper import ReloaderKeeper
 from penstock.master.signals import SignalInbox
@@ -33,6 +34,7 @@ class Parts:
     selector: selectors.BaseSelector
     inbox: SignalInbox
     lender: Lender
+    members: Members
     admin: AdminKeeper
     reloader: ReloaderKeeper
     ledger: Ledger

@@ -11,7 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from penstock.master.access_file import AccessFile
-from penstock.master.blueprint import NO_ROOM, Account, account_of, build_spec, log_spec, tls_contexts
+from penstock.master.blueprint import (
+    NO_ROOM,
+    Account,
+    account_of,
+    build_spec,
+    log_spec,
+    tls_contexts,
+    watched_upstreams,
+)
 from penstock.master.config.bind import TcpBind
 from penstock.master.config.control_socket import instance_name
 from penstock.master.config.invocation import Invocation
@@ -166,6 +174,7 @@ class Planner:
             apps=self._apps or {},
             groups=account.groups,
             is_pinned=is_pinned(config, cores),
+            watched=watched_upstreams(config, spec),
             access_file=access_file,
         )
 

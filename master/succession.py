@@ -22,6 +22,7 @@ from penstock.master.handover import (
     HeldAdmin,
     HeldGeneration,
     HeldListener,
+    HeldName,
     HeldShard,
     HeldWorker,
 )
@@ -30,6 +31,7 @@ from penstock.master.inheritance import take_segment
 from penstock.master.ledger import Ledger
 from penstock.master.lending import Shard
 from penstock.master.listeners import Listener
+from penstock.master.members import Members
 from penstock.master.operations import Operations
 from penstock.master.pidfile import Pidfile
 from penstock.shm.segment import Segment
@@ -52,6 +54,7 @@ def describe(
     lent: dict[Shard, frozenset[int]],
     admin_rows: dict[int, int],
     admin_account: tuple[int | None, int | None],
+    members: Members,
 ) -> Handover:
     """Write down everything that the next image needs."""
     assert holdings.control is not None
@@ -96,6 +99,10 @@ def describe(
         shards=tuple(
             HeldShard(address=address, index=index, pids=tuple(sorted(pids)))
             for (address, index), pids in lent.items()
+        ),
+        names=tuple(
+            HeldName(upstream=upstream, server=server, found=found)
+            for (upstream, server), found in members.found.items()
         ),
         operations=ledger.operations.all,
         stand_in_notice=inline_datagram(stand_in_prefix()).hex(),
@@ -208,6 +215,12 @@ def take_generations(handover: Handover) -> dict[int, Generation]:
         )
         for held in handover.generations
     }
+
+
+def take_members(handover: Handover, segment: Segment) -> Members:
+    """Remember what names stand for, so that new workers need not wait for it."""
+    found = {(held.upstream, held.server): held.found for held in handover.names}
+    return Members(segment.series, found)
 
 
 def take_lent(handover: Handover) -> dict[Shard, frozenset[int]]:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
+
 from penstock.master.access_file import reopen_access_files
 from penstock.master.admin.status import FleetStatus
 from penstock.master.config.activation import disclaim_sockets
@@ -57,7 +59,9 @@ class Supervisor:
             lender=parts.lender,
             ledger=parts.ledger,
             drain_reasons=parts.drain_reasons,
+            members=parts.members,
         )
+        self._force.forget_names()
         self._farewell = Farewell()
         self._is_hurried = False  # it was to stop, and then to stop at once
         self._recycler = Recycler(parts.holdings.segment)
@@ -181,13 +185,9 @@ class Supervisor:
 
     def _status(self) -> FleetStatus:
         parts = self._parts
-        newest = self._force.generations[self._force.fleet.generation].spec
-        return parts.ledger.status(
-            self._force.fleet,
-            self._row_state(),
-            parts.holdings,
-            parts.lender.lent,
-            () if newest is None else newest.upstreams,
+        status = parts.ledger.status(self._force.fleet, self._row_state(), parts.holdings, parts.lender.lent)
+        return msgspec.structs.replace(
+            status, upstreams=self._force.watched(), segment=parts.holdings.segment.serial
         )
 
     def _row_state(self) -> RowState:
@@ -211,6 +211,8 @@ class Supervisor:
             self._publish()
         elif isinstance(message, messages.Ask):
             self._order(message.verb, message.argument, origin="control", ticket=message.ticket)
+        elif isinstance(message, messages.Resolved):
+            self._force.on_resolved(message)
 
     def _on_exit(self, exit: Exit) -> None:
         # Its last words first: why it could not start, or that it had.
@@ -337,6 +339,7 @@ class Supervisor:
             backoff={},
             slot_count=min(planner.slot_count_after(before, fleet.slot_count), holdings.worker_count_max),
         )
+        self._force.forget_names()
         self._force.is_changed = True
 
     def _on_scale(self, operation: Operation) -> None:

@@ -21,6 +21,7 @@ from penstock.master.holdings import Holdings
 from penstock.master.ledger import Ledger
 from penstock.master.lender import Lender
 from penstock.master.listeners import Listener
+from penstock.master.members import Members, uncounted
 from penstock.master.nursery import Nursery
 from penstock.master.obituary import (
     NOT_REPLACED,
@@ -32,9 +33,11 @@ from penstock.master.obituary import (
 )
 from penstock.master.relay import Relay
 from penstock.master.rollout import Drain, Kill, Spawn, Step, abandon_roll, is_roll_done, next_step
+from penstock.master.watched import WatchedUpstream
 from penstock.shm.row import State as RowState
 from penstock.shm.segment import RowsFull
 from penstock.worker import messages
+from penstock.worker.gateway.spec import UpstreamSpec
 from penstock.worker.logs import LOG
 
 ROW_STATES = {
@@ -61,6 +64,7 @@ class Workforce:
         lender: Lender,
         ledger: Ledger,
         drain_reasons: Mapping[int, str],
+        members: Members,
     ) -> None:
         self.fleet = fleet
         self.generations = generations
@@ -71,9 +75,12 @@ class Workforce:
         self._crew = crew
         self._holdings = holdings
         self._lender = lender
+        self._members = members
         self._ledger = ledger
         self._nursery = Nursery(crew, holdings)
         crew.on_give = Relay(crew, self._takers).give
+        self._watched: tuple[WatchedUpstream, ...] = ()
+        self._upstreams: tuple[UpstreamSpec, ...] = ()
         self._released: set[int] = set()  # workers that accept nothing any more
         self._boot_failures: dict[int, messages.Failed] = {}
 
@@ -107,6 +114,8 @@ class Workforce:
 
     def _spawn(self, slot: int, now_s: float, let_go: Callable[[], None]) -> None:
         generation = self.generations[self.fleet.generation]
+        assert generation.spec is not None, "an adopted generation cannot be started"
+        generation = replace(generation, spec=self._members.applied(generation.spec))
         try:
             worker = self._nursery.spawn(
                 generation, slot, worker_count=self.fleet.slot_count, now_s=now_s, let_go=let_go
@@ -166,6 +175,36 @@ class Workforce:
         """End every worker at once."""
         for worker in self.fleet.workers:
             kill(worker.pid, signal.SIGKILL)
+
+    # Upstreams.
+
+    def watched(self) -> tuple[WatchedUpstream, ...]:
+        """Give the upstreams of the generation that is wanted, with the servers that they have now."""
+        generation = self.generations.get(self.fleet.generation)
+        if generation is not None and generation.spec is not None:
+            # Else a hot restart was given up: what runs has most likely the same ones.
+            self._watched, self._upstreams = generation.watched, generation.spec.upstreams
+        return self._members.watched(self._watched, self._upstreams)
+
+    def on_resolved(self, told: messages.Resolved) -> None:
+        """Let all workers know which servers an upstream has now."""
+        upstream = next((each for each in self._upstreams if each.name == told.upstream), None)
+        watched = next((each for each in self._watched if each.name == told.upstream), None)
+        if upstream is None or watched is None or told.server not in watched.names:
+            return
+        if self._members.learn(told):
+            servers = self._members.servers(upstream)
+            for worker in self.fleet.workers:
+                # The words are those of this segment; who lives in the one before counts nothing of them.
+                is_at_home = self._holdings.segment.is_own(worker.row)
+                known = servers if is_at_home else tuple(map(uncounted, servers))
+                self._crew.send(worker.pid, messages.Members(told.upstream, known))
+            self.is_changed = True
+
+    def forget_names(self) -> None:
+        """Forget what the names stand for that are used no more."""
+        self.watched()
+        self._members.keep(self._watched)
 
     def _lend(self) -> None:
         self._lender.lend(self._holdings.listeners.values(), self._accepting)

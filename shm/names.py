@@ -33,6 +33,10 @@ UPSTREAM_LEFT_OUT: Final = "penstock_upstream_left_out"
 UPSTREAM_FAILURES: Final = "penstock_upstream_failures_total"
 UPSTREAM_RETRIES: Final = "penstock_upstream_retries_total"
 UPSTREAM_EJECTIONS: Final = "penstock_upstream_ejections_total"
+# Health checks, counted in the admin process's row.
+UPSTREAM_CHECKS: Final = "penstock_upstream_checks_total"
+# A word that says what they found, see verdict.py. It is no number, so nobody exports it.
+UPSTREAM_VERDICT: Final = "penstock_upstream_verdict"
 
 # The values of REQUESTS' label `code`, in the order of their four words.
 CODE_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
@@ -48,6 +52,10 @@ UPSTREAM_SHARED_STATES: Final = ("held", "wanted")
 # time; the connection ended or broke; no byte in time; what came was no response; the queue was full
 # or took too long.
 UPSTREAM_FAILURE_REASONS: Final = ("connect", "connect_timeout", "closed", "timeout", "protocol", "overload")
+
+# The values of UPSTREAM_CHECKS' label `result`, in the order of their words: well; no connection; no
+# answer in time; an answer with another status; an end or no response.
+CHECK_RESULTS: Final = ("passed", "connect", "timeout", "status", "protocol")
 
 # The values of GC_COLLECTIONS' label `generation`, in the order of their words.
 GC_GENERATIONS: Final = ("0", "1", "2")

@@ -129,6 +129,10 @@ class Segment:
             return self._blank(index)
         return segment.own(index & (1 << layout.ROW_INDEX_BITS) - 1)
 
+    def is_own(self, index: int) -> bool:
+        """Tell whether a row lies in this very segment, and its words mean what the series table says."""
+        return index >> layout.ROW_INDEX_BITS == self.serial
+
     def knows(self, index: int) -> bool:
         """Tell whether a row's segment could be read; else nothing is known of its owner."""
         return self._of(index) is not None

@@ -20,6 +20,7 @@ from penstock.worker.apps import App, AppImportError, load_app
 from penstock.worker.asgi.lifespan import Lifespan, no_lifespan
 from penstock.worker.gateway.own_headers import let_own_headers
 from penstock.worker.gateway.upstream import Gateway
+from penstock.worker.gateway.verdicts import Verdicts
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.request_ids import RequestIds
 from penstock.worker.http.route import HostedApp
@@ -28,6 +29,7 @@ from penstock.worker.identity import identity
 from penstock.worker.incidents import Incidents
 from penstock.worker.limits import TRACE_FLUSH_LATE_S, WSGI_END_S
 from penstock.worker.logs import LOG
+from penstock.worker.messages import Members
 from penstock.worker.parking import ParkingLot
 from penstock.worker.shards import LentShards, told_of_accepted
 from penstock.worker.spec import AppAction, ListenerSpec, WorkerSpec
@@ -56,6 +58,7 @@ class Hosting:
         incidents: Incidents | None = None,
         access: AccessLog | None = None,
         segment: Segment | None = None,
+        verdicts: Verdicts | None = None,
     ) -> None:
         self._spec = spec
         self._access = access
@@ -72,6 +75,7 @@ class Hosting:
         self._lot = ParkingLot(asyncio.get_running_loop())
         self._threads: Threads | None = None  # once there is a WSGI app
         self._gateway = Gateway(spec.upstreams, asyncio.get_running_loop(), cells, segment)
+        self._verdicts = verdicts
         self.shards: dict[str, LentShards] = {}  # by the listener's address
         self.givable: dict[str, Site] = {}  # by the listener's address: those whose idle connections can move
 
@@ -159,6 +163,8 @@ class Hosting:
         """Let time pass: deadlines, the Date header, gauges."""
         for site in self._sites.values():
             site.tick(now_s)
+        if self._verdicts is not None:
+            self._verdicts.apply(self._gateway, now_s)
         self._gateway.tick(now_s)
         self._lot.tick(now_s)
         if self._tracing is not None:
@@ -167,6 +173,12 @@ class Hosting:
             self._access.tick()
         if self._threads is not None:
             self._threads.tick(now_s)
+
+    def set_members(self, members: Members) -> None:
+        """Have an upstream have the servers that it has now."""
+        self._gateway.set_servers(members.upstream, members.servers)
+        if self._verdicts is not None:
+            self._verdicts.apply(self._gateway, time.monotonic())
 
     def take_over(self, address: str, left_ms: Sequence[int], fds: Sequence[int]) -> None:
         """Park connections that another worker had. Takes the descriptors over; strangers are closed."""

@@ -306,3 +306,23 @@ LATENCY_DECAY_S = 3.0
 HASH_TABLE_SIZE = 16_381
 # How often a key is hashed again: with half of the servers down, one in 2^64 keys needs more.
 HASH_PROBES_MAX = 64
+# Servers that one name may stand for, the first by address: each is a pool in each worker, some KiB
+# with a few connections, and a check every few seconds.
+FOUND_SERVERS_MAX = 256
+# Health checks that are under way at once, on the whole machine; the others wait for their turn. At
+# 64, servers that all take the usual 2 s to time out are asked 32 a second, 160 of them on time.
+HEALTH_CHECKS_MAX = 64
+# Of an answer to a health check only the head counts; so much of the rest is read, to end in peace.
+HEALTH_ANSWER_BYTES_MAX = 64 * 1024
+# Until something is known of a server it is asked this often, or as often as is configured.
+HEALTH_FIRST_S = 1.0
+# Names that are looked up at once: each holds a socket or two.
+LOOKUPS_MAX = 16
+# Targets of one SRV record set whose addresses are looked up.
+LOOKUP_TARGETS_MAX = 64
+# After a failure a name is looked up again after a second, then two, up to this.
+LOOKUP_PAUSE_S_MAX = 30.0
+# How often it is seen whether /etc/hosts, which has no times to live, knows a name.
+HOSTS_AGAIN_S = 10.0
+# Some lists of what is not to be reached have a million lines; nobody balances over those.
+HOSTS_BYTES_MAX = 4 * 1024 * 1024

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
+from penstock.worker.gateway.spec import ServerSpec
+
 MESSAGES_VERSION = 1
 
 
@@ -92,6 +94,13 @@ class StandIn(msgspec.Struct, frozen=True, tag="stand_in"):
     reason: str
 
 
+class Members(msgspec.Struct, frozen=True, tag="members"):
+    """To a worker: an upstream has these servers now."""
+
+    upstream: str
+    servers: tuple[ServerSpec, ...]
+
+
 # From a child to the master.
 
 
@@ -132,8 +141,24 @@ class Changed(msgspec.Struct, frozen=True, tag="changed"):
     count: int
 
 
-ToChild = Adopt | Release | Drain | Take | ReopenLog | ReopenAccess | Snapshot | StandIn
-ToMaster = Ready | Failed | Released | Give | Ask | Changed
+class Found(msgspec.Struct, frozen=True):
+    """A server that a name stands for: its address; its weight and priority, where the name tells any."""
+
+    address: str
+    weight: int | None = None
+    priority: int = 0
+
+
+class Resolved(msgspec.Struct, frozen=True, tag="resolved"):
+    """From the admin process: what the name of an upstream's server, as configured, stands for now."""
+
+    upstream: str
+    server: str
+    found: tuple[Found, ...]
+
+
+ToChild = Adopt | Release | Drain | Take | ReopenLog | ReopenAccess | Snapshot | StandIn | Members
+ToMaster = Ready | Failed | Released | Give | Ask | Changed | Resolved
 
 _encoder = msgspec.msgpack.Encoder()
 _child_decoder: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)

@@ -28,6 +28,7 @@ from penstock.worker.apps import App, AppImportError
 from penstock.worker.asgi.lifespan import LifespanFailed
 from penstock.worker.channel import Channel
 from penstock.worker.child import MasterGone, settle
+from penstock.worker.gateway.verdicts import Verdicts
 from penstock.worker.giving import Giver
 from penstock.worker.hosting import Hosting
 from penstock.worker.identity import Identity, set_identity
@@ -38,6 +39,7 @@ from penstock.worker.messages import (
     Adopt,
     Drain,
     Failed,
+    Members,
     Ready,
     Release,
     Released,
@@ -161,6 +163,7 @@ class WorkerProcess:
             incidents=Incidents(row, slow_s=assignment.spec.slow_request_s),
             access=self._access,
             segment=assignment.segment,
+            verdicts=Verdicts(assignment.segment) if assignment.spec.upstreams else None,
         )
         self._pulse = Pulse(row, assignment.spec, self._hosting)
         witness.exchanges = self._hosting.exchanges
@@ -312,6 +315,8 @@ class WorkerProcess:
                     self._hurry.set_result(None)
             case Take():
                 self._take(message, fds)
+            case Members():
+                self._hosting.set_members(message)
             case ReopenLog():
                 swap_log_file(fds[0])
             case ReopenAccess():

@@ -25,6 +25,7 @@ from penstock.master.admin.replies import Reply, json_reply, send_reply, text_re
 from penstock.master.admin.requests import in_flight, incidents
 from penstock.master.admin.server_numbers import read_upstreams, with_numbers
 from penstock.master.admin.status import FleetStatus, read_memory, read_workers, render_status
+from penstock.master.admin.upstreams import UpstreamCare
 from penstock.master.admin.vitals import VitalSigns
 from penstock.master.admin.worker_metrics import worker_families
 from penstock.shm.row import ReadRow, Row
@@ -58,8 +59,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class AdminApp:
     """The endpoint as an ASGI application."""
 
-    def __init__(self, readings: Readings, read: ReadRow = Row.read) -> None:
+    def __init__(
+        self, readings: Readings, read: ReadRow = Row.read, *, care: UpstreamCare | None = None
+    ) -> None:
         self._readings = readings
+        self._care = care
         self._read = read
         self._vital_signs = VitalSigns()
         self._monotonic_began_s = time.time() - time.monotonic()
@@ -115,7 +119,10 @@ class AdminApp:
             request.accept,
             now_monotonic_ns=time.monotonic_ns(),
             app_families=self._app_families,
-            more=worker_families(fleet.workers, vitals, monotonic_began_s=self._monotonic_began_s),
+            more=(
+                *worker_families(fleet.workers, vitals, monotonic_began_s=self._monotonic_began_s),
+                *(() if self._care is None else self._care.families(fleet)),
+            ),
         )
         return Reply(content_type=content_type, body=body, headers=((b"vary", b"accept"),))
 
@@ -143,7 +150,8 @@ class AdminApp:
         if not fleet.upstreams:
             return []
         readings = read_upstreams(self._readings.segment, self._read)
-        return with_numbers(map(msgspec.to_builtins, fleet.upstreams), readings)
+        told = map(msgspec.to_builtins, fleet.upstreams) if self._care is None else self._care.render(fleet)
+        return with_numbers(told, readings)
 
     def _show_requests(self, request: Request) -> Reply:
         found = in_flight(

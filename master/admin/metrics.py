@@ -49,8 +49,12 @@ HELP: Final[Mapping[str, str]] = {
     names.UPSTREAM_FAILURES: "Requests that a server did not answer, by reason.",
     names.UPSTREAM_RETRIES: "Requests that were sent another time after they had failed at a server.",
     names.UPSTREAM_EJECTIONS: "How often a server was left out because it failed.",
+    names.UPSTREAM_CHECKS: "Health checks of a server, by result.",
     names.ACCESS_LOG_DROPPED: "Lines of the access log that could not be written.",
 }
+
+# Words that are no numbers.
+HIDDEN: Final = frozenset({names.UPSTREAM_VERDICT})
 
 _MICROSECONDS: Final = "_microseconds_total"
 
@@ -101,6 +105,8 @@ def _series_families(totals: Totals) -> Iterable[Metric]:
     """Make families of whatever the series table names, in its order."""
     families: dict[str, Metric] = {}
     for series, value in (*totals.counters, *totals.gauges):
+        if series.name in HIDDEN:
+            continue
         family = _family(families, series)
         if series.name.endswith(_MICROSECONDS):
             family.add_sample(_exported(series), dict(series.labels), value / 1e6)

@@ -3,7 +3,9 @@ The admin process: the control plane's only door.
 
 Serves the admin app on the admin address and the control socket through the
 same HTTP stack as the workers, with counters of its own, so that asking for the
-numbers does not change them. It forks nothing and decides nothing.
+numbers does not change them. It also does, once for the machine, what all
+workers need to know of upstreams: health checks, and looking up names. It forks
+nothing and decides nothing about workers.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ from penstock.master.admin.app import AdminApp
 from penstock.master.admin.control import ControlApp
 from penstock.master.admin.latency import WINDOW_S
 from penstock.master.admin.status import Failure, FleetStatus
+from penstock.master.admin.upstreams import UpstreamCare
 from penstock.master.operations import STOOD_IN
 from penstock.shm.fence import register_writer
 from penstock.shm.histogram import WORD_COUNT
@@ -34,7 +37,7 @@ from penstock.worker.http.route import HostedApp
 from penstock.worker.http.site import Site
 from penstock.worker.link import MasterLink
 from penstock.worker.logs import LOG, swap_log_file
-from penstock.worker.messages import Adopt, Ask, Drain, Ready, ReopenLog, Snapshot, StandIn, ToChild
+from penstock.worker.messages import Adopt, Ask, Drain, Ready, ReopenLog, Resolved, Snapshot, StandIn, ToChild
 from penstock.worker.shards import LentShards, told_of_accepted
 from penstock.worker.spec import (
     AppAction,
@@ -72,6 +75,7 @@ class AdminAssignment:
     status: FleetStatus
     uid: int | None
     gid: int | None
+    groups: tuple[int, ...] = ()
 
 
 def run_admin(assignment: AdminAssignment) -> int:
@@ -84,7 +88,7 @@ def run_admin(assignment: AdminAssignment) -> int:
             title=f"penstock: admin [{assignment.name}]",
             uid=assignment.uid,
             gid=assignment.gid,
-            groups=(),
+            groups=assignment.groups,
             master_pid=assignment.master_pid,
         )
     except MasterGone:
@@ -109,7 +113,8 @@ class AdminProcess:
         self._row = row
         self._loop = asyncio.get_running_loop()
         self._cells = memoryview(bytearray(_CELL_COUNT * 8)).cast("Q")
-        self._app = AdminApp(self, read_believed)
+        self._care = UpstreamCare(self.segment, row.cells, self._tell)
+        self._app = AdminApp(self, read_believed, care=self._care)
         self._sites: list[Site] = []
         self._shards: dict[str, LentShards] = {}
         self._drain_order: asyncio.Future[Drain] = self._loop.create_future()
@@ -141,7 +146,9 @@ class AdminProcess:
         self._beat()
         self._end_window()
         self._link.send(Ready())
+        self._care.follow(self._status)
         order = await self._drain_order
+        self._care.close()
         for shards in self._shards.values():
             shards.release_all()
         await told_of_accepted()
@@ -160,6 +167,8 @@ class AdminProcess:
             case Snapshot(status):
                 self._status = msgspec.json.decode(status, type=FleetStatus)
                 self._is_master_stood_in = False
+                if not self._drain_order.done():
+                    self._care.follow(self._status)
             case StandIn(reason):
                 self._fail_operations(f"{STOOD_IN}: {reason}")
             case Adopt(listener, shards):
@@ -171,6 +180,9 @@ class AdminProcess:
                 swap_log_file(fds[0])
             case _:
                 LOG.warning("ignored a message that is not for the admin process: %r", message)
+
+    def _tell(self, resolved: Resolved) -> None:
+        self._link.send(resolved)
 
     def _pass_on(self, ask: Ask) -> str | None:
         """Tell the master what the operator wants; or say why that is in vain."""

@@ -15,12 +15,12 @@ import msgspec
 from penstock.master.admin.vitals import Vitals
 from penstock.master.fleet import SUSPECT
 from penstock.master.operations import Operation
+from penstock.master.watched import WatchedUpstream
 from penstock.shm import names
 from penstock.shm.counting import IMPLEMENTATION
 from penstock.shm.layout import LAYOUT_MAJOR, WORD_SIZE
 from penstock.shm.row import Kind, ReadRow, Row, RowReading, State
 from penstock.shm.segment import Segment
-from penstock.worker.gateway.spec import UpstreamSpec
 
 # Owners stamp their rows several times in this time. Beyond it, the loop is late.
 HEARTBEAT_GRACE_NS: Final = 1_000_000_000
@@ -71,27 +71,6 @@ class ListenerStatus(msgspec.Struct, frozen=True, kw_only=True):
     certificates: tuple[CertificateStatus, ...] = ()
 
 
-class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One server of an upstream, as it is configured."""
-
-    address: str
-    weight: int = 1
-
-
-class UpstreamStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A group of servers, as it is configured."""
-
-    name: str
-    balance: str
-    servers: tuple[ServerStatus, ...] = ()
-
-    @classmethod
-    def of(cls, spec: UpstreamSpec) -> "UpstreamStatus":
-        """Leave out what only workers need."""
-        servers = tuple(ServerStatus(address=each.address, weight=each.weight) for each in spec.servers)
-        return cls(name=spec.name, balance=spec.balance, servers=servers)
-
-
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last roll or hot restart did not happen."""
 
@@ -118,7 +97,6 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     has_served: bool  # every slot was READY once
     workers: tuple[WorkerStatus, ...] = ()
     listeners: tuple[ListenerStatus, ...] = ()
-    upstreams: tuple[UpstreamStatus, ...] = ()
     admin_address: str | None = None  # None: there is only the control socket
     # Until a roll succeeds again. The counts below never go down.
     failure: Failure | None = None
@@ -127,6 +105,8 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     worker_restarts: dict[str, int] = {}  # by reason
     operations: tuple[Operation, ...] = ()  # those under way and the last few, oldest first
     crash_loops: tuple[CrashLoopStatus, ...] = ()
+    upstreams: tuple[WatchedUpstream, ...] = ()
+    segment: int = 0  # the serial of the one whose words are meant there
 
     def slots_without_service(self) -> list[int]:
         """

@@ -128,7 +128,7 @@ def status_tables(status: Status, now_s: float) -> str:
     if status.listeners:
         blocks.append(_listeners(status.listeners))
     if status.upstreams:
-        blocks.append(upstream_table(status.upstreams))
+        blocks.append(upstream_table(status.upstreams, now_s))
     return "\n\n".join(blocks) + "\n"
 
 

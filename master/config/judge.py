@@ -17,12 +17,15 @@ from penstock.master.config.bind import Bind, FdBind, TcpBind, UnixBind, is_wild
 from penstock.master.config.certificates import certificate_fault, tls_faults, tls_oddities, validity_oddity
 from penstock.master.config.compression import Compression
 from penstock.master.config.files import Files, files_fault
+from penstock.master.config.health import HealthCheck
+from penstock.master.config.judge_health import health_faults, resolve_faults, upstream_faults
 from penstock.master.config.listener import Keepalive, Limits, Listener, Tcp
 from penstock.master.config.model import Config, Recycle
 from penstock.master.config.opentelemetry import MISSING, is_installed
 from penstock.master.config.problems import Path, Problem, nearest, path_text, quoted
 from penstock.master.config.reload import Reload
 from penstock.master.config.resilience import Breaker, Ejection, Timeouts
+from penstock.master.config.resolve import Resolve
 from penstock.master.config.route import Match, Respond, Route
 from penstock.master.config.telling import Log, Tracing
 from penstock.master.config.tls import Certificate, Tls
@@ -102,6 +105,10 @@ def judge(walk: Walk) -> list[str]:
                 _judge_ejection(record, path, walk)
             case Breaker():
                 _judge_breaker(record, path, walk)
+            case HealthCheck():
+                health_faults(record, path, walk)
+            case Resolve():
+                resolve_faults(record, path, walk)
             case Config():
                 _judge_config(record, path, walk)
     _judge_addresses(listeners, walk)
@@ -198,6 +205,7 @@ def _judge_upstream(upstream: Upstream, path: Path, walk: Walk) -> None:
         ):
             continue  # Its hash is there, and wrong in itself.
         walk.fault(walk.place((*path, *keys)), (*path, *keys), told)
+    upstream_faults(upstream, path, walk)
 
 
 def _judge_connections(connections: Connections, path: Path, walk: Walk) -> None:

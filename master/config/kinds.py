@@ -24,7 +24,7 @@ from penstock.master.config.proxies import EXPECTED as PROXY_EXPECTED
 from penstock.master.config.proxies import read_trusted_proxy
 from penstock.master.config.server import EXPECTED as SERVER_EXPECTED
 from penstock.master.config.server import PATTERN as SERVER_PATTERN
-from penstock.master.config.server import read_proxy, read_server
+from penstock.master.config.server import read_nameserver, read_proxy, read_server
 from penstock.worker.access.atoms import FormatError, judge_format
 
 NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
@@ -278,6 +278,21 @@ def read_suffix(text: str) -> str:
     return text.lower()
 
 
+def read_target(text: str) -> str:
+    """Read what a request of our own asks for: a path, maybe with a query."""
+    if not re.fullmatch(r"/[!-\"$-~]{0,2047}", text):
+        raise Mismatch("a path that begins with '/', of visible ASCII characters, without '#'")
+    return text
+
+
+def read_status_span(text: str) -> str:
+    """Read a status, or from which to which."""
+    found = re.fullmatch(r"([1-5][0-9][0-9])(?: ?- ?([1-5][0-9][0-9]))?", text)
+    if found is None or text.startswith("1") or int(found[2] or found[1]) < int(found[1]):
+        raise Mismatch("a status such as 204, or two such as 200-299")
+    return text.replace(" ", "")
+
+
 def _read_regex(text: str) -> str:
     if len(text) > REGEX_CHARS_MAX:
         raise Mismatch(f"a regular expression of at most {REGEX_CHARS_MAX} characters")
@@ -332,6 +347,7 @@ KINDS: dict[str, Kind] = {
         {"anyOf": [_text(units.MODE_PATTERN), {"type": "integer", "minimum": 0}]},
     ),
     "name": Kind(read_name, "a name", _text(NAME_PATTERN)),
+    "nameserver": Kind(read_nameserver, "an IP address, maybe with a port", _text(r"[0-9A-Fa-f.:\[\]]+")),
     "otlp_url": Kind(read_otlp_url, f"a URL such as {OTLP_URL}", _text("https?://.+")),
     "password": Kind(read_password, "a password", {"type": "string", "minLength": 1}),
     "path": Kind(read_path, "a path", _text("[/~].*")),
@@ -354,7 +370,18 @@ KINDS: dict[str, Kind] = {
         "a size such as 4096, 64KiB or 1MiB",
         {"anyOf": [{"type": "integer", "minimum": 0}, _text(units.SIZE_PATTERN)]},
     ),
+    "status_span": Kind(
+        read_status_span,
+        "a status such as 204, or two such as 200-299",
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 200, "maximum": 599},
+                _text(r"[2-5][0-9]{2}( ?- ?[2-5][0-9]{2})?"),
+            ]
+        },
+    ),
     "suffix": Kind(read_suffix, "the end of a name, such as .x", _text(SUFFIX_PATTERN)),
+    "target": Kind(read_target, "a path", _text("/.*")),
     "trusted_proxy": Kind(
         read_trusted_proxy, PROXY_EXPECTED, _text(r"(\*|unix:?|[0-9A-Fa-f:.\[\]]+(/[0-9]+)?)")
     ),

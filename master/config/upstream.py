@@ -8,9 +8,12 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, field
 
 from penstock.master.config.affinity import Hash, Sticky
+from penstock.master.config.health import HealthCheck
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import Duration, Record, says
 from penstock.master.config.resilience import Breaker, Ejection, Retries, Timeouts
+from penstock.master.config.resolve import Resolve
+from penstock.master.config.server import is_name
 
 ServerText = Annotated[str, kind("server")]
 
@@ -24,7 +27,7 @@ BACKUP_PRIORITY = 2**16
 class Server(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One server of an upstream."""
 
-    address: Annotated[ServerText, says("Where it is: host:port, [::1]:port or unix:/path.")]
+    address: Annotated[ServerText, says("Where it is: host:port, [::1]:port, unix:/path or srv:name.")]
     weight: Annotated[
         int,
         Meta(ge=0, le=WEIGHT_MAX),
@@ -60,9 +63,7 @@ class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     LATER: ClassVar[frozenset[str]] = frozenset(
         {
-            "health_check",
             "proxy_protocol",
-            "resolve",
             "tls",
         }
     )
@@ -92,6 +93,29 @@ class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Ejection | None, says("When a server is put out of service for its failures; none: never.")
     ] = Ejection()
     breaker: Annotated[Breaker | None, says("When the upstream as a whole is spared. Default: never.")] = None
+    health_check: Annotated[
+        HealthCheck | bool | None,
+        says("Ask servers how they are; true: with the defaults. Default: none."),
+    ] = None
+    resolve: Annotated[
+        Resolve | bool | None,
+        says("Look the names of servers up again when they may have changed; none: when connecting."),
+    ] = True
+
+    @property
+    def health(self) -> HealthCheck | None:
+        """The health checks, if there are to be any."""
+        return HealthCheck() if self.health_check is True else self.health_check or None
+
+    @property
+    def resolving(self) -> Resolve | None:
+        """How names are looked up, if they are to be."""
+        return Resolve() if self.resolve is True else self.resolve or None
+
+    def each_name(self) -> Iterator[str]:
+        """Give the servers that are names, as they are configured."""
+        if self.resolving is not None:
+            yield from (server.address for server in self.each_server() if is_name(server.address))
 
     def each_server(self) -> Iterator[Server]:
         """Give all servers in their long form."""

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.worker.gateway.spec import ServerSpec
 from penstock.worker.messages import (
     MESSAGES_VERSION,
     Adopt,
@@ -14,13 +15,16 @@ from penstock.worker.messages import (
     Changed,
     Drain,
     Failed,
+    Found,
     Give,
+    Members,
     MessageError,
     Ready,
     Release,
     Released,
     ReopenAccess,
     ReopenLog,
+    Resolved,
     Snapshot,
     StandIn,
     Take,
@@ -44,6 +48,7 @@ TO_CHILD: list[ToChild] = [
     ReopenAccess(),
     Snapshot(b'{"workers": []}'),
     StandIn("no module named shop"),
+    Members("backend", (ServerSpec(address="10.0.0.1:80", name="shop.test:80", weight=3, priority=1),)),
 ]
 TO_MASTER: list[ToMaster] = [
     Ready(),
@@ -54,6 +59,7 @@ TO_MASTER: list[ToMaster] = [
     Ask("scale", 4, "a1b2"),
     Ask("reload", None, ""),
     Changed(("main.py", "shop/models.py"), 17),
+    Resolved("backend", "shop.test:80", (Found("10.0.0.1:80"), Found("[::1]:80", 5, 10))),
 ]
 
 

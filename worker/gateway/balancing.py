@@ -77,13 +77,16 @@ class RoundRobin:
         """Make the function that chooses."""
         candidates = lineup.candidates
         following = self._turns(candidates, lineup).__next__
+        # For another try, which takes nobody's turn: else who fails would get the first try of every request.
+        others = cycle(candidates).__next__
 
         def choose(tried: Collection[int], asking: Asking) -> int:
-            index = following()
-            if tried and index in tried and any(each not in tried for each in candidates):
+            if tried and any(each not in tried for each in candidates):
+                index = others()
                 while index in tried:
-                    index = following()
-            return index
+                    index = others()
+                return index
+            return following()
 
         return choose
 

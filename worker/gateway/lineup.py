@@ -96,7 +96,7 @@ def line_up(contenders: Sequence[Contender], rules: Rules, now_s: float) -> Line
 def is_warming(contender: Contender, rules: Rules, now_s: float) -> bool:
     """Tell whether a server has come back so lately that it gets less than its weight."""
     since_s = contender.up_since_s
-    return contender.is_up and since_s > 0 and now_s < since_s + rules.slow_start_s
+    return contender.is_up and min(since_s, rules.slow_start_s) > 0 and now_s < since_s + rules.slow_start_s
 
 
 def _warmed(share: int, contender: Contender, rules: Rules, now_s: float) -> float:

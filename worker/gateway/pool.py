@@ -89,6 +89,11 @@ class Pool:
         return len(self._links) - len(self.idle) + self._making + len(self._waiting)
 
     @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing is with this server, or on the way to it."""
+        return not self._links and not self._making and not self._waiting
+
+    @property
     def idle_count(self) -> int:
         """Count the links that nobody uses."""
         return len(self.idle)
@@ -193,6 +198,13 @@ class Pool:
             is_up=self.standing.is_up,
         )
 
+    def retire(self) -> None:
+        """Keep nothing idle from now on; what is under way, and who waits, is served to the end."""
+        self.idle_max = 0
+        for link in self.idle[:]:
+            link.abort()
+        self.idle.clear()
+
     def close(self) -> None:
         """End all, when the worker ends."""
         for task in self._connecting:
@@ -253,6 +265,8 @@ class Pool:
                 lambda: self.link_type(self), address.removeprefix("unix:")
             )
             return link
+        if address.startswith("srv:"):
+            raise OSError("it is not known yet which servers the name stands for")
         host, _, port = address.rpartition(":")
         _, link = await loop.create_connection(lambda: self.link_type(self), host.strip("[]"), int(port))
         return link

@@ -26,13 +26,27 @@ class ServerCells(msgspec.Struct, frozen=True, kw_only=True):
     shared: int | None = None  # held, wanted; None: the limit is the worker's own
 
 
+class HealthCells(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in the admin process's row it says how a server is."""
+
+    verdict: int  # see shm/verdict.py
+    checks: int  # the first word of those by result
+
+
 class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One server of an upstream: "10.0.0.1:9000", "[::1]:9000", "unix:/run/x.sock"."""
+    """
+    One server of an upstream: "10.0.0.1:9000", "[::1]:9000", "unix:/run/x.sock".
+
+    Also a name, "host:9000", or "srv:_http._tcp.host", until it is known what it
+    stands for. `name` is the name as configured of a server that was found by it.
+    """
 
     address: str
     weight: int = 1  # 0: nothing new
     priority: int = 0  # requests go to servers of the lowest that has enough in service
     cells: ServerCells | None = None  # None: not counted
+    name: str = ""
+    health: HealthCells | None = None  # None: nobody checks it
 
 
 class HashSpec(msgspec.Struct, frozen=True, kw_only=True):

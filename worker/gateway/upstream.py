@@ -10,6 +10,8 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from penstock.shm.segment import Segment
 from penstock.worker.gateway.balancing import (
     Asking,
@@ -43,6 +45,7 @@ class Upstream:
         "_addresses",
         "_balancer",
         "_lineup",
+        "_retired",
         "_rules",
         "_segment",
         "_stall_s",
@@ -99,6 +102,7 @@ class Upstream:
         self.wheel = Wheel(self.now_s, tick_s)
         self.sticky = None if spec.sticky is None else Stickiness(spec.sticky, spec.name)
         self.pools = [self.pool_for(server) for server in spec.servers]
+        self._retired: list[Pool] = []  # of servers that are gone, until nothing is with them
         self._rules = Rules(spec.panic_threshold, spec.slow_start_s)
         self._balancer = self._balance(spec)
         self._addresses = {server.address for server in spec.servers}
@@ -120,6 +124,23 @@ class Upstream:
             pool.latency = Latency()
             pool.link_type = TimedLink
         return pool
+
+    def set_servers(self, servers: tuple[ServerSpec, ...]) -> None:
+        """Have these servers from now on. What is with one that is gone ends there as it would have."""
+        assert servers, "an upstream has servers"
+        pools = {pool.server.address: pool for pool in self.pools}
+        self.spec = msgspec.structs.replace(self.spec, servers=servers)
+        self.pools = []
+        for server in servers:
+            pool = pools.pop(server.address, None)
+            if pool is None:
+                pool = self.pool_for(server)
+            pool.server = server
+            self.pools.append(pool)
+        for pool in pools.values():
+            pool.retire()
+            self._retired.append(pool)
+        self.standings_changed()
 
     def standings_changed(self) -> None:
         """Look again who may have requests: after a change of standings, of weights, or of the pools."""
@@ -165,6 +186,10 @@ class Upstream:
             self.wheel.advance(now_s)
         for pool in self.pools:
             pool.tick(now_s)
+        if self._retired:
+            for pool in self._retired:
+                pool.tick(now_s)
+            self._retired = [pool for pool in self._retired if not pool.is_empty]
         self.guard.tick(now_s)
         if self._lineup.is_warming:
             self.standings_changed()
@@ -173,7 +198,7 @@ class Upstream:
         """Close every connection."""
         if self._timer is not None:
             self._timer.cancel()
-        for pool in self.pools:
+        for pool in (*self.pools, *self._retired):
             pool.close()
 
     def _turn(self) -> None:
@@ -240,6 +265,12 @@ class Gateway:
         segment: Segment | None = None,
     ) -> None:
         self.upstreams = {spec.name: Upstream(spec, loop, cells, segment) for spec in specs}
+
+    def set_servers(self, name: str, servers: tuple[ServerSpec, ...]) -> None:
+        """Have an upstream have these servers. One that is not known here is another generation's."""
+        upstream = self.upstreams.get(name)
+        if upstream is not None and servers:
+            upstream.set_servers(servers)
 
     def tick(self, now_s: float) -> None:
         """Let time pass."""

@@ -6,8 +6,8 @@ import msgspec
 
 from penstock.master.admin.app import AdminApp
 from penstock.master.admin.server_numbers import read_upstreams, with_numbers
-from penstock.master.admin.status import UpstreamStatus
-from penstock.master.blueprint import _server_cells
+from penstock.master.members import server_cells
+from penstock.master.watched import WatchedServer, WatchedUpstream
 from penstock.shm.row import State
 from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
 
@@ -19,11 +19,13 @@ SPEC = UpstreamSpec(
     balance="random",
     servers=(ServerSpec(address="10.0.0.1:9000", weight=2), ServerSpec(address="unix:/run/x")),
 )
-STATUS = (UpstreamStatus.of(SPEC),)
+STATUS = (
+    WatchedUpstream(name=SPEC.name, balance=SPEC.balance, servers=tuple(map(WatchedServer.of, SPEC.servers))),
+)
 
 
 def define(site: "Site", server: int = 0) -> ServerCells:
-    return _server_cells("backend", SPEC.servers[server].address, site.segment.series, is_shared=False)
+    return server_cells("backend", SPEC.servers[server].address, site.segment.series, is_shared=False)
 
 
 def servers(site: "Site") -> list[dict[str, Any]]:
@@ -44,7 +46,10 @@ def test_a_server_is_told_with_what_all_workers_count(site: "Site") -> None:
     first, second = servers(site)
     assert first == {
         "address": "10.0.0.1:9000",
+        "name": "",
         "weight": 2,
+        "priority": 0,
+        "health": None,
         "state": "up",
         "up": True,
         "left_out": 0,

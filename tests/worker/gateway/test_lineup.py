@@ -139,3 +139,11 @@ def test_whatever_the_servers_are(contenders: list[Contender], threshold: float,
         assert lineup.weights == lineup.shares
     if any(each.is_up and each.weight for each in contenders):
         assert lineup.candidates
+
+
+def test_a_server_may_come_back_a_moment_later_than_now() -> None:
+    """
+    Who found it well looked at the clock; the upstream's own is that of the last tick.
+    """
+    back = Contender("a", 1, 0, True, 1000.5)
+    assert line_up([back, Contender("b", 1)], Rules(0.5, 0.0), 1000.0).weights == (1, 1)

@@ -50,6 +50,7 @@ async def test_an_answer_has_its_server_and_its_times(passing: Any) -> None:
     assert len(trails) == 4
 
 
+@pytest.mark.usefixtures("in_order")
 async def test_who_was_tried_before_is_told_in_order(passing: Any) -> None:
     """
     The answer is the last one's, and what went wrong before is not its failure.
@@ -91,6 +92,7 @@ async def test_a_failure_has_its_reason(
         assert (trail.first_byte_us(elapsed_us) is None) == (status is None)
 
 
+@pytest.mark.usefixtures("in_order")
 async def test_a_server_that_was_never_reached_has_no_times(passing: Any) -> None:
     """
     Nor those of another one that was tried before it.

@@ -1,0 +1,1 @@
+"""Looking up the names of upstream servers, done by the admin process, again and again."""
