@@ -25,6 +25,7 @@ from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry
 from penstock.shm.series import SeriesTable
 from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
+from penstock.worker.gateway.terms import TermsSpec
 from penstock.worker.spec import (
     UNMATCHED,
     AccessSpec,
@@ -273,6 +274,13 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
         first_byte_timeout_s=timeouts.first_byte_s,
         idle_response_timeout_s=timeouts.idle_s,
         retry_attempts=upstream.retries.attempts,
+        terms=TermsSpec(
+            forwarded=upstream.forwarded or "none",
+            host=upstream.host,
+            via=upstream.via,
+            upgrades=upstream.upgrades,
+            tunnel_idle_timeout_s=timeouts.tunnel_idle_s,
+        ),
     )
 
 

@@ -276,3 +276,13 @@ UPSTREAM_KNOWN_BYTES_MAX = 1024
 UPSTREAM_KNOWN_COUNT_MAX = 64
 # For so many clients it is remembered what a block of headers becomes on its way to a server.
 UPSTREAM_MEMO_COUNT_MAX = 64
+# A request that has come by so often goes in circles. Chains of so many are not built on purpose, and with
+# twenty milliseconds a turn it is found out in a fifth of a second.
+VIA_TURNS_MAX = 10
+# A tunnel of which one end has said all: how long nothing may come from the other. Who is only waiting for
+# the rest of a download has it coming; who has vanished would be kept for an hour.
+TUNNEL_HALF_CLOSED_S = 60.0
+# Over how long tunnels are cut at the end of a drain, and how long before the end: those who come back are
+# not to be a burst, and to be gone before all that is left is cut at once.
+TUNNEL_SPREAD_S = 2.0
+TUNNEL_MARGIN_S = 0.5

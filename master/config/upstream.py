@@ -57,6 +57,9 @@ class Timeouts(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idle_s: Annotated[Duration, says("Between two pieces of the response.")] = field(
         default=60.0, name="idle"
     )
+    tunnel_idle_s: Annotated[Duration, says("In a tunnel, such as a WebSocket, in which nothing moves.")] = (
+        field(default=3600.0, name="tunnel_idle")
+    )
 
 
 class Retries(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,6 +101,22 @@ class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connections: Annotated[Connections, says("Connections of one worker to one server.")] = Connections()
     timeouts: Annotated[Timeouts, says("How long a server may take.")] = Timeouts()
     retries: Annotated[Retries, says("When a request is sent another time.")] = Retries()
+    host: Annotated[
+        Annotated[str, kind("upstream_host")],
+        says("The Host that servers see: client (as it came), upstream (the server's address) or a name."),
+    ] = "client"
+    forwarded: Annotated[
+        Literal["x-forwarded", "forwarded", "both"] | None,
+        says("How they are told who asks: X-Forwarded-For, -Proto and -Host, Forwarded, or both; none: not."),
+    ] = "x-forwarded"
+    via: Annotated[
+        Annotated[str, kind("pseudonym")] | None,
+        says("What Penstock is called in Via, both ways; none: no Via of its own."),
+    ] = "penstock"
+    upgrades: Annotated[
+        tuple[Annotated[str, kind("protocol")], ...],
+        says("Protocols that a connection may switch to."),
+    ] = ("websocket",)
 
     def each_server(self) -> Iterator[Server]:
         """Give all servers in their long form."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from penstock.worker.gateway.link import Borrower, KnownHead, Link
 from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
 from penstock.worker.gateway.standing import Standing
+from penstock.worker.gateway.terms import terms_for
 from penstock.worker.limits import UPSTREAM_KNOWN_BYTES_MAX, UPSTREAM_KNOWN_COUNT_MAX
 from penstock.worker.logs import LOG
 
@@ -43,6 +44,7 @@ class Pool:
 
     __slots__ = (
         "_connecting",
+        "_has_undated",
         "_links",
         "_making",
         "_spec",
@@ -52,6 +54,7 @@ class Pool:
         "known",
         "server",
         "standing",
+        "terms",
     )
 
     def __init__(self, upstream: "Upstream", spec: UpstreamSpec, server: ServerSpec) -> None:
@@ -64,6 +67,8 @@ class Pool:
         self._making = 0
         self._connecting: set[asyncio.Task[None]] = set()
         self.known: dict[bytes, KnownHead] = {}  # by the head as it came
+        self._has_undated = False
+        self.terms = terms_for(spec.terms, server.address)
         self._waiting: deque[tuple[Wanting, float]] = deque()  # with the time by which
 
     @property
@@ -134,9 +139,14 @@ class Pool:
             if len(self.known) >= UPSTREAM_KNOWN_COUNT_MAX:
                 self.known.clear()
             self.known[head] = known
+            if b"\ndate:" not in head.lower():
+                self._has_undated = True  # The date in it is ours, and it goes on.
 
     def tick(self, now_s: float) -> None:
         """Close what was idle for too long, and answer who has waited for too long."""
+        if self._has_undated:
+            self._has_undated = False
+            self.known.clear()
         since_s = now_s - self._spec.idle_timeout_s
         while self.idle and self.idle[0].idle_since_s <= since_s:
             self.idle.pop(0).abort()

@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from penstock.worker.gateway.terms import TermsSpec
+
 
 class ServerCells(msgspec.Struct, frozen=True, kw_only=True):
     """The first words of a server's numbers in a row; see `names` for the groups."""
@@ -45,3 +47,4 @@ class UpstreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     first_byte_timeout_s: float = 30.0  # from the whole request to the head of the response
     idle_response_timeout_s: float = 60.0  # between two pieces of the response
     retry_attempts: int = 1
+    terms: TermsSpec = TermsSpec()

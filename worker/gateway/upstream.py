@@ -18,7 +18,7 @@ from penstock.worker.http.wheel import Wheel
 class Upstream:
     """One group of servers."""
 
-    __slots__ = ("_balancer", "_down", "context", "loop", "now_s", "pools", "spec", "wheel")
+    __slots__ = ("_balancer", "_down", "context", "loop", "now_s", "pools", "protocols", "spec", "wheel")
 
     def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop) -> None:
         self.spec = spec
@@ -29,6 +29,8 @@ class Upstream:
         self._down: frozenset[int] = frozenset()  # those that are out of service
         self.pools = [Pool(self, spec, server) for server in spec.servers]
         self._balancer = self._balance(spec)
+        # What its servers may switch to.
+        self.protocols = frozenset(each.encode() for each in spec.terms.upgrades)
 
     def choose(self, tried: Collection[int]) -> int:
         """Return the index of the server that is to have a request."""

@@ -16,6 +16,7 @@ from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.files.exchange import exchange_of
 from penstock.worker.files.folder import Folder
 from penstock.worker.gateway.passage import Passage
+from penstock.worker.gateway.upgrade import UpgradePassage
 from penstock.worker.gateway.upstream import Gateway
 from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
@@ -373,7 +374,7 @@ class Site(Leaving):
             return route
         if isinstance(action, ProxyAction):
             assert self._gateway is not None
-            route.exchange = Passage
+            route.exchange, route.tunnel = Passage, UpgradePassage
             return route.passes_to(self._gateway.upstreams[action.upstream])
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
         # A fixed answer that is wrong would be wrong for every client.
