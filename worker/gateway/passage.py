@@ -416,7 +416,7 @@ class Passage(Exchange):
         hop = link.pool.terms.via(link.reader.version)
         for status, headers in interims:
             if status != GO_ON:
-                output = interim(status, response_head.interim_headers(headers, hop))
+                output = interim(status, response_head.passed_headers(headers, hop))
                 self.connection.site.sent_bytes += len(output)
                 self.connection.transport.write(output)
 

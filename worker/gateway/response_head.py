@@ -78,12 +78,6 @@ def passed_headers(headers: Headers, hop: bytes, status: int = 200) -> Headers:
     return passed
 
 
-def interim_headers(headers: Headers, hop: bytes) -> Headers:
-    """Return those of an interim response, which has no body and no length of one."""
-    passed = passed_headers(headers, hop)
-    return [field for field in passed if field[0].lower() != b"content-length"]
-
-
 def compose_switch(headers: Headers, protocol: bytes, date: bytes) -> bytes:
     """Return the head of the response that ends HTTP: all after it is a tunnel."""
     parts = [SWITCHING]

@@ -168,6 +168,7 @@ class ResponseReader:
             if self._interim_count > UPSTREAM_INTERIMS_MAX:
                 raise UpstreamError("it sends interim responses without end")
             if status >= 100:
+                self._judge_interim()
                 return
         if not 200 <= status <= 599:
             raise UpstreamError(f"its status is {status}")
@@ -201,6 +202,11 @@ class ResponseReader:
         # More has come than a head may be: perhaps of the body.
         if sum(len(name) + len(value) + 4 for name, value in self.headers) > UPSTREAM_HEAD_BYTES_MAX:
             raise UpstreamError("its header is too large")
+
+    def _judge_interim(self) -> None:
+        # llhttp would take what follows some of them for their body, and others have none (RFC 9110, 15.2).
+        if any(name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in self.headers):
+            raise UpstreamError("its interim response tells of a body")
 
     def _judge_switch(self, version: str) -> None:
         named = members(value for name, value in self.headers if name.lower() == b"upgrade")

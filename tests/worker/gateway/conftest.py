@@ -26,7 +26,15 @@ from penstock.worker.spec import (
     ProxyAction,
     RouteSpec,
 )
-from tests.worker.http.conftest import DEADLINE_S, LISTENER, ROUTE, UNMATCHED, Client, Response
+from tests.worker.http.conftest import (  # noqa: F401  # a fixture
+    DEADLINE_S,
+    LISTENER,
+    ROUTE,
+    UNMATCHED,
+    Client,
+    Response,
+    certificate,
+)
 
 Script = Callable[["Visit"], Awaitable[None]]
 
