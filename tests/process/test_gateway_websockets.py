@@ -168,7 +168,7 @@ def drains(server: Server) -> bool:
 @pytest.mark.parametrize("order", [signal.SIGHUP, signal.SIGTERM])
 def test_tunnels_have_all_of_a_drain(start: Start, tmp_path: Path, order: signal.Signals) -> None:
     """
-    They are at work until shortly before its end, and then closed; who comes back is served by the next worker.
+    They are at work until shortly before its end, and then closed; who comes back finds the next worker.
     """
 
     async def talk() -> None:

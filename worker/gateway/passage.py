@@ -331,11 +331,12 @@ class Passage(Exchange):
         )
 
     def _remembered(self, link: Link) -> bytes | None:
-        memo, peer = self._memo, self.connection.peer
-        if memo is None or peer is None:
+        memo = self._memo
+        if memo is None:
             return None
         # By the peer, and not by the client behind it: the latter is told of in the block itself.
-        return memo.get((peer[0], link.pool.terms))
+        peer = self.connection.peer
+        return memo.get((peer[0] if peer is not None else None, link.pool.terms))
 
     def _composed(self, link: Link) -> bytes:
         pool = link.pool
@@ -352,10 +353,10 @@ class Passage(Exchange):
         )
         composed = b" " + composed
         memo, peer = self._memo, self.connection.peer
-        if memo is not None and peer is not None and is_lasting:
+        if memo is not None and is_lasting:
             if len(memo) >= UPSTREAM_MEMO_COUNT_MAX:
                 memo.clear()
-            memo[peer[0], pool.terms] = composed
+            memo[peer[0] if peer is not None else None, pool.terms] = composed
         return composed
 
     def _origin(self) -> Origin:

@@ -42,6 +42,13 @@ class UpgradePassage(Passage):
 
     def have(self, link: Link) -> None:
         """Send the request, and remember what it asks for."""
+        if link.request_count > 1:
+            # It waited in the queue, and one came back: there is room for a new one now.
+            link.borrower = None
+            link.abort()
+            self._is_waiting = True
+            link.pool.want(self, fresh=True)
+            return
         link.reader.protocols = frozenset(each.lower() for each in self._offers())
         super().have(link)
 
@@ -57,7 +64,6 @@ class UpgradePassage(Passage):
     def link_failed(self, link: Link, reason: str) -> None:
         """Say that the server failed. It is not asked again: nobody knows what it has begun."""
         self._attempts = self._upstream.spec.retry_attempts + 1
-        link.request_count = 1
         super().link_failed(link, reason)
 
     def link_late(self, link: Link, now_s: float) -> None:

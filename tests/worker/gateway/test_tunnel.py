@@ -251,6 +251,33 @@ async def test_it_has_a_connection_of_its_own(passing: Any) -> None:
         await gateway.until(lambda: (pool.open_count, pool.idle_count, pool.busy_count) == (1, 1, 0))
 
 
+async def test_one_that_waits_for_a_connection_gets_a_new_one_too(passing: Any) -> None:
+    """
+    The one that comes back from another request may be about to close.
+    """
+    gate = asyncio.Event()
+
+    async def both(visit: Visit) -> None:
+        while b"upgrade" not in await visit.head():
+            await gate.wait()
+            await visit.say(HELLO)
+        await visit.say(SWITCH)
+        await visit.reader.read(1)
+
+    backend = Backend(both)
+    async with passing(backend, connections_max=1) as gateway:
+        pool = gateway.upstream.pools[0]
+        first, second = await gateway.client(), await gateway.client()
+        await first.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await gateway.until(lambda: backend.requests)
+        await second.send(ASK)
+        await gateway.until(lambda: pool.busy_count == 2)
+        gate.set()
+        assert (await first.response()).body == b"hello"
+        assert (await second.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        assert (len(backend.visits), pool.open_count) == (2, 1)
+
+
 async def test_an_end_is_passed_on_by_itself(passing: Any) -> None:
     """
     Whoever has said all may go on listening, on either side.
