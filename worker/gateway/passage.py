@@ -151,8 +151,7 @@ class Passage(Exchange):
                 inbox.body = b""  # What has gone out in part cannot be sent again.
             link.transport.write(head + self._frame(body, is_last=inbox.is_complete))
             self.connection.body_taken()
-        upstream = self._upstream
-        link.watch(upstream.now_s + upstream.spec.first_byte_timeout_s)
+        link.watch(self._upstream.first_byte_deadline_s)
 
     def have_not(self, pool: Pool, reason: str, *, is_overload: bool) -> None:
         """Try elsewhere, or say that there is no server."""
@@ -278,7 +277,7 @@ class Passage(Exchange):
         if is_last:
             self._is_sent = True
             if self.phase == WAITING:
-                link.watch(self._upstream.now_s + self._upstream.spec.first_byte_timeout_s)
+                link.watch(self._upstream.first_byte_deadline_s)
         return link.transport.get_write_buffer_size() if link.is_write_blocked else 0
 
     def disconnected(self) -> None:

@@ -51,10 +51,12 @@ class Pool:
         "_upstream",
         "_waiting",
         "idle",
+        "idle_max",
         "known",
         "server",
         "standing",
         "terms",
+        "via_line",
     )
 
     def __init__(self, upstream: "Upstream", spec: UpstreamSpec, server: ServerSpec) -> None:
@@ -63,12 +65,16 @@ class Pool:
         self._spec = spec
         self._upstream = upstream
         self._links: set[Link] = set()
+        self.idle_max = spec.idle_max
         self.idle: list[Link] = []  # the one that was used last at the end
         self._making = 0
         self._connecting: set[asyncio.Task[None]] = set()
         self.known: dict[bytes, KnownHead] = {}  # by the head as it came
         self._has_undated = False
         self.terms = terms_for(spec.terms, server.address)
+        # What responses of the usual version get.
+        via = self.terms.via("1.1")
+        self.via_line = b"via: " + via + b"\r\n" if via else b""
         self._waiting: deque[tuple[Wanting, float]] = deque()  # with the time by which
 
     @property
@@ -115,7 +121,7 @@ class Pool:
         link.resume_reading()
         if self._waiting:
             self._lend(link, self._waiting.popleft()[0])
-        elif len(self.idle) >= self._spec.idle_max:
+        elif len(self.idle) >= self.idle_max:
             link.abort()
         else:
             link.idle_since_s = self._upstream.now_s
