@@ -31,6 +31,7 @@ from penstock.shm.schema import CELL_COUNT_MAX, Geometry
 from penstock.shm.series import SeriesTable
 from penstock.worker.gateway.rules import BreakerRules, EjectionRules, RetryRules
 from penstock.worker.gateway.spec import HashSpec, HealthCells, ServerSpec, StickySpec, UpstreamSpec
+from penstock.worker.gateway.terms import TermsSpec
 from penstock.worker.spec import (
     UNMATCHED,
     AccessSpec,
@@ -292,6 +293,13 @@ def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> Upstre
         retries=_retry_rules(upstream.retries),
         ejection=None if upstream.ejection is None else _ejection_rules(upstream.ejection),
         breaker=None if upstream.breaker is None else _breaker_rules(upstream.breaker),
+        terms=TermsSpec(
+            forwarded=upstream.forwarded or "none",
+            host=upstream.host,
+            via=upstream.via,
+            upgrades=upstream.upgrades,
+            tunnel_idle_timeout_s=timeouts.tunnel_idle_s,
+        ),
     )
 
 

@@ -326,3 +326,13 @@ LOOKUP_PAUSE_S_MAX = 30.0
 HOSTS_AGAIN_S = 10.0
 # Some lists of what is not to be reached have a million lines; nobody balances over those.
 HOSTS_BYTES_MAX = 4 * 1024 * 1024
+# A request that has come by so often goes in circles. Chains of so many are not built on purpose, and with
+# twenty milliseconds a turn it is found out in a fifth of a second.
+VIA_TURNS_MAX = 10
+# A tunnel of which one end has said all: how long nothing may come from the other. Who is only waiting for
+# the rest of a download has it coming; who has vanished would be kept for an hour.
+TUNNEL_HALF_CLOSED_S = 60.0
+# Over how long tunnels are cut at the end of a drain, and how long before the end: those who come back are
+# not to be a burst, and to be gone before all that is left is cut at once.
+TUNNEL_SPREAD_S = 2.0
+TUNNEL_MARGIN_S = 0.5

@@ -52,7 +52,7 @@ from penstock.worker.offspring import keep_from_offspring, stand_guard
 from penstock.worker.pulse import Pulse
 from penstock.worker.spec import AppAction, WorkerSpec
 from penstock.worker.stacks import Witness
-from penstock.worker.streams import end_streams
+from penstock.worker.streams import end_streams, end_tunnels
 from penstock.worker.tracebacks import exc_info, formatted
 
 # Exit status of a worker that could not start; the master knows why from its `Failed`.
@@ -245,7 +245,10 @@ class WorkerProcess:
     async def _end_streams(self, started_s: float, until_s: float) -> None:
         after_s = started_s + self._assignment.spec.stream_drain_timeout_s
         try:
-            await end_streams(self._hosting.exchanges, after_s=after_s, until_s=until_s)
+            await asyncio.gather(
+                end_streams(self._hosting.exchanges, after_s=after_s, until_s=until_s),
+                end_tunnels(self._hosting.exchanges, until_s=until_s),
+            )
         except Exception:
             LOG.exception("drain: cannot end the responses that would go on")
 

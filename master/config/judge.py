@@ -215,7 +215,7 @@ def _judge_connections(connections: Connections, path: Path, walk: Walk) -> None
 
 
 def _judge_timeouts(timeouts: Timeouts, path: Path, walk: Walk) -> None:
-    for key in ("connect", "send", "first_byte", "idle", "total"):
+    for key in ("connect", "send", "first_byte", "idle", "tunnel_idle", "total"):
         if getattr(timeouts, f"{key}_s") == 0:
             walk.fault(walk.place((*path, key)), (*path, key), "found 0, expected a duration above 0")
 

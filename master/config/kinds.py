@@ -19,6 +19,14 @@ from penstock.master.config import bind, units
 from penstock.master.config.hash_key import EXPECTED as HASH_KEY_EXPECTED
 from penstock.master.config.hash_key import PATTERN as HASH_KEY_PATTERN
 from penstock.master.config.hash_key import read_cookie_name, read_cookie_path, read_hash_key
+from penstock.master.config.passing import (
+    PROTOCOL_EXPECTED,
+    PSEUDONYM_EXPECTED,
+    UPSTREAM_HOST_EXPECTED,
+    read_protocol,
+    read_pseudonym,
+    read_upstream_host,
+)
 from penstock.master.config.problems import Mismatch, nearest
 from penstock.master.config.proxies import EXPECTED as PROXY_EXPECTED
 from penstock.master.config.proxies import read_trusted_proxy
@@ -351,7 +359,9 @@ KINDS: dict[str, Kind] = {
     "otlp_url": Kind(read_otlp_url, f"a URL such as {OTLP_URL}", _text("https?://.+")),
     "password": Kind(read_password, "a password", {"type": "string", "minLength": 1}),
     "path": Kind(read_path, "a path", _text("[/~].*")),
+    "protocol": Kind(read_protocol, PROTOCOL_EXPECTED, _text(r"[^ ,]+")),
     "proxy": Kind(read_proxy, "the name of an upstream, or a server", {"type": "string", "minLength": 1}),
+    "pseudonym": Kind(read_pseudonym, PSEUDONYM_EXPECTED, _text(r"[^ ,]+")),
     "ratio": Kind(
         read_ratio,
         "a ratio from 0 to 1",
@@ -385,4 +395,5 @@ KINDS: dict[str, Kind] = {
     "trusted_proxy": Kind(
         read_trusted_proxy, PROXY_EXPECTED, _text(r"(\*|unix:?|[0-9A-Fa-f:.\[\]]+(/[0-9]+)?)")
     ),
+    "upstream_host": Kind(read_upstream_host, UPSTREAM_HOST_EXPECTED, _text(r"[^/ ]+")),
 }

@@ -30,6 +30,9 @@ class Timeouts(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idle_s: Annotated[Duration, says("Between two pieces of the response.")] = field(
         default=60.0, name="idle"
     )
+    tunnel_idle_s: Annotated[Duration, says("In a tunnel, such as a WebSocket, in which nothing moves.")] = (
+        field(default=3600.0, name="tunnel_idle")
+    )
     total_s: Annotated[
         Duration | None,
         says("From the head of the request to the end of the response, retries included. Default: any time."),

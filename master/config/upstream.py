@@ -117,6 +117,23 @@ class Upstream(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.resolving is not None:
             yield from (server.address for server in self.each_server() if is_name(server.address))
 
+    host: Annotated[
+        Annotated[str, kind("upstream_host")],
+        says("The Host that servers see: client (as it came), upstream (the server's address) or a name."),
+    ] = "client"
+    forwarded: Annotated[
+        Literal["x-forwarded", "forwarded", "both"] | None,
+        says("How they are told who asks: X-Forwarded-For, -Proto and -Host, Forwarded, or both; none: not."),
+    ] = "x-forwarded"
+    via: Annotated[
+        Annotated[str, kind("pseudonym")] | None,
+        says("What Penstock is called in Via, both ways; none: no Via of its own."),
+    ] = "penstock"
+    upgrades: Annotated[
+        tuple[Annotated[str, kind("protocol")], ...],
+        says("Protocols that a connection may switch to."),
+    ] = ("websocket",)
+
     def each_server(self) -> Iterator[Server]:
         """Give all servers in their long form."""
         for server in self.servers:

@@ -11,8 +11,9 @@ from typing import Any
 
 from penstock.worker.asgi.types import Scope
 from penstock.worker.gateway import request_head
+from penstock.worker.gateway.origin import Origin
 from penstock.worker.gateway.passage import Passage
-from penstock.worker.gateway.request_head import Origin
+from penstock.worker.gateway.terms import Terms
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.answer import Answer
 from penstock.worker.http.route import Route
@@ -47,8 +48,16 @@ class Errand(Passage):
         _SCOPE.__set__(self, scope)
 
 
-def prototype_of(route: Route, upstream: Upstream, scheme: str) -> Errand:
-    """Make the errand that those of a route are copied from: everything but what is a request's own."""
+def prototype_of(route: Route, upstream: Upstream, scheme: str) -> Errand | None:
+    """
+    Make the errand that those of a route are copied from: everything but what is a request's own.
+
+    None where a head is not known but for Host and address: each server is asked by another
+    name, or the address has to be written in another way.
+    """
+    terms = upstream.pools[0].terms
+    if terms.has_forwarded or any(pool.terms is not terms for pool in upstream.pools):
+        return None
     nobody: Any = None
     errand = Errand(nobody, route.meter, nobody)
     _SCOPE.__delete__(errand)
@@ -56,15 +65,22 @@ def prototype_of(route: Route, upstream: Upstream, scheme: str) -> Errand:
     errand._memo = None
     errand._is_sent = True  # There is no body.
     errand._attempts = 1
-    errand.tail = tail_of(scheme)
+    errand.tail = tail_of(terms, scheme)
     return errand
 
 
-def tail_of(scheme: str) -> tuple[bytes | bool | None, ...]:
+def tail_of(terms: Terms, scheme: str) -> tuple[bytes | bool | None, ...]:
     """Find out what a head ends with, by composing one and looking where Host and address have gone."""
     host, address = b"\0host\0", "\0address\0"
-    origin = Origin(address, scheme)
-    composed = request_head.compose([(b"host", host)], origin, authority=b"", is_chunked=False)
+    composed, _ = request_head.compose(
+        [(b"host", host)],
+        Origin(address, scheme=scheme),
+        terms,
+        method="GET",
+        version="1.1",
+        authority=b"",
+        is_chunked=False,
+    )
     tail: list[bytes | bool | None] = []
     for part in re.split(b"(\0[a-z]+\0)", composed.removeprefix(b"HTTP/1.1\r\n")):
         tail.append(None if part == host else False if part == address.encode() else part)

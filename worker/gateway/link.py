@@ -121,9 +121,11 @@ class Link(asyncio.Protocol):
             size = data.find(END_OF_HEAD) + 4
             self.first_head = data[:size]
             known = self.pool.known.get(self.first_head)
-            if known is None and not self.pool.is_wary and (composed := compose(self.first_head)) is not None:
+            if known is None and not self.pool.is_wary:
+                composed = compose(self.first_head, self.pool.via_line)
                 # What is a failure is judged, as all is that comes from a server that has failed.
-                known = KnownHead(*composed) if composed[0] < FAILURE else None
+                if composed is not None and composed[0] < FAILURE:
+                    known = KnownHead(*composed)
             if known is not None and borrower.came_whole(self, known, data, size):
                 return
         try:

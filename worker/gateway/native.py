@@ -33,9 +33,10 @@ IS_NATIVE: Final = _extension is not None
 # Take a connection or a link, and what it has received. True: it is done.
 begin: Final[Relaying] = _extension.begin if IS_NATIVE else _leave_to_python
 finish: Final[Relaying] = _extension.finish if IS_NATIVE else _leave_to_python
-# Make the client's head of a server's, with status and size of the body; None: Python has to judge it.
-compose: Final[Callable[[bytes], tuple[int, int, bytes] | None]] = (
-    _extension.compose if IS_NATIVE else lambda _: None
+# Make the client's head of a server's and our line of Via, with status and size of the body; None: Python
+# has to judge it.
+compose: Final[Callable[[bytes, bytes], tuple[int, int, bytes] | None]] = (
+    _extension.compose if IS_NATIVE else lambda *_: None
 )
 # Make a server's head of a client's; for tests, since `begin` does it by itself.
 request: Final[Any] = _extension.request if IS_NATIVE else None

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from penstock.worker.gateway.link import Link
 from penstock.worker.gateway.passage import Passage
+from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.route import Route
 
 END_OF_FIELD = b"\r\n"
@@ -23,20 +24,22 @@ class OwnHeaders(Passage):
 
     own_names: ClassVar[frozenset[bytes]] = frozenset()
 
-    def _remembered(self) -> bytes | None:
-        composed = super()._remembered()
+    def _remembered(self, link: Link) -> bytes | None:
+        composed = super()._remembered(link)
         return None if composed is None else composed + self._own()
 
     def _composed(self, link: Link) -> bytes:
         scope = self.scope
         headers = scope["headers"]
         scope["headers"] = [each for each in headers if each[0] not in self.own_names]
-        composed = super()._composed(link)[: -len(END_OF_FIELD)]
-        scope["headers"] = headers
-        memo, client = self._memo, scope["client"]
-        if memo is not None and client is not None:
-            memo[self._upstream, client[0]] = composed
-        return composed + self._own()
+        try:
+            composed = super()._composed(link)
+        finally:
+            scope["headers"] = headers
+        return self._lasting(composed) + self._own()
+
+    def _lasting(self, composed: bytes) -> bytes:
+        return composed[: -len(END_OF_FIELD)]
 
     def _own(self) -> bytes:
         """Compose what is this request's own, and the end of its head."""
@@ -48,8 +51,13 @@ class OwnHeaders(Passage):
 def let_own_headers(routes: Iterable[Route], name: bytes) -> None:
     """Let requests that are passed on have a header of this name which is ours."""
     for route in routes:
-        base = route.exchange
-        if issubclass(base, Passage):
-            own_names = getattr(base, "own_names", frozenset()) | {name}
-            bases = (base,) if issubclass(base, OwnHeaders) else (OwnHeaders, base)
-            route.exchange = type("OwnHeadersPassage", bases, {"__slots__": (), "own_names": own_names})
+        if issubclass(route.exchange, Passage):
+            route.exchange = _with(name, route.exchange)
+            if route.tunnel is not None:
+                route.tunnel = _with(name, route.tunnel)
+
+
+def _with(name: bytes, base: type[Exchange]) -> type[Exchange]:
+    own_names = getattr(base, "own_names", frozenset()) | {name}
+    bases = (base,) if issubclass(base, OwnHeaders) else (OwnHeaders, base)
+    return type(f"OwnHeaders{base.__name__}", bases, {"__slots__": (), "own_names": own_names})

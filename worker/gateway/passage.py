@@ -7,7 +7,7 @@ read any faster than the other takes.
 """
 
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.shm import names
 from penstock.shm.board import ANSWERED, ASKED, with_server
@@ -16,11 +16,15 @@ from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.asgi.types import Scope
 from penstock.worker.gateway import request_head, response_head
 from penstock.worker.gateway.balancing import NOBODY
+from penstock.worker.gateway.last_hop import answer_here
 from penstock.worker.gateway.link import KnownHead, Link
 from penstock.worker.gateway.numbers import CLOSED, CONNECT, CONNECT_TIMEOUT, TIMEOUT
+from penstock.worker.gateway.origin import Origin
 from penstock.worker.gateway.pool import Pool
-from penstock.worker.gateway.request_head import Origin
+from penstock.worker.gateway.request_head import TERMINABLE, Looping, forwards_left, takes_trailers
+from penstock.worker.gateway.response_reader import ResponseReader
 from penstock.worker.gateway.rules import CAUSE_OF
+from penstock.worker.gateway.terms import authority_of
 from penstock.worker.gateway.trail import Trail
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.blocks import Memo
@@ -37,8 +41,8 @@ if TYPE_CHECKING:
 
 METHOD_STARTS: Final = {name: token + b" " for token, name in METHODS.items()}
 
-# Interim responses that are the client's business.
-INTERIM: Final = frozenset({102, 103})
+# Nobody asked the server for it: the client is told here when its body is wanted.
+GO_ON: Final = 100
 
 
 class Outflow(Inbox):
@@ -100,6 +104,7 @@ class Passage(Exchange):
 
     passes_on = True
     is_running = False  # its connection's end is its own
+    needs_fresh: ClassVar[bool] = False  # a link that no request was sent on
 
     _memo: Memo | None
     _target: bytes
@@ -142,6 +147,10 @@ class Passage(Exchange):
         self._memo = memo
         if self.inbox is not None:
             self._is_chunked = any(name == b"transfer-encoding" for name, _ in self.scope["headers"])
+        if not memo and self.scope["method"] in TERMINABLE and forwards_left(self.scope["headers"]) == 0:
+            self.is_plain = False
+            self.respond(*answer_here(self.scope, target))
+            return
         self._try()
 
     # What a pool says.
@@ -153,7 +162,14 @@ class Passage(Exchange):
         method = self.scope["method"]
         link.reader.expect(method)
         self._sent_ns = perf_counter_ns()
-        head = METHOD_STARTS[method] + self._target + (self._remembered() or self._composed(link))
+        try:
+            head = METHOD_STARTS[method] + self._target + (self._remembered(link) or self._composed(link))
+        except Looping:
+            self.link = None
+            link.reader.keep_alive = True  # It was not asked anything.
+            link.pool.give_back(link)
+            self._refuse(508, "the request goes in circles")
+            return
         inbox = self.inbox
         if inbox is None:
             self._is_sent = True
@@ -233,7 +249,10 @@ class Passage(Exchange):
         is_last = reader.is_complete
         piece = reader.take()
         head = self._head_for(link, piece) if self.phase == WAITING else b""
-        framed = self.framing.frame(piece, is_last=is_last)
+        if is_last and reader.trailers and self.framing.is_chunked and self._takes_trailers():
+            framed = self.framing.frame(piece) + response_head.compose_trailers(reader.trailers)
+        else:
+            framed = self.framing.frame(piece, is_last=is_last)
         if is_last:
             if head and self._is_usual(link):
                 link.pool.saw(link.first_head, KnownHead(self.status, len(piece), head))
@@ -398,7 +417,14 @@ class Passage(Exchange):
         self._attempts += 1
         self._pool = upstream.pools[index]
         self._is_waiting = True
-        self._pool.want(self)
+        self._pool.want(self, fresh=self.needs_fresh)
+
+    def _offers(self) -> list[bytes]:
+        """Return the protocols that the server may switch to."""
+        return []
+
+    def _takes_trailers(self) -> bool:
+        return self.scope["http_version"] == "1.1" and takes_trailers(self.scope["headers"])
 
     @property
     def _has_attempts(self) -> bool:
@@ -484,27 +510,50 @@ class Passage(Exchange):
             and self.status < 500  # Those are judged.
         )
 
-    def _remembered(self) -> bytes | None:
-        memo, client = self._memo, self.scope["client"]
-        if memo is None or client is None:
+    def _remembered(self, link: Link) -> bytes | None:
+        memo = self._memo
+        if memo is None:
             return None
-        return memo.get((self._upstream, client[0]))
+        # By the peer, and not by the client behind it: the latter is told of in the block itself.
+        peer = self.connection.peer
+        return memo.get((peer[0] if peer is not None else None, link.pool.terms))
 
     def _composed(self, link: Link) -> bytes:
+        pool = link.pool
         scope = self.scope
-        client = scope["client"]
-        composed = b" " + request_head.compose(
+        composed, is_lasting = request_head.compose(
             scope["headers"],
-            Origin(None if client is None else client[0], scope["scheme"]),
-            authority=link.pool.server.address.encode(),
+            self._origin(),
+            pool.terms,
+            method=scope["method"],
+            version=scope["http_version"],
+            authority=authority_of(pool.server.address),
             is_chunked=self._is_chunked,
+            offers=self._offers(),
         )
-        memo = self._memo
-        if memo is not None and client is not None:
+        composed = b" " + composed
+        memo, peer = self._memo, self.connection.peer
+        if memo is not None and is_lasting:
             if len(memo) >= UPSTREAM_MEMO_COUNT_MAX:
                 memo.clear()
-            memo[self._upstream, client[0]] = composed
+            memo[peer[0] if peer is not None else None, pool.terms] = self._lasting(composed)
         return composed
+
+    def _lasting(self, composed: bytes) -> bytes:
+        """Return what of a composed head is remembered."""
+        return composed
+
+    def _origin(self) -> Origin:
+        connection, scope = self.connection, self.scope
+        peer, client = connection.peer, scope["client"]
+        site = connection.site
+        return Origin(
+            None if peer is None else peer[0],
+            None if client is None else client[0],
+            scheme=scope["scheme"],
+            own_scheme="https" if site.is_tls else "http",
+            family=site.proxies.family if site.proxies is not None and connection.is_from_proxy else None,
+        )
 
     def _frame(self, piece: bytes, *, is_last: bool) -> bytes:
         if not self._is_chunked:
@@ -519,7 +568,9 @@ class Passage(Exchange):
         connection = self.connection
         site = connection.site
         scope = self.scope
-        headers = response_head.passed_headers(reader.headers)
+        headers = response_head.passed_headers(
+            reader.headers, link.pool.terms.via(reader.version), reader.status
+        )
         sticky = self._upstream.sticky
         if sticky is not None:
             sticky.mark(headers, scope, link.pool.server.address)
@@ -532,7 +583,7 @@ class Passage(Exchange):
             headers,
             method=scope["method"],
             is_http10=scope["http_version"] == "1.0",
-            content_length=len(piece) if reader.is_complete else reader.content_length,
+            content_length=self._length(reader, piece),
             must_close=not connection.keep_alive or connection.must_close(is_last=reader.is_complete),
             date=site.starts.date_field,
         )
@@ -542,13 +593,19 @@ class Passage(Exchange):
         self.phase = STREAMING
         return head
 
+    def _length(self, reader: ResponseReader, piece: bytes) -> int | None:
+        if not reader.is_complete or (reader.trailers and self._takes_trailers()):
+            return reader.content_length
+        return len(piece)
+
     def _pass_interims(self, link: Link) -> None:
         interims, link.reader.interims = link.reader.interims, []
         if self.phase != WAITING or self.scope["http_version"] != "1.1":
             return
+        hop = link.pool.terms.via(link.reader.version)
         for status, headers in interims:
-            if status in INTERIM:
-                output = interim(status, response_head.passed_headers(headers))
+            if status != GO_ON:
+                output = interim(status, response_head.passed_headers(headers, hop))
                 self.connection.site.sent_bytes += len(output)
                 self.connection.transport.write(output)
 

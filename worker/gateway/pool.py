@@ -16,6 +16,7 @@ from penstock.worker.gateway.link import Borrower, KnownHead, Link
 from penstock.worker.gateway.numbers import CLOSED, CONNECT, CONNECT_TIMEOUT, OVERLOAD, ServerNumbers
 from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
 from penstock.worker.gateway.standing import Standing
+from penstock.worker.gateway.terms import terms_for
 from penstock.worker.limits import UPSTREAM_KNOWN_BYTES_MAX, UPSTREAM_KNOWN_COUNT_MAX
 from penstock.worker.logs import LOG
 
@@ -46,6 +47,7 @@ class Pool:
 
     __slots__ = (
         "_connecting",
+        "_has_undated",
         "_links",
         "_making",
         "_spec",
@@ -61,6 +63,8 @@ class Pool:
         "numbers",
         "server",
         "standing",
+        "terms",
+        "via_line",
     )
 
     def __init__(self, upstream: "Upstream", spec: UpstreamSpec, server: ServerSpec) -> None:
@@ -81,6 +85,11 @@ class Pool:
         self.known: dict[bytes, KnownHead] = {}  # by the head as it came
         # The server has failed: until it has worked, every response is looked at, and none is known.
         self.is_wary = False
+        self._has_undated = False
+        self.terms = terms_for(spec.terms, server.address)
+        # What responses of the usual version get.
+        via = self.terms.via("1.1")
+        self.via_line = b"via: " + via + b"\r\n" if via else b""
         self._waiting: deque[tuple[Wanting, float]] = deque()  # with the time by which
 
     @property
@@ -160,6 +169,8 @@ class Pool:
             if len(self.known) >= UPSTREAM_KNOWN_COUNT_MAX:
                 self.known.clear()
             self.known[head] = known
+            if b"\ndate:" not in head.lower():
+                self._has_undated = True  # The date in it is ours, and it goes on.
 
     def be_wary(self) -> None:
         """Have every response looked at."""
@@ -183,6 +194,9 @@ class Pool:
 
     def tick(self, now_s: float) -> None:
         """Close what was idle for too long, and answer who has waited for too long."""
+        if self._has_undated:
+            self._has_undated = False
+            self.known.clear()
         since_s = now_s - self._spec.idle_timeout_s
         while self.idle and self.idle[0].idle_since_s <= since_s:
             self.idle.pop(0).abort()

@@ -11,7 +11,6 @@ from penstock.worker.gateway.errand import Errand
 from penstock.worker.gateway.link import Link
 from penstock.worker.gateway.native import begin
 from penstock.worker.gateway.pool import Pool
-from penstock.worker.gateway.request_head import VIA
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.connection import METHOD_TAGS, Connection
 from penstock.worker.http.head import METHODS, HeadParser
@@ -21,12 +20,10 @@ from penstock.worker.http.responses import STATUS_LINES
 from penstock.worker.http.route import Route
 from penstock.worker.http.wheel import NOT_WATCHED
 
-VIA_LINE: Final = b"via: " + VIA + b"\r\n"
-
 # fmt: off
 SLOTS: Final = (
     (Connection, (
-        "site", "intake", "exchange", "_server", "_client", "transport", "_buffer", "_is_eof",
+        "site", "intake", "exchange", "_server", "peer", "transport", "_buffer", "_is_eof",
         "is_write_blocked", "keep_alive", "deadline_s",
     )),
     (Leaving, ()),
@@ -37,7 +34,7 @@ SLOTS: Final = (
         "tail", "_upstream", "is_plain", "notes", "meter", "status", "phase", "_sent_ns", "_used",
     )),
     (Upstream, ("pools", "first_byte_deadline_s", "now_s", "request_count", "trials")),
-    (Pool, ("idle", "idle_max", "_waiting", "known", "_upstream", "is_wary", "count")),
+    (Pool, ("idle", "idle_max", "_waiting", "known", "_upstream", "is_wary", "count", "via_line")),
     (Link, (
         "borrower", "request_count", "expected", "deadline_s", "wheel_tick", "transport", "idle_since_s",
         "is_closed", "is_write_blocked", "_is_reading_paused", "pool",
@@ -64,4 +61,4 @@ class RelayedConnection(Connection):
 def introduce(site: type[Leaving]) -> None:
     """Tell C of all classes; the site's is the last to be there."""
     told = tuple((site, SITE_SLOTS) if each is Leaving else (each, names) for each, names in SLOTS)
-    native.attach(told, METHODS, METHOD_TAGS, IDLE, HELD, DONE, NOT_WATCHED, STATUS_LINES, VIA_LINE)
+    native.attach(told, METHODS, METHOD_TAGS, IDLE, HELD, DONE, NOT_WATCHED, STATUS_LINES)

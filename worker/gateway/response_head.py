@@ -5,27 +5,32 @@ Pure. What concerns the hop to the upstream server stays behind; the framing is
 ours, since pieces are cut anew.
 """
 
-from penstock.worker.gateway.request_head import VIA, nominated
+from penstock.worker.gateway.request_head import members
 from penstock.worker.http.reply import BodyFraming
 from penstock.worker.http.responses import NO_BODY, STATUS_LINES
-from penstock.worker.limits import RESPONSE_NAMES_MAX
+from penstock.worker.http.trailers import FORBIDDEN
+from penstock.worker.limits import RESPONSE_NAMES_MAX, TRAILER_BYTES_MAX
 
-PASSED, DROPPED, NOMINATING, VIA_SO_FAR, LENGTH, DATE = range(6)
+PASSED, DROPPED, NOMINATING, VIA_SO_FAR, LENGTH, DATE, UPGRADE = range(7)
 
 _FIELDS = {
     b"connection": NOMINATING,
     b"keep-alive": DROPPED,
     b"proxy-connection": DROPPED,
     b"proxy-authenticate": DROPPED,
+    b"proxy-authentication-info": DROPPED,
     b"te": DROPPED,
     b"trailer": DROPPED,
     b"transfer-encoding": DROPPED,
-    b"upgrade": DROPPED,
+    b"upgrade": UPGRADE,
     b"via": VIA_SO_FAR,
     b"content-length": LENGTH,
     b"date": DATE,
 }
 _fates: dict[bytes, int] = dict(_FIELDS)
+
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\n"
+UPGRADE_REQUIRED = 426
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -37,11 +42,12 @@ def _fate(name: bytes) -> int:
     return fate
 
 
-def passed_headers(headers: Headers) -> Headers:
-    """Return the headers that are the client's business, with ours."""
+def passed_headers(headers: Headers, hop: bytes, status: int = 200) -> Headers:
+    """Return the headers that are the client's business, with ours: `hop` is what Via is to say."""
     passed: Headers = []
     nominating: list[bytes] = []
-    via = b""
+    upgrades: list[bytes] = []
+    via: list[bytes] = []
     fates = _fates
     for field in headers:
         name, value = field
@@ -54,12 +60,37 @@ def passed_headers(headers: Headers) -> Headers:
         elif fate == NOMINATING:
             nominating.append(value)
         elif fate == VIA_SO_FAR:
-            via += value + b", "
+            via.append(value)
+        elif fate == UPGRADE:
+            upgrades.append(value)
     if nominating:
-        names = nominated(nominating) - {b"content-length", b"date"}
+        names = members(nominating) - {b"content-length", b"date"}
         passed = [field for field in passed if field[0].lower() not in names]
-    passed.append((b"via", via + VIA))
+        if b"via" in names:
+            via = []
+    if upgrades and status == UPGRADE_REQUIRED:
+        # It is for the client to do (RFC 9110, 15.5.22).
+        passed += [(b"upgrade", b", ".join(upgrades)), (b"connection", b"upgrade")]
+    if hop:
+        via.append(hop)
+    if via:
+        passed.append((b"via", b", ".join(via)))
     return passed
+
+
+def compose_switch(headers: Headers, protocol: bytes, date: bytes) -> bytes:
+    """Return the head of the response that ends HTTP: all after it is a tunnel."""
+    parts = [SWITCHING]
+    has_date = False
+    for name, value in headers:
+        fate = _fates.get(name, PASSED)
+        if fate != LENGTH:
+            has_date = has_date or fate == DATE
+            parts += (name, b": ", value, b"\r\n")
+    if not has_date:
+        parts.append(date)
+    parts += (b"upgrade: ", protocol, b"\r\nconnection: upgrade\r\n\r\n")
+    return b"".join(parts)
 
 
 def compose(
@@ -111,3 +142,17 @@ def compose(
         parts.append(b"connection: keep-alive\r\n")
     parts.append(b"\r\n")
     return b"".join(parts), framing, must_close
+
+
+def compose_trailers(trailers: Headers) -> bytes:
+    """
+    Return the end of a chunked body with trailers: those that may come so late.
+
+    Too many are none: a client takes them less kindly than a head.
+    """
+    lines = b"".join(
+        name + b": " + value + b"\r\n"
+        for name, value in trailers
+        if name.lower() not in FORBIDDEN and _FIELDS.get(name.lower(), PASSED) == PASSED
+    )
+    return b"0\r\n" + (lines if len(lines) <= TRAILER_BYTES_MAX else b"") + b"\r\n"

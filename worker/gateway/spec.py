@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from penstock.worker.gateway.rules import BreakerRules, EjectionRules, RetryRules
+from penstock.worker.gateway.terms import TermsSpec
 
 
 class ServerCells(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,3 +99,4 @@ class UpstreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     retries: RetryRules = RetryRules()
     ejection: EjectionRules | None = None
     breaker: BreakerRules | None = None
+    terms: TermsSpec = TermsSpec()

@@ -60,6 +60,7 @@ class Upstream:
         "loop",
         "now_s",
         "pools",
+        "protocols",
         "request_count",
         "send_s",
         "spec",
@@ -105,6 +106,8 @@ class Upstream:
         self._retired: list[Pool] = []  # of servers that are gone, until nothing is with them
         self._rules = Rules(spec.panic_threshold, spec.slow_start_s)
         self._balancer = self._balance(spec)
+        # What its servers may switch to.
+        self.protocols = frozenset(each.encode() for each in spec.terms.upgrades)
         self._addresses = {server.address for server in spec.servers}
         self._lineup = Lineup((), (), (), ())
         self.standings_changed()

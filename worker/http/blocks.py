@@ -20,11 +20,16 @@ class Framing(NamedTuple):
     # Bytes of body; None when it is chunked.
     content_length: int | None
     expects_continue: bool
-    # It asks for a WebSocket, in HTTP/1.1.
-    is_websocket: bool = False
+    # What it asks to switch to, in HTTP/1.1: in lower case.
+    protocols: frozenset[bytes] = frozenset()
     # What proxies say, as it came: X-Forwarded-For and -Proto, or Forwarded alone; then what the head says
     # beside that.
     said: "Said | None" = None
+
+    @property
+    def is_websocket(self) -> bool:
+        """Tell whether it asks for a WebSocket."""
+        return b"websocket" in self.protocols
 
 
 # A tuple without names is made in a fifth of the time.

@@ -38,14 +38,14 @@ class Connection(Intake):
     Serves one client of a site. Made by `Site.connect`.
     """
 
-    __slots__ = ("_client", "_is_proxy", "_is_resumed", "_server")
+    __slots__ = ("_is_proxy", "_is_resumed", "_server", "peer")
 
     def __init__(self, site: "Site", *, is_resumed: bool = False) -> None:
         super().__init__(site)
         # It was idle and parked, here or in another worker.
         self._is_resumed = is_resumed
         # Looked up with the first request, so the latter tells whether there was one.
-        self._client: tuple[str, int] | None = None
+        self.peer: tuple[str, int] | None = None
         self._server: tuple[str, int | None] | None = None
         # Whether what it says of others is believed; None until it says something.
         self._is_proxy: bool | None = None
@@ -57,7 +57,7 @@ class Connection(Intake):
         self.transport = transport  # type: ignore[assignment]
         self.site.opened(self, is_resumed=self._is_resumed)
         if self._is_resumed:
-            self._client, self._server = self.site.names_of(self.transport)
+            self.peer, self._server = self.site.names_of(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: tell the app, if it still runs, and be forgotten."""
@@ -151,7 +151,7 @@ class Connection(Intake):
             site.detach(self.exchange)
             self.exchange = None
         if self._server is None:
-            self._client, self._server = site.names_of(self.transport)
+            self.peer, self._server = site.names_of(self.transport)
         path = target.decode()  # llhttp lets ASCII through only
         if path[0] == "/" and not ("?" in path or "%" in path or "#" in path):
             raw_path, query = target, b""
@@ -174,7 +174,7 @@ class Connection(Intake):
         # A dict is copied in a third of the time that it takes to build it.
         scope = site.scope.copy()
         scope["server"] = self._server
-        scope["client"] = self._client
+        scope["client"] = self.peer
         scope["method"] = method
         scope["path"] = path
         scope["raw_path"] = raw_path
@@ -191,8 +191,8 @@ class Connection(Intake):
             exchange = route.exchange(self, route.meter, scope)
         else:
             scope["http_version"] = framing.http_version
-            upgrade = route.upgrade if framing.is_websocket and method == "GET" else None
-            exchange = (upgrade or route.exchange)(self, route.meter, scope)
+            make = route.switching(framing.protocols, method) if framing.protocols else route.exchange
+            exchange = make(self, route.meter, scope)
         self.exchange = exchange
         if site.openings:
             for opening in site.openings:
@@ -249,7 +249,7 @@ class Connection(Intake):
         return {
             **site.scope,
             "server": self._server,
-            "client": self._client,
+            "client": self.peer,
             "method": method,
             "path": path,
             "raw_path": raw_path,
@@ -262,12 +262,20 @@ class Connection(Intake):
         proxies = self.site.proxies
         assert proxies is not None
         if self._is_proxy is None:
-            self._is_proxy = proxies.trusts(self._client)
+            self._is_proxy = proxies.trusts(self.peer)
         if self._is_proxy:
             proxies.tell(said, scope)
         else:
-            proxies.ignored(self._client)
+            proxies.ignored(self.peer)
         return said[2]
+
+    @property
+    def is_from_proxy(self) -> bool:
+        """Tell whether the peer is a trusted proxy."""
+        if self._is_proxy is None:
+            proxies = self.site.proxies
+            self._is_proxy = proxies is not None and proxies.trusts(self.peer)
+        return self._is_proxy
 
     # For the site.
 

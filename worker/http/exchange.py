@@ -46,6 +46,8 @@ class Exchange(Answer):
     failure_text: ClassVar[str] = "the application failed"
     # Whether it may go on when its connection has ended.
     is_running = True
+    # Whether it is between two that speak another protocol, so that it can only be cut.
+    is_tunnel = False
 
     # For the app.
 

@@ -317,9 +317,10 @@ def _framing(version: bytes, special: dict[bytes, bytes]) -> Framing:
     options = _members(special.get(b"connection", b""))
     # Of both, the end is the safer reading, and what RFC 9112, section 9.3 asks for first.
     keep_alive = b"close" not in options and (version == b"HTTP/1.1" or b"keep-alive" in options)
-    is_websocket = False
+    protocols: frozenset[bytes] = frozenset()
     if b"upgrade" in special and b"upgrade" in options:
-        is_websocket = version == b"HTTP/1.1" and _is_websocket(special[b"upgrade"])
+        if version == b"HTTP/1.1":
+            protocols = frozenset(_members(special[b"upgrade"]))
         # The client may go on in the other protocol, so these bytes are the last.
         keep_alive = False
 
@@ -344,11 +345,7 @@ def _framing(version: bytes, special: dict[bytes, bytes]) -> Framing:
         if expectations - {b"100-continue"}:
             raise RequestError(HTTPStatus.EXPECTATION_FAILED, "unknown expectation")
         expects_continue = bool(expectations) and length != 0
-    return Framing(version[5:].decode(), keep_alive, length, expects_continue, is_websocket)
-
-
-def _is_websocket(protocols: bytes) -> bool:
-    return b"websocket" in _members(protocols)
+    return Framing(version[5:].decode(), keep_alive, length, expects_continue, protocols)
 
 
 def _members(value: bytes) -> set[bytes]:

@@ -22,10 +22,11 @@ WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 class Proxies:
     """Whom a listener trusts, and how it reads what they say."""
 
-    __slots__ = ("_listener", "_read", "_trust", "has_told")
+    __slots__ = ("_listener", "_read", "_trust", "family", "has_told")
 
     def __init__(self, spec: ProxiesSpec, listener: str) -> None:
         self._trust = Trust(spec.trusted)
+        self.family = spec.family
         self._listener = listener
         self._read = read_x_forwarded if spec.family == "x-forwarded" else _read_forwarded
         self.has_told = False

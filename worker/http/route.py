@@ -58,6 +58,7 @@ class Route:
         "state",
         "status",
         "tag",
+        "tunnel",
         "upgrade",
         "upstream",
     )
@@ -74,6 +75,8 @@ class Route:
         self.exchange: type[Exchange] = Exchange
         # And what makes it of a request for a WebSocket; None: as of any other.
         self.upgrade: Upgrade | None = None
+        # And what makes it of one for a protocol that its upstream may switch to.
+        self.tunnel: type[Exchange] | None = None
         self.status = 404
         self.headers: Iterable[tuple[bytes, bytes]] = ()
         self.body = b""
@@ -95,6 +98,14 @@ class Route:
         """Make it pass requests on."""
         self.upstream = upstream
         return self
+
+    def switching(self, protocols: frozenset[bytes], method: str) -> "Upgrade | type[Exchange]":
+        """Choose what makes the exchange of a request that asks for other protocols."""
+        if self.upgrade is not None and method == "GET" and b"websocket" in protocols:
+            return self.upgrade
+        if self.tunnel is not None and self.upstream is not None and protocols & self.upstream.protocols:
+            return self.tunnel
+        return self.exchange
 
     def answers(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> "Route":
         """Make it answer the same to all."""

@@ -19,6 +19,7 @@ from penstock.worker.gateway.errand import prototype_of
 from penstock.worker.gateway.guarded import passage_to
 from penstock.worker.gateway.passage import Passage
 from penstock.worker.gateway.relay import RelayedConnection, introduce
+from penstock.worker.gateway.upgrade import UpgradePassage
 from penstock.worker.gateway.upstream import Gateway
 from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
@@ -388,7 +389,7 @@ class Site(Leaving):
         if isinstance(action, ProxyAction):
             assert self._gateway is not None
             upstream = self._gateway.upstreams[action.upstream]
-            route.exchange = passage_to(upstream)
+            route.exchange, route.tunnel = passage_to(upstream), UpgradePassage
             if route.exchange is Passage and upstream.takes_errands:
                 route.errand = prototype_of(route, upstream, self.scope["scheme"])
             return route.passes_to(upstream)

@@ -5,6 +5,7 @@ A real Site that passes requests on, a raw client before it and raw servers behi
 import asyncio
 import contextlib
 import inspect
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -24,10 +25,19 @@ from penstock.worker.spec import (
     LimitsSpec,
     ListenerSpec,
     MatchSpec,
+    ProxiesSpec,
     ProxyAction,
     RouteSpec,
 )
-from tests.worker.http.conftest import DEADLINE_S, LISTENER, ROUTE, UNMATCHED, Client, Response
+from tests.worker.http.conftest import (  # noqa: F401  # a fixture
+    DEADLINE_S,
+    LISTENER,
+    ROUTE,
+    UNMATCHED,
+    Client,
+    Response,
+    certificate,
+)
 
 # Beside a histogram or two, each part of the row has so many words.
 FEW = 16
@@ -205,7 +215,11 @@ def passing() -> Pass:
 
 @contextlib.asynccontextmanager
 async def _passing(
-    *backends: Backend | str, limits: dict[str, Any] | None = None, **spec: Any
+    *backends: Backend | str,
+    limits: dict[str, Any] | None = None,
+    proxies: ProxiesSpec | None = None,
+    tls: ssl.SSLContext | None = None,
+    **spec: Any,
 ) -> AsyncIterator[Passing]:
     loop = asyncio.get_running_loop()
     troubles: list[dict[str, Any]] = []
@@ -232,14 +246,15 @@ async def _passing(
         name="test",
         address="test",
         limits=LimitsSpec(**(limits or {})),
+        proxies=proxies,
         routes=(
             RouteSpec(name="route", match=MatchSpec(), action=ProxyAction(upstream="backend"), cells=ROUTE),
         ),
         unmatched=UNMATCHED,
         cells=LISTENER,
     )
-    site = Site(listener, apps={}, cells=cells, loop=loop, gateway=gateway)
-    server = await loop.create_server(site.connect, "127.0.0.1", 0)
+    site = Site(listener, apps={}, cells=cells, loop=loop, gateway=gateway, is_tls=tls is not None)
+    server = await loop.create_server(site.connect, "127.0.0.1", 0, ssl=tls)
     passing = Passing(site, gateway, server.sockets[0].getsockname(), cells)
     try:
         yield passing

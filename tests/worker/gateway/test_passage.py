@@ -54,7 +54,8 @@ async def test_request_and_response_are_the_same_at_the_other_end(passing: Any) 
     for request in backend.requests:
         assert request == (
             b"GET /x?a=%20b HTTP/1.1\r\nx-one: 1\r\nhost: shop\r\nx-forwarded-for: 127.0.0.1\r\n"
-            b"x-forwarded-proto: http\r\nx-forwarded-host: shop\r\nvia: 1.1 penstock\r\n\r\n"
+            b"x-forwarded-proto: http\r\nx-forwarded-host: shop\r\nvia: 1.1 penstock\r\n"
+            b"te: trailers\r\nconnection: te\r\n\r\n"
         )
 
 

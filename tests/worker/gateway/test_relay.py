@@ -13,15 +13,19 @@ from hypothesis import strategies as st
 from penstock.worker.gateway import link as links
 from penstock.worker.gateway import native, relay, request_head, response_head
 from penstock.worker.gateway.errand import Errand, tail_of
-from penstock.worker.gateway.request_head import Origin
+from penstock.worker.gateway.origin import Origin
 from penstock.worker.gateway.response_reader import ResponseReader, UpstreamError
+from penstock.worker.gateway.terms import TermsSpec, terms_for
 from penstock.worker.http.head import HeadParser
 from tests.worker.gateway.conftest import Backend, Visit
 from tests.worker.gateway.test_passage import GET, HELLO, hello
 
+TERMS = terms_for(TermsSpec(), "10.0.0.1:9000")
+VIA_LINE = b"via: 1.1 penstock\r\n"
+
 NAMES = st.sampled_from(
     b"Server|X-A|date|Date|Content-Length|Connection|Keep-Alive|Via|TE|Set-Cookie|Transfer-Encoding|Upgrade|"
-    b"Proxy-Authenticate|X_b|X b||\xe4|Content-Lengt".split(b"|")
+    b"Proxy-Authenticate|Proxy-Authentication-Info|X_b|X b||\xe4|Content-Lengt".split(b"|")
 )
 VALUES = st.sampled_from(
     b"5|0|05|+5|5, 5|close|keep-alive|Keep-Alive|x|| |\t x \t|a\rb|a\nb|a\0b|\xe4|chunked|"
@@ -44,7 +48,7 @@ def reference(head: bytes) -> tuple[int, int, bytes]:
     assert reader.content_length is not None
     output, _, must_close = response_head.compose(
         reader.status,
-        response_head.passed_headers(reader.headers),
+        response_head.passed_headers(reader.headers, b"1.1 penstock"),
         method="GET",
         is_http10=False,
         content_length=reader.content_length,
@@ -63,7 +67,7 @@ def test_a_head_is_composed_as_in_python_or_left_to_it(
     Whatever a server sends: C makes the same bytes, or nothing.
     """
     head = b"".join([start, b"\r\n", *(b"".join(line) + b"\r\n" for line in lines), b"\r\n"])
-    found = native.compose(head)
+    found = native.compose(head, VIA_LINE)
     if found is not None:
         assert found == reference(head)
 
@@ -73,10 +77,10 @@ def test_a_usual_head_is_not_left_to_python() -> None:
     Or the test above would say nothing.
     """
     head = HELLO.removesuffix(b"hello")
-    assert native.compose(head) == reference(head)
+    assert native.compose(head, VIA_LINE) == reference(head)
     lines = b"HTTP/1.1 404 Nope|date: x|connection: Keep-Alive|KEEP-ALIVE: 5|content-length:7|Set-Cookie: a||"
     head = lines.replace(b"|", b"\r\n")
-    assert native.compose(head) == reference(head)
+    assert native.compose(head, VIA_LINE) == reference(head)
 
 
 REQUEST_LINES = st.sampled_from(
@@ -87,7 +91,7 @@ REQUEST_LINES = st.sampled_from(
 )
 REQUEST_NAMES = st.sampled_from(
     b"Host|HOST|host|X-A|x_b|Accept|Cookie|Connection|Content-Length|Transfer-Encoding|TE|Upgrade|Expect|Via|"
-    b"X-Forwarded-For|x-forwarded-proto|Forwarded|Proxy-Authorization|Proxy-X|Keep-Alive|Trailer|Max-Forwards|"
+    b"X-Forwarded-For|x-forwarded-proto|X-Forwarded-Port|X-Real-IP|True-Client-Ip|Forwarded|Proxy-Authorization|Proxy-X|Keep-Alive|Trailer|Max-Forwards|"
     b"HTTP2-Settings|X b|\xe4||:".split(b"|")
 )
 REQUEST_VALUES = st.one_of(
@@ -112,11 +116,20 @@ def test_a_request_is_composed_as_in_python_or_left_to_it(
     """
     host = [b"Host: shop\r\n"] if has_host else []
     head = b"".join([line, b"\r\n", *host, *(b"".join(each) + b"\r\n" for each in lines), b"\r\n"])
-    found = native.request(head, tail_of("http"), "10.0.0.1", 5)
+    found = native.request(head, tail_of(TERMS, "http"), "10.0.0.1", 5)
     if found is not None:
         method, target, headers, host_name, framing = HeadParser(5).parse(head)
         assert framing is None
-        composed = request_head.compose(headers, Origin("10.0.0.1", "http"), authority=b"", is_chunked=False)
+        composed, is_lasting = request_head.compose(
+            headers,
+            Origin("10.0.0.1", scheme="http"),
+            TERMS,
+            method=method,
+            version="1.1",
+            authority=b"",
+            is_chunked=False,
+        )
+        assert is_lasting
         assert found == (host_name, method.encode() + b" " + target + b" " + composed)
 
 
@@ -127,11 +140,56 @@ def test_a_usual_request_is_not_left_to_python() -> None:
     head = b"GET /a?b=1 HTTP/1.1|HOST: Shop:80|X-A:  b |x_c: d|Connection: Keep-Alive|Cookie: \xe4||".replace(
         b"|", b"\r\n"
     )
-    assert native.request(head, tail_of("https"), "::1", 5) == (
+    assert native.request(head, tail_of(TERMS, "https"), "::1", 5) == (
         b"Shop:80",
         b"GET /a?b=1 HTTP/1.1\r\nx-a: b\r\ncookie: \xe4\r\nhost: Shop:80\r\nx-forwarded-for: ::1\r\n"
         b"x-forwarded-proto: https\r\nx-forwarded-host: Shop:80\r\nvia: 1.1 penstock\r\n\r\n",
     )
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        TermsSpec(via=None),
+        TermsSpec(via="edge", host="inner:80"),
+        TermsSpec(forwarded="none"),
+        TermsSpec(host="upstream", forwarded="none", via=None),
+    ],
+)
+def test_other_terms_are_kept_as_well(terms: TermsSpec) -> None:
+    """
+    Whatever an upstream is told, and whatever Penstock is called there.
+    """
+    made = terms_for(terms, "10.0.0.1:9000")
+    headers = [(b"host", b"shop"), (b"x-a", b"b")]
+    composed, _ = request_head.compose(
+        headers,
+        Origin("10.0.0.9", scheme="http"),
+        made,
+        method="GET",
+        version="1.1",
+        authority=b"",
+        is_chunked=False,
+    )
+    head = b"GET / HTTP/1.1\r\nHost: shop\r\nX-A: b\r\n\r\n"
+    found = native.request(head, tail_of(made, "http"), "10.0.0.9", 5)
+    assert found == (b"shop", b"GET / " + composed)
+    hop = made.via("1.1")
+    response = native.compose(HELLO.removesuffix(b"hello"), b"via: " + hop + b"\r\n" if hop else b"")
+    assert response is not None
+    assert (b"\r\nvia: " + hop in response[2]) == bool(hop)
+    assert (b"via" in response[2]) == bool(hop)
+
+
+async def test_heads_that_c_cannot_make_are_made_by_python(passing: Any) -> None:
+    """
+    Forwarded has rules of its own for addresses, and each server may be asked by its own name.
+    """
+    for terms, count in ((TermsSpec(forwarded="both"), 1), (TermsSpec(host="upstream"), 2)):
+        backends = [Backend(hello) for _ in range(count)]
+        async with passing(*backends, terms=terms) as gateway:
+            assert gateway.site.only_route.errand is None
+            await prepared(gateway)
 
 
 @given(st.binary(max_size=60))
@@ -139,9 +197,9 @@ def test_any_bytes_are_no_head(data: bytes) -> None:
     """
     Nor do they do any harm.
     """
-    assert native.compose(data) is None
+    assert native.compose(data, VIA_LINE) is None
     assert native.request(data, (), "", 5) is None
-    assert native.compose(HELLO[:-9] + data) is None or data.endswith(b"\r\n\r\n")
+    assert native.compose(HELLO[:-9] + data, VIA_LINE) is None or data.endswith(b"\r\n\r\n")
 
 
 async def conversation(passing: Any) -> tuple[list[bytes], list[Any], list[int]]:

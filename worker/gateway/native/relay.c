@@ -27,7 +27,7 @@ typedef enum {
     E_CONNECTION, E_STARTED_NS, E_ENTRY, E_LINK, E_POOL, E_TARGET, E_TRIED, E_METHOD, E_HEAD, E_TAIL, E_UPSTREAM,
     E_IS_PLAIN, E_NOTES, E_METER, E_STATUS, E_PHASE, E_SENT_NS, E_USED,
     U_POOLS, U_DEADLINE, U_NOW, U_REQUEST_COUNT, U_TRIALS,
-    P_IDLE, P_IDLE_MAX, P_WAITING, P_KNOWN, P_UPSTREAM, P_IS_WARY, P_COUNT,
+    P_IDLE, P_IDLE_MAX, P_WAITING, P_KNOWN, P_UPSTREAM, P_IS_WARY, P_COUNT, P_VIA_LINE,
     L_BORROWER, L_REQUEST_COUNT, L_EXPECTED, L_DEADLINE, L_WHEEL_TICK, L_TRANSPORT, L_IDLE_SINCE, L_IS_CLOSED,
     L_IS_WRITE_BLOCKED, L_IS_READING_PAUSED, L_POOL,
     SLOT_COUNT
@@ -36,7 +36,7 @@ typedef enum {
 /* One interpreter, one set of classes: found out once, when relay.py is imported. */
 static PyTypeObject *types[TYPE_COUNT];
 static Py_ssize_t offsets[SLOT_COUNT];
-static PyObject *method_tags, *methods, *status_lines, *via_line;
+static PyObject *method_tags, *methods, *status_lines;
 static PyObject *idle_state, *held_state, *done_phase, *not_watched; /* small integers */
 static PyObject *get_method, *no_tried;
 static PyObject *name_write, *name_begin, *name_end, *name_count, *name_find, *name_choose, *name_hold, *name_watch,
@@ -221,9 +221,9 @@ is_special(const char *name, Py_ssize_t size)
 {
     static const char *const names[] = {
         "content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer", "keep-alive", "via", "forwarded",
-        "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "max-forwards", "http2-settings",
+        "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "max-forwards", "http2-settings",
     };
-    if (size > 5 && is_named(name, 6, "proxy-"))
+    if ((size > 5 && is_named(name, 6, "proxy-")) || (size > 11 && is_named(name, 12, "x-forwarded-")))
         return 1;
     for (size_t at = 0; at < sizeof names / sizeof *names; at++)
         if (is_named(name, size, names[at]))
@@ -559,7 +559,8 @@ static int
 is_for_python(const char *name, Py_ssize_t size)
 {
     static const char *const names[] = {
-        "proxy-connection", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "via",
+        "proxy-connection", "proxy-authenticate", "proxy-authentication-info", "te", "trailer", "transfer-encoding",
+        "upgrade", "via",
     };
     for (size_t at = 0; at < sizeof names / sizeof *names; at++)
         if (is_named(name, size, names[at]))
@@ -572,7 +573,7 @@ is_for_python(const char *name, Py_ssize_t size)
  * for one that Python has to judge. The same bytes as response_head.py makes.
  */
 static PyObject *
-composed(const char *head, Py_ssize_t size)
+composed(const char *head, Py_ssize_t size, PyObject *via_line)
 {
     const char *end = head + size - 2, *at = head + 12; /* before the empty line; after the status */
     if (size < 19 || memcmp(head, "HTTP/1.1 ", 9) != 0 || (*at != ' ' && *at != '\r'))
@@ -772,7 +773,8 @@ answer(PyObject *link, PyObject *data)
     PyObject *errand = AT(link, L_BORROWER), *pool = AT(link, L_POOL);
     if (Py_TYPE(errand) != types[ERRAND] || AT(link, L_EXPECTED) == Py_None || !is_a(pool, POOL) ||
         AT(errand, E_IS_PLAIN) != Py_True || AT(errand, E_NOTES) != Py_None || AT(link, L_IS_CLOSED) != Py_False ||
-        AT(link, L_IS_WRITE_BLOCKED) != Py_False || AT(link, L_IS_READING_PAUSED) != Py_False)
+        AT(link, L_IS_WRITE_BLOCKED) != Py_False || AT(link, L_IS_READING_PAUSED) != Py_False ||
+        !PyBytes_CheckExact(AT(pool, P_VIA_LINE)))
         return 0;
     const char *bytes = PyBytes_AS_STRING(data);
     Py_ssize_t size = PyBytes_GET_SIZE(data);
@@ -786,7 +788,7 @@ answer(PyObject *link, PyObject *data)
     PyObject *known = Py_XNewRef(PyDict_GetItemWithError(AT(pool, P_KNOWN), head));
     Py_DECREF(head);
     if (known == NULL && !PyErr_Occurred())
-        known = composed(bytes, head_size);
+        known = composed(bytes, head_size, AT(pool, P_VIA_LINE));
     if (known == NULL)
         return PyErr_Occurred() ? -1 : 0;
     int done = PyTuple_Check(known) && PyTuple_GET_SIZE(known) == 3
@@ -818,13 +820,12 @@ relay_request(PyObject *module, PyObject *args)
 }
 
 static PyObject *
-relay_compose(PyObject *module, PyObject *head)
+relay_compose(PyObject *module, PyObject *args)
 {
-    if (!PyBytes_Check(head)) {
-        PyErr_SetString(PyExc_TypeError, "compose() takes the head of a response");
+    PyObject *head, *via_line;
+    if (!PyArg_ParseTuple(args, "O!O!:compose", &PyBytes_Type, &head, &PyBytes_Type, &via_line))
         return NULL;
-    }
-    PyObject *found = composed(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head));
+    PyObject *found = composed(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), via_line);
     if (found == NULL && !PyErr_Occurred())
         Py_RETURN_NONE;
     return found;
@@ -884,10 +885,10 @@ find_slots(PyObject *described)
 static PyObject *
 relay_attach(PyObject *module, PyObject *args)
 {
-    PyObject *described, *known_methods, *tags, *lines, *via, *idle, *held, *done, *watched;
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!O!O!:attach", &PyTuple_Type, &described, &PyDict_Type, &known_methods,
+    PyObject *described, *known_methods, *tags, *lines, *idle, *held, *done, *watched;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!O!:attach", &PyTuple_Type, &described, &PyDict_Type, &known_methods,
                           &PyDict_Type, &tags, &PyLong_Type, &idle, &PyLong_Type, &held, &PyLong_Type, &done,
-                          &PyLong_Type, &watched, &PyDict_Type, &lines, &PyBytes_Type, &via))
+                          &PyLong_Type, &watched, &PyDict_Type, &lines))
         return NULL;
     if (find_slots(described) < 0)
         return NULL;
@@ -897,7 +898,6 @@ relay_attach(PyObject *module, PyObject *args)
     Py_XSETREF(held_state, Py_NewRef(held));
     Py_XSETREF(done_phase, Py_NewRef(done));
     Py_XSETREF(status_lines, Py_NewRef(lines));
-    Py_XSETREF(via_line, Py_NewRef(via));
     Py_XSETREF(not_watched, Py_NewRef(watched));
     Py_RETURN_NONE;
 }
@@ -906,7 +906,7 @@ static PyMethodDef functions[] = {
     {"attach", relay_attach, METH_VARARGS, "Learn the classes and their slots."},
     {"begin", (PyCFunction)(void (*)(void))relay_begin, METH_FASTCALL, "Pass a usual request on; False: it is not."},
     {"request", relay_request, METH_VARARGS, "Make a server's head of a client's: (Host, head); None: not usual."},
-    {"compose", relay_compose, METH_O, "Make the client's head of a server's: (status, size, head); None: not usual."},
+    {"compose", relay_compose, METH_VARARGS, "Make the client's head of a server's: (status, size, head); None: not usual."},
     {"finish", (PyCFunction)(void (*)(void))relay_finish, METH_FASTCALL, "Pass a usual response back; False: it is not."},
     {NULL, NULL, 0, NULL},
 };
