@@ -268,6 +268,11 @@ WEBSOCKET_DEFLATE_LEVEL = 3
 WEBSOCKET_DEFLATE_BYTES_MIN = 256
 # The head of an upstream's response: four times what a client may send, since cookies are set there.
 UPSTREAM_HEAD_BYTES_MAX = 64 * 1024
+# Its headers: five times what a client may send, by default. More take the loop a millisecond to pass on.
+UPSTREAM_HEADERS_MAX = 500
+# What a server has said before it broke the connection off, and lies in the kernel: an answer to a
+# request that it did not read, which is an error page.
+UPSTREAM_LAST_WORDS_BYTES_MAX = 64 * 1024
 # Interim responses before the one that counts: a 103 or two, and whoever sends more has no end in mind.
 UPSTREAM_INTERIMS_MAX = 16
 # Heads of responses that come again, per server: a Date makes them new each second, so few are of

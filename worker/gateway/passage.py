@@ -268,6 +268,12 @@ class Passage(Exchange):
         super().disconnected()
         self._leave_board()
 
+    def refused(self, status: int, sent_bytes: int) -> None:
+        """Let go of the server: what the client sent was no request, and it has been told so."""
+        self._drop()
+        super().refused(status, sent_bytes)
+        self._leave_board()
+
     def cancel(self) -> None:
         """Let go of the server."""
         self._drop()
@@ -301,6 +307,8 @@ class Passage(Exchange):
             and reader.content_length is not None
             and reader.keep_alive
             and not reader.is_spoilt
+            and not reader.has_interims  # the first head was not its own
+            and bool(link.first_head)
             and self.status not in NO_BODY
         )
 

@@ -8,6 +8,7 @@ back what is not theirs.
 """
 
 import asyncio
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,7 @@ from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
 from penstock.worker.gateway.standing import Standing
 from penstock.worker.limits import UPSTREAM_KNOWN_BYTES_MAX, UPSTREAM_KNOWN_COUNT_MAX
 from penstock.worker.logs import LOG
+from penstock.worker.tls.complaints import Complaints
 
 if TYPE_CHECKING:
     from penstock.worker.gateway.upstream import Upstream
@@ -42,6 +44,7 @@ class Pool:
     """Links to one server: lent, idle, or being made; and who waits for one."""
 
     __slots__ = (
+        "_complaints",
         "_connecting",
         "_links",
         "_making",
@@ -59,6 +62,7 @@ class Pool:
         self.standing = Standing(upstream.standings_changed)
         self._spec = spec
         self._upstream = upstream
+        self._complaints = Complaints()
         self._links: set[Link] = set()
         self.idle: list[Link] = []  # the one that was used last at the end
         self._making = 0
@@ -213,5 +217,7 @@ class Pool:
                 return
 
     def complain(self, reason: str) -> None:
-        """Log what is wrong with the server."""
-        LOG.warning("upstream %s, %s: %s", self._spec.name, self.server.address, reason)
+        """Log what is wrong with the server: once, though every request may meet it."""
+        told = self._complaints.judge(reason, time.monotonic())
+        if told is not None:
+            LOG.warning("upstream %s, %s: %s", self._spec.name, self.server.address, told)

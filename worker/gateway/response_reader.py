@@ -9,7 +9,7 @@ that was all.
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from penstock.worker.limits import UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_INTERIMS_MAX
+from penstock.worker.limits import UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_HEADERS_MAX, UPSTREAM_INTERIMS_MAX
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -33,6 +33,7 @@ class ResponseReader:
         "_head_bytes",
         "_interim_count",
         "_parser",
+        "_trailing_bytes",
         "content_length",
         "headers",
         "interims",
@@ -56,6 +57,7 @@ class ResponseReader:
         """Make ready for the response to a request that was sent."""
         self._awaits_head_only = method == "HEAD"
         self._head_bytes = 0
+        self._trailing_bytes = 0
         self._interim_count = 0
         self.status = 0
         self.headers: Headers = []
@@ -69,19 +71,34 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Take bytes. Raises UpstreamError for what is no response to the request."""
-        if not self.is_head_complete:
+        was_head_complete = self.is_head_complete
+        if not was_head_complete:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
             raise UpstreamError("it switched protocols unasked") from None
         except HttpParserError as error:
+            if self.is_complete:
+                self.is_spoilt = True  # It is what comes after the response that is wrong.
+                return
             cause = error.__context__
             if isinstance(cause, UpstreamError):
                 raise cause from None
             raise UpstreamError(str(error).lower() or "it is no HTTP response") from None
-        if not self.is_head_complete and self._head_bytes > UPSTREAM_HEAD_BYTES_MAX:
-            raise UpstreamError("its header is too large")
+        if not self.is_head_complete:
+            if self._head_bytes > UPSTREAM_HEAD_BYTES_MAX:
+                raise UpstreamError("its header is too large")
+        elif was_head_complete and not self.pieces and not self.is_complete:
+            # Extensions of chunks and trailers. The parser keeps the latter until they are whole.
+            self._trailing_bytes += len(data)
+            if self._trailing_bytes > UPSTREAM_HEAD_BYTES_MAX:
+                raise UpstreamError("its trailers are too large")
+
+    @property
+    def has_interims(self) -> bool:
+        """Tell whether interim responses came before this one."""
+        return self._interim_count > 0
 
     @property
     def has_begun(self) -> bool:
@@ -112,6 +129,8 @@ class ResponseReader:
             if value and value[-1] <= 32:
                 value = value.rstrip(b" \t")
             self.headers.append((name, value))
+            if len(self.headers) > UPSTREAM_HEADERS_MAX:
+                raise UpstreamError("it sends too many headers")
 
     def on_headers_complete(self) -> None:
         """Look at a head."""
@@ -130,6 +149,8 @@ class ResponseReader:
             return
         if status > 599:
             raise UpstreamError(f"its status is {status}")
+        if self._head_bytes > UPSTREAM_HEAD_BYTES_MAX and self._kept_bytes() > UPSTREAM_HEAD_BYTES_MAX:
+            raise UpstreamError("its header is too large")  # It came in one read, maybe with its body.
         self.status = status
         self.is_head_complete = True
         self.keep_alive = parser.should_keep_alive() and parser.get_http_version() == "1.1"
@@ -153,6 +174,9 @@ class ResponseReader:
         elif not self.is_complete:
             self.interims.append((self._parser.get_status_code(), self.headers))
             self.headers = []
+
+    def _kept_bytes(self) -> int:
+        return sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _judge_framing(self) -> None:
         length: int | None = None
