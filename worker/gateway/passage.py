@@ -15,6 +15,7 @@ from penstock.worker.gateway import request_head, response_head
 from penstock.worker.gateway.link import KnownHead, Link
 from penstock.worker.gateway.pool import Pool
 from penstock.worker.gateway.request_head import Origin
+from penstock.worker.gateway.sluice import divert
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.blocks import Memo
 from penstock.worker.http.exchange import Exchange
@@ -23,7 +24,7 @@ from penstock.worker.http.head import METHODS
 from penstock.worker.http.inbox import Inbox
 from penstock.worker.http.phases import DONE, IDLE, STREAMING, WAITING
 from penstock.worker.http.responses import NO_BODY, TEXT_HEADERS, error_text, interim
-from penstock.worker.limits import UPSTREAM_MEMO_COUNT_MAX
+from penstock.worker.limits import SLUICE_BYTES_MIN, UPSTREAM_MEMO_COUNT_MAX
 
 if TYPE_CHECKING:
     from penstock.worker.http.connection import Connection
@@ -204,9 +205,19 @@ class Passage(Exchange):
         if head or framed:
             self.write(head, framed, True)
         link.watch(self._upstream.now_s + self._upstream.spec.idle_response_timeout_s)
+        if reader.left >= SLUICE_BYTES_MIN and divert(self, link):
+            return
         if self.connection.is_write_blocked:
             link.pause_reading()
             self.connection.when_writable(self._client_takes)
+
+    def let_through(self, link: Link, size: int) -> None:
+        """Count what has passed by."""
+        framing = self.framing
+        assert framing.left is not None
+        framing.left -= size
+        self.sent(size)
+        link.watch(self._upstream.now_s + self._upstream.spec.idle_response_timeout_s)
 
     def link_failed(self, link: Link, reason: str) -> None:
         """Ask again, where that is safe; else say that the server failed, or cut what had begun."""
@@ -239,7 +250,8 @@ class Passage(Exchange):
     def link_late(self, link: Link, now_s: float) -> None:
         """Judge whose fault it is that nothing happens."""
         if self.phase == STREAMING:
-            if self.connection.is_write_blocked:
+            pour = self.connection.pour
+            if self.connection.is_write_blocked or (pour is not None and pour.left):
                 # The client's, whose own deadline is set.
                 link.watch(now_s + self._upstream.spec.idle_response_timeout_s)
             else:
@@ -279,7 +291,8 @@ class Passage(Exchange):
         self._drop()
 
     def half_closed(self) -> None:
-        """Go on: the client may still read."""
+        """Go on: the client may still read. But its connection ends with the answer."""
+        self.is_plain = False
 
     def call_off(self) -> None:
         """End a stream of events, which may end anywhere; its client comes back for more."""

@@ -41,6 +41,7 @@ class ResponseReader:
         "is_head_complete",
         "is_spoilt",
         "keep_alive",
+        "left",
         "pieces",
         "status",
     )
@@ -67,10 +68,15 @@ class ResponseReader:
         self.keep_alive = False
         # None: chunked, or it goes on until the connection ends.
         self.content_length: int | None = None
+        # Of a body whose length is known, since its head was read.
+        self.left = 0
         self._framed = False
 
     def feed(self, data: bytes) -> None:
         """Take bytes. Raises UpstreamError for what is no response to the request."""
+        if self.left:
+            self._count(data)
+            return
         was_head_complete = self.is_head_complete
         if not was_head_complete:
             self._head_bytes += len(data)
@@ -86,6 +92,8 @@ class ResponseReader:
             if isinstance(cause, UpstreamError):
                 raise cause from None
             raise UpstreamError(str(error).lower() or "it is no HTTP response") from None
+        if not was_head_complete and self.content_length is not None and not self.is_complete:
+            self.left = self.content_length - sum(map(len, self.pieces))
         if not self.is_head_complete:
             if self._head_bytes > UPSTREAM_HEAD_BYTES_MAX:
                 raise UpstreamError("its header is too large")
@@ -94,6 +102,12 @@ class ResponseReader:
             self._trailing_bytes += len(data)
             if self._trailing_bytes > UPSTREAM_HEAD_BYTES_MAX:
                 raise UpstreamError("its trailers are too large")
+
+    def skip(self) -> None:
+        """Say that somebody else has read the rest of the body."""
+        self.left = 0
+        self.is_complete = True
+        self._parser = HttpResponseParser(self)
 
     @property
     def has_interims(self) -> bool:
@@ -174,6 +188,19 @@ class ResponseReader:
         elif not self.is_complete:
             self.interims.append((self._parser.get_status_code(), self.headers))
             self.headers = []
+
+    def _count(self, data: bytes) -> None:
+        """Take a piece of a body whose length is known: it need not go through the parser."""
+        left = self.left
+        if len(data) < left:
+            self.left = left - len(data)
+            self.pieces.append(data)
+            return
+        if len(data) > left:
+            self.is_spoilt = True
+            data = data[:left]
+        self.pieces.append(data)
+        self.skip()
 
     def _kept_bytes(self) -> int:
         return sum(len(name) + len(value) + 4 for name, value in self.headers)

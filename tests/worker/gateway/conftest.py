@@ -205,13 +205,14 @@ async def outcome(client: Client) -> Outcome:
     sizes = re.findall(rb"\r\ncontent-length: (\d+)\r\n", fields)
     assert len(sizes) < 2
     size = int(sizes[0]) if sizes else None
-    while not client.is_eof and (size is None or len(client.received) < size):
+    gathered = bytearray(client.received)
+    while not client.is_eof and (size is None or len(gathered) < size):
+        client.received = b""
         await client._more()
-    if size is None:
-        body = await client.rest()
-        return Outcome(status, body, is_whole=b"<reset>" not in body)
-    body, client.received = client.received[:size], client.received[size:]
-    return Outcome(status, body, is_whole=len(body) == size and b"<reset>" not in body)
+        gathered += client.received
+    body, client.received = bytes(gathered[:size]), bytes(gathered[len(gathered) if size is None else size :])
+    is_broken = body.endswith(b"<reset>")
+    return Outcome(status, body, is_whole=not is_broken and (size is None or len(body) == size))
 
 
 async def _chunks(client: Client, status: int) -> Outcome:

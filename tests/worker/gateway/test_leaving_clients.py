@@ -85,7 +85,7 @@ async def test_a_client_that_leaves(passing: Any, step: str, with_reset: bool) -
 
 
 def _is_blocked(gateway: Any) -> bool:
-    return any(connection.is_write_blocked for connection in gateway.site._connections)
+    return any(each.is_write_blocked or (each.pour and each.pour.left) for each in gateway.site._connections)
 
 
 @pytest.mark.parametrize("with_reset", [True, False], ids=["reset", "closed"])
@@ -153,6 +153,34 @@ async def test_a_client_that_sends_no_more_may_still_read(passing: Any) -> None:
         got = await outcome(client)
         assert (len(got.body), got.is_whole) == (3_000_000, True)
         assert await client.rest() == b""
+
+
+async def test_the_connection_of_a_client_that_sends_no_more_ends_with_the_answer(passing: Any) -> None:
+    """
+    Also when the answer is one that was seen before, and is passed on without a look.
+    """
+    gate = asyncio.Event()
+    gate.set()
+
+    async def script(visit: Visit) -> None:
+        while True:
+            await visit.head()
+            await gate.wait()
+            await visit.say(HELLO)
+
+    backend = Backend(script)
+    async with passing(backend) as gateway:
+        for count in range(1, 4):
+            if count > 1:
+                gate.clear()
+            client = await gateway.client()
+            await client.send(GET)
+            await gateway.until(lambda count=count: len(backend.requests) == count)
+            client.finish()
+            await asyncio.sleep(0.01)
+            gate.set()
+            assert (await outcome(client)).body == b"hello"
+            assert await client.rest() == b""
 
 
 async def test_a_client_that_sends_no_more_in_its_body_has_made_no_request(passing: Any) -> None:
