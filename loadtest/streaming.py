@@ -35,9 +35,11 @@ UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") or "nginx"
 BLOCK_BYTES = 1 << 20
 
+HEADINGS = f"{'':20}{'ns/KiB':>8}{'lowest':>8}{'highest':>9}{'GB/s':>7}{'x best nginx':>14}{'grown, MiB':>12}"
+
 NGINX_CONF = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
+daemon off; worker_processes 1; worker_rlimit_nofile 40000; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 20000; }}
 http {{
   access_log off; sendfile on; tcp_nodelay on; client_max_body_size 0; keepalive_requests 1000000;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
@@ -46,7 +48,7 @@ http {{
 }}
 """
 PROXY = """
-  upstream backend {{ server 127.0.0.1:{upstream}; keepalive 32; }}
+  upstream backend {{ server 127.0.0.1:{upstream}; keepalive 1000; }}
   server {{ listen 127.0.0.1:{port};
     location / {{ proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header Host $host;
@@ -59,10 +61,10 @@ workers: 1
 admin: {{bind: none}}
 listeners:
   - bind: 127.0.0.1:{port}
-    limits: {{body_bytes: 100GiB}}
+    limits: {{body_bytes: 100GiB, header_timeout: 300s}}
     routes: [{{proxy: backend}}]
 upstreams:
-  backend: {{servers: ['127.0.0.1:{upstream}']}}
+  backend: {{servers: ['127.0.0.1:{upstream}'], connections: {{max: 10000, idle_max: 1000}}}}
 """
 
 
@@ -101,9 +103,7 @@ def main() -> None:
                 rates[each].append(moved / (time.monotonic() - began_s) / 1e9)
                 costs[each].append((cpu_s(process) - spent_s) / moved * 1e9 * 1024)
         best = min(statistics.median(cost) for each, cost in costs.items() if each != "penstock")
-        print(
-            f"{'':20}{'ns/KiB':>8}{'lowest':>8}{'highest':>9}{'GB/s':>7}{'x best nginx':>14}{'grown, MiB':>12}"
-        )
+        print(HEADINGS)
         for each, cost in costs.items():
             median = statistics.median(cost)
             grown = (resident(servers[each][0]) - before[each]) / (1 << 20)

@@ -172,14 +172,13 @@ def test_an_overload_is_told_early(start: Start, tmp_path: Path, fountain: Fount
     fountain.size = 64 * MEBIBYTE
     pool = ", connections: {max: 1, queue_max: 1, queue_timeout: 30s}"
     server = gateway(start, tmp_path, fountain.port, pool)
-    with closing(ask(server.port, window=4096)) as holder, closing(ask(server.port)) as waiting:
-        # The second may be accepted after one that only looks: whoever is in the queue, the next is refused.
-        with closing(ask(server.port)) as another:
-            first = wait_for(
-                lambda: next((it for it in (waiting, another) if is_readable(it)), None), "a 503"
-            )
-            assert first.recv(12) == b"HTTP/1.1 503"
-            queued = another if first is waiting else waiting
+    with closing(ask(server.port, window=4096)) as holder:
+        wait_for(lambda: is_readable(holder), "the first of its answer")
+        # Either may be accepted first, and the other is refused.
+        with closing(ask(server.port)) as waiting, closing(ask(server.port)) as another:
+            wait_for(lambda: is_readable(waiting) or is_readable(another), "a refusal")
+            refused, queued = (waiting, another) if is_readable(waiting) else (another, waiting)
+            assert refused.recv(12) == b"HTTP/1.1 503"
             fountain.size = 0
             room = memoryview(bytearray(MEBIBYTE))
             while not is_readable(queued):
