@@ -35,7 +35,9 @@ UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") or "nginx"
 BLOCK_BYTES = 1 << 20
 
-HEADINGS = f"{'':20}{'ns/KiB':>8}{'lowest':>8}{'highest':>9}{'GB/s':>7}{'x best nginx':>14}{'grown, MiB':>12}"
+WIDTHS = (8, 8, 9, 7, 14, 12)
+COLUMNS = ("ns/KiB", "lowest", "highest", "GB/s", "x best nginx", "grown, MiB")
+HEADINGS = " " * 20 + "".join(f"{each:>{width}}" for each, width in zip(COLUMNS, WIDTHS, strict=True))
 
 NGINX_CONF = """
 daemon off; worker_processes 1; worker_rlimit_nofile 40000; pid {folder}/nginx.pid; error_log {folder}/error.log;

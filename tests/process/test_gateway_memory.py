@@ -172,7 +172,7 @@ def test_an_overload_is_told_early(start: Start, tmp_path: Path, fountain: Fount
     fountain.size = 64 * MEBIBYTE
     pool = ", connections: {max: 1, queue_max: 1, queue_timeout: 30s}"
     server = gateway(start, tmp_path, fountain.port, pool)
-    with closing(ask(server.port, window=4096)) as holder:
+    with closing(ask(server.port)) as holder:
         wait_for(lambda: is_readable(holder), "the first of its answer")
         # Either may be accepted first, and the other is refused.
         with closing(ask(server.port)) as waiting, closing(ask(server.port)) as another:

@@ -15,7 +15,9 @@ from typing import Any
 from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.files.exchange import exchange_of
 from penstock.worker.files.folder import Folder
+from penstock.worker.gateway.errand import prototype_of
 from penstock.worker.gateway.passage import Passage
+from penstock.worker.gateway.relay import RelayedConnection, introduce
 from penstock.worker.gateway.upstream import Gateway
 from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
@@ -55,6 +57,7 @@ class Site(Leaving):
     __slots__ = (
         "_cells",
         "_complaints",
+        "_connection_type",
         "_gateway",
         "_names",
         "_not_found",
@@ -169,6 +172,9 @@ class Site(Leaving):
                 elif route.bridge is not None:
                     route.bridge = route.bridge.gated(self.gate, route.exchange)
                     route.exchange = route.bridge.exchange
+        self._connection_type = (
+            RelayedConnection if any(route.errand is not None for _, route in routes) else Connection
+        )
         self.router = Router(routes)
         self.only_route = self.router.only
         text = error_text(404, "no route takes this request")
@@ -215,7 +221,7 @@ class Site(Leaving):
     def connect(self) -> Connection:
         """Make the protocol for a new connection."""
         if not self.is_tls:
-            return Connection(self)
+            return self._connection_type(self)
         connection = TlsConnection(self)
         self._handshakes.add(connection)
         return connection
@@ -226,7 +232,7 @@ class Site(Leaving):
         self.lane = lot.lane(self._reconnect, self._judge_emptiness)
 
     def _reconnect(self) -> Connection:
-        return Connection(self, is_resumed=True)
+        return self._connection_type(self, is_resumed=True)
 
     @property
     def active_count(self) -> int:
@@ -374,8 +380,13 @@ class Site(Leaving):
         if isinstance(action, ProxyAction):
             assert self._gateway is not None
             route.exchange = Passage
-            return route.passes_to(self._gateway.upstreams[action.upstream])
+            upstream = self._gateway.upstreams[action.upstream]
+            route.errand = prototype_of(route, upstream, self.scope["scheme"])
+            return route.passes_to(upstream)
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
         # A fixed answer that is wrong would be wrong for every client.
         Reply(action.status, headers, method="GET", http_version="1.1", whole_size=len(action.body))
         return route.answers(action.status, headers, action.body)
+
+
+introduce(Site)
