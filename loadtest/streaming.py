@@ -40,7 +40,8 @@ COLUMNS = ("ns/KiB", "lowest", "highest", "GB/s", "x best nginx", "grown, MiB")
 HEADINGS = " " * 20 + "".join(f"{each:>{width}}" for each, width in zip(COLUMNS, WIDTHS, strict=True))
 
 NGINX_CONF = """
-daemon off; worker_processes 1; worker_rlimit_nofile 40000; pid {folder}/nginx.pid; error_log {folder}/error.log;
+daemon off; worker_processes 1; worker_rlimit_nofile 40000;
+pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 20000; }}
 http {{
   access_log off; sendfile on; tcp_nodelay on; client_max_body_size 0; keepalive_requests 1000000;
@@ -94,10 +95,10 @@ def main() -> None:
         }
         costs: dict[str, list[float]] = {each: [] for each in servers}
         rates: dict[str, list[float]] = {each: [] for each in servers}
-        before = {each: resident(process) for each, (process, _) in servers.items()}
         moved = size * options.connections
         for _, port in servers.values():
             move(way, port, size, options.connections)  # once, to warm up
+        before = {each: resident(process) for each, (process, _) in servers.items()}
         for _ in range(options.rounds):
             for each, (process, port) in servers.items():
                 began_s, spent_s = time.monotonic(), cpu_s(process)
