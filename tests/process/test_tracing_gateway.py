@@ -96,10 +96,13 @@ def test_each_attempt_is_a_span_and_the_last_one_the_servers_parent(
     nobody, port = free_port(), backend.server_address[1]
     server = serve(start, tmp_path, collector, f"127.0.0.1:{nobody}", f"127.0.0.1:{port}")
     sent = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "a=1"}
-    assert server.get("/x?secret=1", **sent)[0] == 200
+    for _ in range(2):  # It is the one server's turn and then the other's.
+        assert server.get("/x?secret=1", **sent)[0] == 200
     server.stop()
 
-    spans = collector.wait_spans(3, "penstock")
+    spans = collector.wait_spans(5, "penstock")
+    [parent] = [span["parent"] for span in spans if span.get("server.port") == nobody]
+    spans = [span for span in spans if parent in (span["id"], span["parent"])]
     assert {span["trace"] for span in spans} == {TRACE}
     [request] = [span for span in spans if span["kind"] == SERVER]
     assert (request["parent"], request["name"], request["status"]) == (SPAN, "GET all", 0)
@@ -117,7 +120,7 @@ def test_each_attempt_is_a_span_and_the_last_one_the_servers_parent(
     assert (answered["status"], answered["network.protocol.version"]) == (0, "1.1")
     assert failed["ns"] + answered["ns"] <= request["ns"]
 
-    [heard] = backend.heard
+    [heard] = [each for each in backend.heard if answered["id"] in each["traceparent"]]
     assert heard["traceparent"] == f"00-{TRACE}-{answered['id']}-01"
     assert heard["tracestate"] == "a=1"
     assert re.fullmatch("[0-9a-f]{32}", heard["x-request-id"])

@@ -6,13 +6,20 @@ a byte or an end from the server takes it out of the pool.
 """
 
 import asyncio
+import contextlib
+import os
+import socket
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from penstock.worker.gateway.native import compose, finish
 from penstock.worker.gateway.numbers import CLOSED, PROTOCOL
 from penstock.worker.gateway.response_reader import ResponseReader, UpstreamError
 from penstock.worker.http.wheel import NOT_WATCHED
-from penstock.worker.limits import WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES
+from penstock.worker.limits import (
+    UPSTREAM_LAST_WORDS_BYTES_MAX,
+    WRITE_HIGH_WATER_BYTES,
+    WRITE_LOW_WATER_BYTES,
+)
 
 if TYPE_CHECKING:
     from penstock.worker.gateway.pool import Pool
@@ -113,15 +120,16 @@ class Link(asyncio.Protocol):
             return
         borrower = self.borrower
         if borrower is None:
-            self.pool.drop(self)  # Nobody asked. What else it would say nobody can believe.
+            self._retire()  # Nobody asked. What else it would say nobody can believe.
             return
         self.tell_reader()
         reader = self.reader
         if not reader.has_begun:
+            # Empty when no head is whole yet: what is remembered of a response goes by all of its head.
             size = data.find(END_OF_HEAD) + 4
-            self.first_head = data[:size]
+            self.first_head = data[:size] if size > 3 else b""
             known = self.pool.known.get(self.first_head)
-            if known is None and not self.pool.is_wary:
+            if known is None and self.first_head and not self.pool.is_wary:
                 composed = compose(self.first_head, self.pool.via_line)
                 # What is a failure is judged, as all is that comes from a server that has failed.
                 if composed is not None and composed[0] < FAILURE:
@@ -136,21 +144,15 @@ class Link(asyncio.Protocol):
         borrower.came(self)
 
     def eof_received(self) -> bool:
-        """Close as well: a server that sends no more is of no use."""
-        if self.borrower is None:
-            self.pool.drop(self)
+        """Close as well: a server that sends no more is of no use, whatever is still on its way to it."""
+        self._end(None)
+        self._retire()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: tell whom it is lent to."""
-        self.tell_reader()
-        was_closed, self.is_closed = self.is_closed, True
-        borrower = self.borrower
-        if borrower is not None and not was_closed:
-            if exc is None and self.reader.end():
-                borrower.came(self)
-            else:
-                self.fail("it closed the connection" if exc is None else f"the connection broke: {exc}")
+        self._end(exc)
+        self.is_closed = True
         self.pool.ended(self)
 
     def pause_writing(self) -> None:
@@ -203,6 +205,45 @@ class Link(asyncio.Protocol):
         """Close at once."""
         self.is_closed = True
         self.transport.abort()
+
+    # Within.
+
+    def _end(self, exc: Exception | None) -> None:
+        """Make of what has come what can be made of it, now that nothing more does."""
+        self.tell_reader()
+        if exc is not None:
+            self._read_out()
+        borrower = self.borrower
+        if borrower is None or self.is_closed:
+            return
+        self.is_closed = True
+        if exc is None and self.reader.end():
+            borrower.came(self)
+        else:
+            self.fail("it closed the connection" if exc is None else f"the connection broke: {exc}")
+
+    def _retire(self) -> None:
+        """Close, and be lent to nobody from now on: the loop tells of the end a little later."""
+        self.abort()
+        self.pool.ended(self)
+
+    def _read_out(self) -> None:
+        """
+        Read what lies in the kernel: a server that answers without reading the request resets the
+        connection, which we may learn from a failed write, with its answer unread.
+        """
+        sock = self.transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return
+        left = UPSTREAM_LAST_WORDS_BYTES_MAX
+        self.reader.is_spoilt = True  # Whatever comes, nobody else is to have this connection.
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as rest:
+            while left > 0 and self.borrower is not None and not self.is_closed:
+                data = rest.recv(left, socket.MSG_DONTWAIT)
+                if not data:
+                    return
+                left -= len(data)
+                self.data_received(data)
 
     # For the wheel.
 

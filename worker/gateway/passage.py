@@ -24,6 +24,7 @@ from penstock.worker.gateway.pool import Pool
 from penstock.worker.gateway.request_head import TERMINABLE, Looping, forwards_left, takes_trailers
 from penstock.worker.gateway.response_reader import ResponseReader
 from penstock.worker.gateway.rules import CAUSE_OF
+from penstock.worker.gateway.sluice import divert
 from penstock.worker.gateway.terms import authority_of
 from penstock.worker.gateway.trail import Trail
 from penstock.worker.gateway.upstream import Upstream
@@ -34,7 +35,7 @@ from penstock.worker.http.head import METHODS
 from penstock.worker.http.inbox import Inbox
 from penstock.worker.http.phases import DONE, IDLE, STREAMING, WAITING
 from penstock.worker.http.responses import NO_BODY, TEXT_HEADERS, error_text, interim
-from penstock.worker.limits import UPSTREAM_MEMO_COUNT_MAX, UPSTREAM_REPLAY_BYTES_MAX
+from penstock.worker.limits import SLUICE_BYTES_MIN, UPSTREAM_MEMO_COUNT_MAX, UPSTREAM_REPLAY_BYTES_MAX
 
 if TYPE_CHECKING:
     from penstock.worker.http.connection import Connection
@@ -262,9 +263,19 @@ class Passage(Exchange):
         if head or framed:
             self.write(head, framed, True)
         link.watch(self._upstream.now_s + self._upstream.idle_s)
+        if reader.left >= SLUICE_BYTES_MIN and divert(self, link):
+            return
         if self.connection.is_write_blocked:
             link.pause_reading()
             self.connection.when_writable(self._client_takes)
+
+    def let_through(self, link: Link, size: int) -> None:
+        """Count what has passed by."""
+        framing = self.framing
+        assert framing.left is not None
+        framing.left -= size
+        self.sent(size)
+        link.watch(self._upstream.now_s + self._upstream.idle_s)
 
     def link_failed(self, link: Link, reason: str) -> None:
         """Ask again, where that is safe; else say that the server failed, or cut what had begun."""
@@ -302,7 +313,8 @@ class Passage(Exchange):
         """Judge whose fault it is that nothing happens."""
         upstream = self._upstream
         if self.phase == STREAMING:
-            if self.connection.is_write_blocked:
+            pour = self.connection.pour
+            if self.connection.is_write_blocked or (pour is not None and pour.left):
                 # The client's, whose own deadline is set.
                 link.watch(now_s + upstream.idle_s)
             else:
@@ -345,12 +357,19 @@ class Passage(Exchange):
         super().disconnected()
         self._leave_board()
 
+    def refused(self, status: int, sent_bytes: int) -> None:
+        """Let go of the server: what the client sent was no request, and it has been told so."""
+        self._drop()
+        super().refused(status, sent_bytes)
+        self._leave_board()
+
     def cancel(self) -> None:
         """Let go of the server."""
         self._drop()
 
     def half_closed(self) -> None:
-        """Go on: the client may still read."""
+        """Go on: the client may still read. But its connection ends with the answer."""
+        self.is_plain = False
 
     def call_off(self) -> None:
         """End a stream of events, which may end anywhere; its client comes back for more."""
@@ -506,6 +525,8 @@ class Passage(Exchange):
             and reader.content_length is not None
             and reader.keep_alive
             and not reader.is_spoilt
+            and not reader.has_interims  # the first head was not its own
+            and bool(link.first_head)
             and self.status not in NO_BODY
             and self.status < 500  # Those are judged.
         )

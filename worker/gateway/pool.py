@@ -8,6 +8,7 @@ back what is not theirs.
 """
 
 import asyncio
+import time
 from collections import deque
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Protocol
@@ -19,6 +20,7 @@ from penstock.worker.gateway.standing import Standing
 from penstock.worker.gateway.terms import terms_for
 from penstock.worker.limits import UPSTREAM_KNOWN_BYTES_MAX, UPSTREAM_KNOWN_COUNT_MAX
 from penstock.worker.logs import LOG
+from penstock.worker.tls.complaints import Complaints
 
 if TYPE_CHECKING:
     from penstock.worker.gateway.ewma import Latency
@@ -46,6 +48,7 @@ class Pool:
     """Links to one server: lent, idle, or being made; and who waits for one."""
 
     __slots__ = (
+        "_complaints",
         "_connecting",
         "_has_undated",
         "_links",
@@ -77,6 +80,7 @@ class Pool:
         self.standing = Standing(upstream.standings_changed)
         self._spec = spec
         self._upstream = upstream
+        self._complaints = Complaints()
         self._links: set[Link] = set()
         self.idle_max = spec.idle_max
         self.idle: list[Link] = []  # the one that was used last at the end
@@ -326,5 +330,7 @@ class Pool:
         self.numbers.note_ejection()
 
     def complain(self, reason: str) -> None:
-        """Log what is wrong with the server."""
-        LOG.warning("upstream %s, %s: %s", self._spec.name, self.server.address, reason)
+        """Log what is wrong with the server: once, though every request may meet it."""
+        told = self._complaints.judge(reason, time.monotonic())
+        if told is not None:
+            LOG.warning("upstream %s, %s: %s", self._spec.name, self.server.address, told)

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from penstock.worker.gateway.request_head import members
-from penstock.worker.limits import UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_INTERIMS_MAX
+from penstock.worker.limits import UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_HEADERS_MAX, UPSTREAM_INTERIMS_MAX
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -49,6 +49,7 @@ class ResponseReader:
         "is_head_complete",
         "is_spoilt",
         "keep_alive",
+        "left",
         "pieces",
         "protocols",
         "status",
@@ -85,11 +86,17 @@ class ResponseReader:
         self.keep_alive = False
         # None: chunked, or it goes on until the connection ends.
         self.content_length: int | None = None
+        # Of a body whose length is known, since its head was read.
+        self.left = 0
         self._framed = False
 
     def feed(self, data: bytes) -> None:
         """Take bytes. Raises UpstreamError for what is no response to the request."""
-        if not self.is_head_complete:
+        if self.left:
+            self._count(data)
+            return
+        was_head_complete = self.is_head_complete
+        if not was_head_complete:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -106,13 +113,27 @@ class ResponseReader:
             if isinstance(cause, UpstreamError):
                 raise cause from None
             raise UpstreamError(str(error).lower() or "it is no HTTP response") from None
+        if not was_head_complete and self.content_length is not None and not self.is_complete:
+            self.left = self.content_length - sum(map(len, self.pieces))
         if not self.is_head_complete:
             if self._head_bytes > UPSTREAM_HEAD_BYTES_MAX:
                 raise UpstreamError("its header is too large")
         elif not self.pieces and not self.is_complete:
-            self._bare_bytes += len(data)
+            # Extensions of chunks and trailers. The parser keeps the latter until they are whole.
+            self._bare_bytes += len(data) if was_head_complete else len(data) - data.find(b"\r\n\r\n") - 4
             if self._bare_bytes > UPSTREAM_HEAD_BYTES_MAX:
                 raise UpstreamError("its chunks or trailers are too large")
+
+    def skip(self) -> None:
+        """Say that somebody else has read the rest of the body."""
+        self.left = 0
+        self.is_complete = True
+        self._parser = HttpResponseParser(self)
+
+    @property
+    def has_interims(self) -> bool:
+        """Tell whether interim responses came before this one."""
+        return self._interim_count > 0
 
     @property
     def has_begun(self) -> bool:
@@ -145,6 +166,8 @@ class ResponseReader:
             value = value.rstrip(b" \t")
         if not self.is_head_complete:
             self.headers.append((name, value))
+            if len(self.headers) > UPSTREAM_HEADERS_MAX:
+                raise UpstreamError("it sends too many headers")
         elif not self.is_complete:
             self.trailers.append((name, value))
 
@@ -215,6 +238,19 @@ class ResponseReader:
             raise UpstreamError("it switched protocols unasked")
         if not named <= frozenset(self.protocols):
             raise UpstreamError("it switched to a protocol that nobody asked for")
+
+    def _count(self, data: bytes) -> None:
+        """Take a piece of a body whose length is known: it need not go through the parser."""
+        left = self.left
+        if len(data) < left:
+            self.left = left - len(data)
+            self.pieces.append(data)
+            return
+        if len(data) > left:
+            self.is_spoilt = True
+            data = data[:left]
+        self.pieces.append(data)
+        self.skip()
 
     def _judge_framing(self, version: str) -> None:
         length: int | None = None

@@ -19,6 +19,7 @@ from penstock.worker.http.wheel import NOT_WATCHED
 from penstock.worker.limits import LINGER_BYTES_MAX, LINGER_S, WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES
 
 if TYPE_CHECKING:
+    from penstock.worker.gateway.sluice import Sluice
     from penstock.worker.http.exchange import Exchange
     from penstock.worker.http.pour import Pour
     from penstock.worker.http.site import Site
@@ -64,8 +65,8 @@ class Outlet(asyncio.Protocol, ABC):
         self.keep_alive = True
         self.is_write_blocked = False
         self._writers: list[asyncio.Future[None]] | None = None
-        # The file that is being sent past the transport.
-        self.pour: Pour | None = None
+        # The file, or the body from a server, that is being sent past the transport.
+        self.pour: Pour | Sluice | None = None
         # Output that waited at the last look; -1 when some was taken since.
         self._unsent_bytes = -1
         # Input thrown away, of an unread body or while lingering.

@@ -5,18 +5,25 @@ A real Site that passes requests on, a raw client before it and raw servers behi
 import asyncio
 import contextlib
 import inspect
+import re
+import socket
 import ssl
+import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvloop
 
+from penstock.shm.board import read_board
+from penstock.shm.counting import BoardWriter
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.names import CODE_CLASSES, UPSTREAM_FAILURE_REASONS
+from penstock.shm.schema import BOARD_ENTRY_COUNT, BOARD_ENTRY_WORDS
 from penstock.worker.gateway import upstream as upstreams
 from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
 from penstock.worker.gateway.upstream import Gateway, Upstream
@@ -43,6 +50,8 @@ from tests.worker.http.conftest import (  # noqa: F401  # a fixture
 FEW = 16
 SITE_WORDS = SERVER_WORDS = FEW + 2 * WORD_COUNT
 SERVERS_MAX = 4
+
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all
 
 Script = Callable[["Visit"], Awaitable[None]]
 
@@ -82,8 +91,11 @@ class Visit:
         self.writer.write(data)
         await self.writer.drain()
 
-    def reset(self) -> None:
-        """Break the connection off."""
+    async def reset(self) -> None:
+        """Break the connection off, when all that was said is out."""
+        while self.writer.transport.get_write_buffer_size():
+            await asyncio.sleep(0)
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.writer.transport.abort()
 
 
@@ -103,6 +115,8 @@ class Backend:
             await self.script(visit)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # The gateway has closed it.
+        except RuntimeError:
+            assert writer.transport.is_closing()  # uvloop's word for the same
         finally:
             writer.close()
 
@@ -120,6 +134,7 @@ class Passing:
     gateway: Gateway
     address: Any
     cells: memoryview
+    board: memoryview
     clients: list[Client] = field(default_factory=list)
 
     @property
@@ -174,7 +189,17 @@ class Passing:
 
     def is_clean(self) -> bool:
         """Tell whether nothing is lent or awaited, and whether the board is empty."""
-        return all(pool.busy_count == 0 for pool in self.upstream.pools) and not self.site.exchanges()
+        return (
+            all(pool.busy_count == 0 for pool in self.upstream.pools)
+            and not self.site.exchanges()
+            and not self.site.active_count
+            and not list(read_board(self.board))
+        )
+
+    def watched_count(self) -> int:
+        """Count what lies in the wheels, of clients and of links."""
+        wheels = (self.site._wheel, self.upstream.wheel)
+        return sum(len(bucket) for wheel in wheels for bucket in wheel._buckets)
 
 
 def server_cells(index: int) -> ServerCells:
@@ -193,15 +218,79 @@ def server_cells(index: int) -> ServerCells:
     )
 
 
-async def connect(address: Any) -> Any:
-    """Connect a socket."""
-    import socket  # noqa: PLC0415
+def open_fds() -> int:
+    """Count the sockets and pipes of this process."""
+    count = 0
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            count += str(each.readlink()).startswith(("socket:", "pipe:"))
+    return count
 
+
+async def connect(address: Any) -> socket.socket:
+    """Connect a socket."""
     sock = socket.socket()
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     await asyncio.get_running_loop().sock_connect(sock, address)
     return sock
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a client has of a response: its status, its body, and whether it can tell that it is whole."""
+
+    status: int
+    body: bytes
+    is_whole: bool
+
+
+async def outcome(client: Client) -> Outcome:
+    """Read a response that may be cut off anywhere, after any interim ones."""
+    while True:
+        while b"\r\n\r\n" not in client.received:
+            if client.is_eof:
+                return Outcome(0, client.received, is_whole=False)
+            await client._more()
+        head = await client.until(b"\r\n\r\n")
+        status = int(head.split(b" ", 2)[1])
+        if status >= 200:
+            break
+    fields = head.lower()
+    if status in {204, 304}:
+        return Outcome(status, b"", is_whole=True)
+    if b"\r\ntransfer-encoding: chunked\r\n" in fields:
+        return await _chunks(client, status)
+    sizes = re.findall(rb"\r\ncontent-length: (\d+)\r\n", fields)
+    assert len(sizes) < 2
+    size = int(sizes[0]) if sizes else None
+    gathered = bytearray(client.received)
+    while not client.is_eof and (size is None or len(gathered) < size):
+        client.received = b""
+        await client._more()
+        gathered += client.received
+    body, client.received = bytes(gathered[:size]), bytes(gathered[len(gathered) if size is None else size :])
+    is_broken = body.endswith(b"<reset>")
+    return Outcome(status, body, is_whole=not is_broken and (size is None or len(body) == size))
+
+
+async def _chunks(client: Client, status: int) -> Outcome:
+    body = b""
+    while True:
+        while b"\r\n" not in client.received and not client.is_eof:
+            await client._more()
+        if b"\r\n" not in client.received:
+            return Outcome(status, body, is_whole=False)
+        size = int((await client.until(b"\r\n"))[:-2], 16)
+        while len(client.received) < size + 2 and not client.is_eof:
+            await client._more()
+        piece, client.received = client.received[:size], client.received[size:]
+        body += piece
+        if client.received[:2] != b"\r\n":
+            return Outcome(status, body, is_whole=False)
+        client.received = client.received[2:]
+        if not size:
+            return Outcome(status, body, is_whole=True)
 
 
 Pass = Callable[..., contextlib.AbstractAsyncContextManager[Passing]]
@@ -222,6 +311,7 @@ async def _passing(
     **spec: Any,
 ) -> AsyncIterator[Passing]:
     loop = asyncio.get_running_loop()
+    fds, tasks = open_fds(), len(asyncio.all_tasks())
     troubles: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: troubles.append(context))
     servers = []
@@ -253,9 +343,18 @@ async def _passing(
         unmatched=UNMATCHED,
         cells=LISTENER,
     )
-    site = Site(listener, apps={}, cells=cells, loop=loop, gateway=gateway, is_tls=tls is not None)
+    board = memoryview(bytearray(8 * BOARD_ENTRY_COUNT * BOARD_ENTRY_WORDS)).cast("Q")
+    site = Site(
+        listener,
+        apps={},
+        cells=cells,
+        loop=loop,
+        gateway=gateway,
+        board=BoardWriter(board),
+        is_tls=tls is not None,
+    )
     server = await loop.create_server(site.connect, "127.0.0.1", 0, ssl=tls)
-    passing = Passing(site, gateway, server.sockets[0].getsockname(), cells)
+    passing = Passing(site, gateway, server.sockets[0].getsockname(), cells, board)
     try:
         yield passing
     finally:
@@ -273,4 +372,8 @@ async def _passing(
             each.close()
             await each.wait_closed()
         await server.wait_closed()
+        # Nothing is left of it all: no deadline, no task, no descriptor.
+        await passing.until(lambda: not passing.watched_count())
+        await passing.until(lambda: len(asyncio.all_tasks()) <= tasks)
+        await passing.until(lambda: open_fds() <= fds)
         assert not troubles

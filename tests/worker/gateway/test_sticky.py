@@ -129,7 +129,7 @@ async def test_a_retry_takes_the_client_along(passing: Any) -> None:
         index = b"ab".index(first.body)
         servers[index].script = closes
         for visit in servers[index].visits:
-            visit.reset()
+            await visit.reset()
         second = await get(client, cookie_in(first))
         assert second.body != first.body
         assert cookie_in(second) is not None

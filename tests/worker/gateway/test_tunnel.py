@@ -344,7 +344,7 @@ async def test_a_break_is_passed_on_as_one(passing: Any, who: str) -> None:
         if who == "server":
             await visit.reader.readexactly(1)
             visit.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            visit.reset()
+            await visit.reset()
             return
         try:
             await visit.reader.read()
@@ -431,11 +431,12 @@ async def test_a_half_that_nobody_ends_does_not_stay_for_ever(passing: Any) -> N
     """
     The client has said all, and the server does not end.
     """
+    over = asyncio.Event()
 
     async def script(visit: Visit) -> None:
         await visit.head()
         await visit.say(SWITCH + b"bye")
-        await asyncio.Event().wait()
+        await over.wait()
 
     async with passing(Backend(script)) as gateway:
         client = await opened(gateway)
@@ -447,6 +448,7 @@ async def test_a_half_that_nobody_ends_does_not_stay_for_ever(passing: Any) -> N
         assert tunnels(gateway)
         gateway.pass_time(61)
         await gateway.until(lambda: not tunnels(gateway))
+        over.set()
 
 
 @pytest.mark.parametrize("who", ["client", "server"])
@@ -454,6 +456,7 @@ async def test_who_takes_nothing_is_cut(passing: Any, who: str) -> None:
     """
     As in any response.
     """
+    over = asyncio.Event()
 
     async def script(visit: Visit) -> None:
         await visit.head()
@@ -461,7 +464,7 @@ async def test_who_takes_nothing_is_cut(passing: Any, who: str) -> None:
         if who == "client":
             await visit.say(bytes(30_000_000))
         else:
-            await asyncio.Event().wait()
+            await over.wait()
 
     backend = Backend(script)
     async with passing(backend) as gateway:
@@ -476,6 +479,7 @@ async def test_who_takes_nothing_is_cut(passing: Any, who: str) -> None:
         if who == "server":
             with pytest.raises(ConnectionError):
                 await sending
+        over.set()
 
 
 async def test_it_is_counted_as_a_success_and_noted_as_what_it_is(passing: Any) -> None:
