@@ -11,6 +11,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
+from penstock.master.config import proxy_protocol
 from penstock.master.config.accounts import owner_ids
 from penstock.master.config.compression import settled
 from penstock.master.config.files import Files
@@ -36,6 +37,7 @@ from penstock.worker.spec import (
     LogSpec,
     MatchSpec,
     ProxiesSpec,
+    ProxyProtocolSpec,
     RequestIdSpec,
     RespondAction,
     RouteCells,
@@ -180,6 +182,7 @@ def _listener_spec(config: Config, listener: Listener, series: SeriesTable) -> L
         server_header=listener.server_header,
         date_header=listener.date_header,
         proxies=_proxies_spec(listener),
+        proxy_protocol=_proxy_protocol_spec(listener, series),
         routes=tuple(_route_spec(config, listener, route, series) for route in listener.routes),
         unmatched=_route_cells(listener.name, UNMATCHED, series),
         cells=_listener_cells(listener.name, series),
@@ -203,6 +206,15 @@ def _proxies_spec(listener: Listener) -> ProxiesSpec | None:
     if listener.forwarded is None:
         return None
     return ProxiesSpec(trusted=listener.trusted_proxies, family=listener.forwarded)
+
+
+def _proxy_protocol_spec(listener: Listener, series: SeriesTable) -> ProxyProtocolSpec | None:
+    wanted = proxy_protocol.settled(listener.proxy_protocol)
+    if wanted is None:
+        return None
+    labels = (("listener", listener.name),)
+    rejected = series.define_group(names.PROXY_REJECTED, "counter", labels, "reason", names.PROXY_REJECTIONS)
+    return wanted.spec(listener.trusted_proxies, rejected)
 
 
 def _route_spec(config: Config, listener: Listener, route: Route, series: SeriesTable) -> RouteSpec:

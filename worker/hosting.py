@@ -25,7 +25,8 @@ from penstock.worker.identity import identity
 from penstock.worker.incidents import Incidents
 from penstock.worker.limits import TRACE_FLUSH_LATE_S, WSGI_END_S
 from penstock.worker.logs import LOG
-from penstock.worker.parking import ParkingLot
+from penstock.worker.parking import Parked, ParkingLot
+from penstock.worker.proxy_protocol.shards import HeraldedShards
 from penstock.worker.shards import LentShards, told_of_accepted
 from penstock.worker.spec import AppAction, ListenerSpec, WorkerSpec
 from penstock.worker.wsgi.application import WsgiApp
@@ -132,6 +133,10 @@ class Hosting:
         if tls is None:
             site.park_in(self._lot)
             self.givable[listener.address] = site
+        if listener.proxy_protocol is not None:
+            preludes = site.expect_headers(listener.proxy_protocol, tls, listener.limits.header_timeout_s)
+            self.shards[listener.address] = HeraldedShards(preludes.take, backlog=listener.backlog)
+            return
         self.shards[listener.address] = LentShards(
             site.connect,
             backlog=listener.backlog,
@@ -160,8 +165,14 @@ class Hosting:
         if self._threads is not None:
             self._threads.tick(now_s)
 
-    def take_over(self, address: str, left_ms: Sequence[int], fds: Sequence[int]) -> None:
-        """Park connections that another worker had. Takes the descriptors over; strangers are closed."""
+    def take_over(
+        self, address: str, left_ms: Sequence[int], fds: Sequence[int], told: Sequence[bytes] = ()
+    ) -> None:
+        """
+        Park connections that another worker had. Takes the descriptors over; strangers are closed.
+
+        `told` has the PROXY header of each, b"" for none; or it is empty.
+        """
         site = self.givable.get(address)
         if site is None or site.lane is None:
             LOG.warning("closed %d connections of %s, which is not served here", len(fds), address)
@@ -169,7 +180,13 @@ class Hosting:
                 os.close(fd)
             return
         now_s = time.monotonic()
-        site.lane.take_over([(fd, now_s + ms / 1000) for fd, ms in zip(fds, left_ms, strict=False)])
+        headers = told or (b"",) * len(fds)
+        site.lane.take_over(
+            [
+                Parked(fd, now_s + ms / 1000, header)
+                for fd, ms, header in zip(fds, left_ms, headers, strict=False)
+            ]
+        )
 
     async def stop_accepting(self) -> None:
         """Accept nothing new. Whoever was accepted is known to its site when this returns."""

@@ -248,6 +248,17 @@ COMPLAINT_KINDS_MAX = 64
 # more than any chain that is meant, and some 30 us.
 FORWARDED_HOPS_MAX = 32
 FORWARDED_CHARS_MAX = 4096
+# The PROXY protocol. What load balancers tell beside the addresses takes a few hundred bytes, a client's
+# certificate 2 KiB; nginx takes as much as this.
+PROXY_HEADER_BYTES_MAX = 4096
+# Connections of trusted proxies whose header has not come: each has a descriptor and some 600 bytes. A proxy
+# sends it with the first packet, so at 1000 new ones a second and 100 ms of network a hundred wait.
+PROXY_WAITING_MAX = 1024
+# Accepting and reading one header takes some 40 us: 64 of them are 2.5 ms for the others to wait.
+PROXY_ACCEPTS_PER_TURN_MAX = 64
+# Out of descriptors: some may be there again after this.
+PROXY_ACCEPT_AGAIN_S = 1.0
+
 # WebSockets. Messages that wait for the app count as a body that does: then nothing more is
 # read. A message may come on top, as large as the operator allows, and a read of the loop.
 WEBSOCKET_QUEUE_BYTES_MAX = BODY_HIGH_WATER_BYTES

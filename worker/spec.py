@@ -138,6 +138,16 @@ class ProxiesSpec(msgspec.Struct, frozen=True, kw_only=True):
     family: Literal["x-forwarded", "forwarded"] = "x-forwarded"
 
 
+class ProxyProtocolSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Who begins with a PROXY header (addresses, networks, "unix:" and "*"), and what becomes of others."""
+
+    trusted: tuple[str, ...]
+    required: bool = True  # False: others are served as they are
+    timeout_s: float = 3.0
+    # Four words in a row: connections that were closed, by `names.PROXY_REJECTIONS`.
+    rejected: int
+
+
 class WebSocketSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What WebSockets of a listener are held to. None: no pings, or none of them is waited for."""
 
@@ -157,6 +167,7 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     backlog: int = 2048
     limits: LimitsSpec
     proxies: ProxiesSpec | None = None
+    proxy_protocol: ProxyProtocolSpec | None = None
     headers: tuple[tuple[str, str], ...] = ()  # of every response that does not set them itself
     server_header: bool = True
     date_header: bool = True

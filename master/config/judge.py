@@ -20,6 +20,8 @@ from penstock.master.config.listener import Keepalive, Limits, Listener, Tcp
 from penstock.master.config.model import Config, Recycle
 from penstock.master.config.opentelemetry import MISSING, is_installed
 from penstock.master.config.problems import Path, Problem, path_text, quoted
+from penstock.master.config.proxy_protocol import ProxyProtocol
+from penstock.master.config.proxy_protocol import fault_of as proxy_protocol_fault
 from penstock.master.config.reload import Reload
 from penstock.master.config.route import Match, Respond, Route
 from penstock.master.config.telling import Log, Tracing
@@ -82,6 +84,9 @@ def judge(walk: Walk) -> list[str]:
                 _judge_seconds(record.interval_s, KEEPALIVE_S_MAX, (*path, "interval"), walk)
             case WebSocket():
                 _judge_websocket(record, path, walk)
+            case ProxyProtocol() if record.timeout_s <= 0:
+                inner = (*path, "timeout")
+                walk.fault(walk.place(inner), inner, "found 0, expected a duration above 0")
             case Recycle():
                 _judge_recycle(record, path, walk)
             case Reload():
@@ -144,6 +149,10 @@ def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:
         walk.fault(
             walk.place(inner), inner, f"found TCP options for {quoted(listener.bind)}, expected a TCP address"
         )
+    fault = proxy_protocol_fault(listener.proxy_protocol, listener.trusted_proxies)
+    if fault is not None:
+        inner = (*path, "proxy_protocol")
+        walk.fault(walk.place(inner), inner, fault)
     if any(name.lower() == "date" for name in listener.headers):
         inner = (*path, "headers")
         told = "found a fixed date, expected other headers: a Date is the time of its response"

@@ -29,6 +29,8 @@ FIRST_TEN = slice(10)
 LF = 10
 # A record of a handshake, of any version of TLS.
 TLS_HELLO = b"\x16\x03"
+# The client's and the server's address as a scope has them.
+Names = tuple[tuple[str, int] | None, tuple[str, int | None]]
 METHOD_TAGS = {method: method_tag(method) for method in METHODS.values()}
 
 
@@ -56,7 +58,7 @@ class Connection(Intake):
         self.transport = transport  # type: ignore[assignment]
         self.site.opened(self, is_resumed=self._is_resumed)
         if self._is_resumed:
-            self._client, self._server = self.site.names_of(self.transport)
+            self._client, self._server = self.names()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: tell the app, if it still runs, and be forgotten."""
@@ -133,6 +135,10 @@ class Connection(Intake):
 
     # Requests.
 
+    def names(self) -> Names:
+        """Give the client's and the server's address as a scope has them."""
+        return self.site.names_of(self.transport)
+
     def _begin(  # noqa: PLR0917, keywords would cost on every request
         self,
         method: str,
@@ -148,7 +154,7 @@ class Connection(Intake):
             site.detach(self.exchange)
             self.exchange = None
         if self._server is None:
-            self._client, self._server = site.names_of(self.transport)
+            self._client, self._server = self.names()
         path = target.decode()  # llhttp lets ASCII through only
         if path[0] == "/" and not ("?" in path or "%" in path or "#" in path):
             raw_path, query = target, b""
@@ -423,7 +429,7 @@ class Connection(Intake):
             assert exchange is not None
             exchange.refused(error.status, len(output))
         elif site.refusals:
-            site.note_refusal(self.transport, head, error.status, len(output))
+            site.note_refusal(self.names()[0], head, error.status, len(output))
         self.transport.write(output)
         self.linger()
 

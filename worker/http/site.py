@@ -8,6 +8,7 @@ A site knows no shared memory: its cells are any memoryview of 8-byte words.
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -28,11 +29,14 @@ from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.route import HostedApp, Route
 from penstock.worker.http.routing import Miss, Router
+from penstock.worker.http.told import ToldConnection, ToldTlsConnection, endpoints_from
 from penstock.worker.http.wheel import Watched
 from penstock.worker.limits import BODY_RATE_GRACE_S, LOCAL_NAMES_MAX, STALL_S
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
-from penstock.worker.spec import UNMATCHED, AppAction, FilesAction, ListenerSpec, RouteSpec
+from penstock.worker.proxy_protocol.header import Endpoints
+from penstock.worker.proxy_protocol.prelude import Preludes
+from penstock.worker.spec import UNMATCHED, AppAction, FilesAction, ListenerSpec, ProxyProtocolSpec, RouteSpec
 from penstock.worker.tls.complaints import Complaints
 from penstock.worker.tls.facts import tell_of_tls
 from penstock.worker.websocket.upgrade import Upgrade
@@ -220,8 +224,33 @@ class Site(Leaving):
         assert not self.is_tls
         self.lane = lot.lane(self._reconnect, self._judge_emptiness)
 
-    def _reconnect(self) -> Connection:
-        return Connection(self, is_resumed=True)
+    def _reconnect(self, told: bytes = b"") -> Connection:
+        endpoints = endpoints_from(told) if told else None
+        if endpoints is None:
+            return Connection(self, is_resumed=True)
+        return ToldConnection(self, endpoints, is_resumed=True)
+
+    def expect_headers(
+        self, spec: ProxyProtocolSpec, tls: ssl.SSLContext | None, handshake_timeout_s: float
+    ) -> Preludes:
+        """Make room for connections that begin with a PROXY header, until it is read."""
+        self.preludes = Preludes(
+            spec,
+            self,
+            self._cells,
+            on_fewer=self._judge_emptiness,
+            tls=tls,
+            handshake_timeout_s=handshake_timeout_s,
+        )
+        return self.preludes
+
+    def connect_told(self, endpoints: Endpoints) -> Connection:
+        """Make the protocol for a new connection between these."""
+        if not self.is_tls:
+            return ToldConnection(self, endpoints)
+        connection = ToldTlsConnection(self, endpoints)
+        self._handshakes.add(connection)
+        return connection
 
     @property
     def active_count(self) -> int:
@@ -250,6 +279,8 @@ class Site(Leaving):
             self._wheel.advance(now_s)
             if self.lane is not None and not self.is_draining:
                 self._park_idle(now_s)
+        if self.preludes is not None:
+            self.preludes.tick(now_s)
         if self.is_draining:
             self._judge_handshakes()
         for exchange in self.exchanges():
@@ -289,9 +320,8 @@ class Site(Leaving):
             except Exception:
                 LOG.exception("cannot take note of %s", exchange.describe())
 
-    def note_refusal(self, transport: asyncio.Transport, head: bytes, status: int, sent_bytes: int) -> None:
+    def note_refusal(self, client: tuple[str, int] | None, head: bytes, status: int, sent_bytes: int) -> None:
         """Show what was refused before it was an exchange."""
-        client, _ = self.names_of(transport)
         for refusal in self.refusals:
             try:
                 refusal(client, head, status, sent_bytes)

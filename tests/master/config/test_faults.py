@@ -97,7 +97,7 @@ def test_a_fault_is_told_with_its_place_and_what_was_expected(
 
 
 LISTENER_FAULTS = [
-    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tcp, tls, trusted_proxies, forwarded, limits, websocket, headers, server_header, date_header, compression or routes; did you mean 'bind'?"),
+    ("    bnd: :81\n", "3:5: listeners[0].bnd: found the key 'bnd', expected name, bind, protocol, backlog, uds_permissions, tcp, tls, trusted_proxies, forwarded, proxy_protocol, limits, websocket, headers, server_header, date_header, compression or routes; did you mean 'bind'?"),
     ("    protocol: tcp\n", "3:15: listeners[0].protocol: found 'tcp', expected 'http': 'tcp' is not supported yet"),
     ("    protocol: udp\n", "3:15: listeners[0].protocol: found 'udp', expected 'http': 'udp' is not supported yet"),
     ("    protocol: htpp\n", "3:15: listeners[0].protocol: found 'htpp', expected 'http'; did you mean 'http'?"),
