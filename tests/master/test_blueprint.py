@@ -265,6 +265,19 @@ def test_a_certificate_that_has_gone_is_an_error_of_the_system() -> None:
         tls_contexts(secure("gone.pem", "key.pem"))
 
 
+def test_rejected_connections_are_counted_where_a_header_is_awaited(series: SeriesTable) -> None:
+    """
+    A listener that awaits none has no such numbers.
+    """
+    assert spec_of(CONFIG, series).listeners[0].proxy_protocol is None
+    before = series.count
+    told = spec_of(Config(listeners=(replace_listener(WEB, proxy_protocol=True),)), series)
+    wanted = told.listeners[0].proxy_protocol
+    assert wanted is not None
+    assert wanted.trusted == WEB.trusted_proxies
+    assert series.count == before + len(names.PROXY_REJECTIONS)
+
+
 def test_access_log_and_request_ids_are_passed_on(series: SeriesTable) -> None:
     """
     With a word that counts what was dropped, the same one in every generation.

@@ -66,6 +66,20 @@ def test_no_kind_of_message_is_missing_here() -> None:
     assert {type(message) for message in TO_MASTER} == set(get_args(ToMaster))
 
 
+def test_a_release_that_would_forget_what_was_told_does_not_understand() -> None:
+    """
+    It would take the load balancer for the client; so it drops the message, and with it the connections.
+    """
+    old_child, old_master = Drain | Take | ReopenLog, Ready | Give | Ask
+    told = (b"PROXY ...",)
+    for kind, message in (
+        (old_child, TakeTold("fd:3", (1,), told=told)),
+        (old_master, GiveTold("fd:3", (1,), told)),
+    ):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.msgpack.decode(encode(message)[1:], type=kind)
+
+
 @pytest.mark.parametrize("message", TO_CHILD, ids=repr)
 def test_a_child_reads_what_the_master_wrote(message: ToChild) -> None:
     assert decode_for_child(encode(message)) == message

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 _HTTP: Final = re.compile(rb"[A-Z]{1,20}(?: |$)")
 
 _STRANGER, _MISSING, _MALFORMED, _TIMEOUT = range(len(PROXY_REJECTIONS))
+_WORDS: Final = (
+    "it is no proxy that may send a PROXY header",
+    "it began without a PROXY header, which proxies of 'proxy_protocol' have to send",
+    "its PROXY header is malformed",
+    "its PROXY header did not come in time",
+)
 
 
 class Prelude:
@@ -90,12 +96,12 @@ class Preludes:
         if self._trust.trusts_peer(peer):
             if len(self._waiting) >= PROXY_WAITING_MAX:
                 # Who means it sends the header at once, so the oldest does not.
-                self._reject(next(iter(self._waiting)), _TIMEOUT, "too many wait for their header")
+                self._reject(next(iter(self._waiting)), _TIMEOUT, "too many wait for theirs")
             self._waiting[prelude] = None
             self._loop.add_reader(sock.fileno(), self._read, prelude)
             self._read(prelude)
         elif self._is_required:
-            self._reject(prelude, _STRANGER, "one that is not trusted to send a PROXY header")
+            self._reject(prelude, _STRANGER)
         else:
             self._arrive(prelude, self._site.connect)
 
@@ -107,7 +113,7 @@ class Preludes:
                 return
             self._read(prelude)  # The loop may have been blocked, and it is there.
             if prelude in self._waiting:
-                self._reject(prelude, _TIMEOUT, "the PROXY header did not come in time")
+                self._reject(prelude, _TIMEOUT)
 
     def hurry(self, deadline_s: float) -> None:
         """Give all of them less time."""
@@ -136,22 +142,23 @@ class Preludes:
             return
         try:
             header = read_header(before + seen)
-        except NoHeader as error:
+            # What was seen is there, and nobody else reads it.
+            taken = sock.recv(len(seen) if header is None else header.size - len(before))
+        except NoHeader:
             if _HTTP.match(before + seen):
-                self._refuse(prelude, before + seen, f"{error}")
+                self._refuse(prelude, before + seen)
             else:
-                self._reject(prelude, _MISSING, f"{error}")
-            return
+                self._reject(prelude, _MISSING)
         except HeaderError as error:
-            self._reject(prelude, _MALFORMED, f"a malformed PROXY header: {error}")
-            return
-        # What was seen is there, and nobody else reads it.
-        taken = sock.recv(len(seen) if header is None else header.size - len(before))
-        if header is None:
-            prelude.data += taken
+            self._reject(prelude, _MALFORMED, str(error))
+        except OSError:
+            self._close(prelude)
         else:
-            self._unwatch(prelude)
-            self._arrive(prelude, self._connector(header.endpoints))
+            if header is None:
+                prelude.data += taken
+            else:
+                self._unwatch(prelude)
+                self._arrive(prelude, self._connector(header.endpoints))
 
     def _connector(self, endpoints: Endpoints | None) -> Callable[[], Connection]:
         return self._site.connect if endpoints is None else partial(self._site.connect_told, endpoints)
@@ -159,30 +166,31 @@ class Preludes:
     def _ended(self, prelude: Prelude) -> None:
         """Let go of one that sends no more. By a mere connect load balancers look whether we are there."""
         if prelude.data:
-            self._reject(prelude, _MALFORMED, "the connection ended within the PROXY header")
+            self._reject(prelude, _MALFORMED, "the connection ended within it")
         else:
             self._close(prelude)
 
-    def _reject(self, prelude: Prelude, reason: int, told: str) -> None:
+    def _reject(self, prelude: Prelude, reason: int, detail: str = "") -> None:
         """Close one, and say so once in a while."""
-        self._count(prelude, reason, told)
+        self._count(prelude, reason, detail)
         self._close(prelude)
 
-    def _refuse(self, prelude: Prelude, data: bytes, told: str) -> None:
+    def _refuse(self, prelude: Prelude, data: bytes) -> None:
         """Answer one that speaks HTTP at once, in clear text: it did not begin with TLS either."""
-        self._count(prelude, _MISSING, told)
+        self._count(prelude, _MISSING)
         self._unwatch(prelude)
         line = data.partition(b"\r\n")[0]
         self._arrive(prelude, partial(RefusedConnection, self._site, line), in_clear=True)
 
-    def _count(self, prelude: Prelude, reason: int, told: str) -> None:
+    def _count(self, prelude: Prelude, reason: int, detail: str = "") -> None:
         self._cells[self._rejected + reason] += 1
-        is_to_tell = self._complaints.judge(told, time.monotonic())
-        if is_to_tell is not None:
+        told = self._complaints.judge(_WORDS[reason], time.monotonic())
+        if told is not None:
             who = "a UNIX socket" if prelude.peer is None else prelude.peer[0]
             # Strangers are somebody's scan; what a proxy does wrong is to be mended.
             level = LOG.info if reason == _STRANGER else LOG.warning
-            level("%s: closed a connection of %s: %s", self._site.name, who, is_to_tell)
+            more = detail and f": {detail}"
+            level("%s: closed a connection of %s: %s%s", self._site.name, who, told, more)
 
     def _unwatch(self, prelude: Prelude) -> None:
         if prelude in self._waiting:

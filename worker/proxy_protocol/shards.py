@@ -7,6 +7,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from penstock.worker.limits import PROXY_ACCEPT_AGAIN_S, PROXY_ACCEPTS_PER_TURN_MAX
@@ -76,7 +77,8 @@ class RawAcceptor:
                 continue  # Whoever it was has gone while it was queued (ECONNABORTED and its like).
             sock.setblocking(False)
             if self._is_tcp:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with suppress(OSError):  # It may have gone by now, which whoever reads it will notice.
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._take(sock, address)
 
     def _wait(self, error: OSError) -> None:

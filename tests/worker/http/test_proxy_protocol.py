@@ -106,7 +106,10 @@ async def test_complaint_is_made_once(serve: Any, caplog: pytest.LogCaptureFixtu
         for _ in range(3):
             await server.ask(LAST)
         told = [each.message for each in caplog.records if "PROXY" in each.message]
-        assert told == ["test: closed a connection of 127.0.0.1: no PROXY header"]
+        assert told == [
+            "test: closed a connection of 127.0.0.1: it began without a PROXY header, "
+            "which proxies of 'proxy_protocol' have to send"
+        ]
 
 
 @pytest.mark.parametrize("tail", [b"", b"x" * 100_000])
