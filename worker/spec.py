@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from penstock.worker.gateway.spec import UpstreamSpec
+
 # The label of requests that no route took.
 UNMATCHED = "-"
 
@@ -82,7 +84,13 @@ class FilesAction(msgspec.Struct, frozen=True, kw_only=True, tag="files"):
     types: tuple[tuple[str, str], ...] = ()  # by the end of the name: ".x"
 
 
-Action = AppAction | RespondAction | FilesAction
+class ProxyAction(msgspec.Struct, frozen=True, kw_only=True, tag="proxy"):
+    """Pass requests on to a server of an upstream."""
+
+    upstream: str
+
+
+Action = AppAction | RespondAction | FilesAction | ProxyAction
 
 
 class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,4 +258,5 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     reset_contextvars: bool = False  # requests start from an empty context, not from the lifespan's
     threads: int = 10  # at the most, for WSGI apps
     cells: WorkerCells | None = None  # None: not counted
+    upstreams: tuple[UpstreamSpec, ...] = ()
     tracing: TracingSpec | None = None

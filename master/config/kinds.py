@@ -19,6 +19,9 @@ from penstock.master.config import bind, units
 from penstock.master.config.problems import Mismatch, nearest
 from penstock.master.config.proxies import EXPECTED as PROXY_EXPECTED
 from penstock.master.config.proxies import read_trusted_proxy
+from penstock.master.config.server import EXPECTED as SERVER_EXPECTED
+from penstock.master.config.server import PATTERN as SERVER_PATTERN
+from penstock.master.config.server import read_proxy, read_server
 from penstock.worker.access.atoms import FormatError, judge_format
 
 NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
@@ -326,6 +329,7 @@ KINDS: dict[str, Kind] = {
     "otlp_url": Kind(read_otlp_url, f"a URL such as {OTLP_URL}", _text("https?://.+")),
     "password": Kind(read_password, "a password", {"type": "string", "minLength": 1}),
     "path": Kind(read_path, "a path", _text("[/~].*")),
+    "proxy": Kind(read_proxy, "the name of an upstream, or a server", {"type": "string", "minLength": 1}),
     "ratio": Kind(
         read_ratio,
         "a ratio from 0 to 1",
@@ -333,6 +337,7 @@ KINDS: dict[str, Kind] = {
     ),
     "root_path": Kind(read_root_path, "a path that begins with '/'", {"type": "string"}),
     "secret": Kind(read_secret, "'query' or a header name", _text(HEADER_NAME_PATTERN)),
+    "server": Kind(read_server, SERVER_EXPECTED, _text(SERVER_PATTERN)),
     "umask": Kind(
         units.parse_umask,
         "a mask in octal such as 022",

@@ -59,14 +59,13 @@ def flattened(headers: Mapping[str, str | tuple[str, ...]]) -> list[tuple[str, s
 
 
 class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A matching rule and what to do with the requests it takes: one of `app`, `files` and `respond`."""
+    """A matching rule and what is done with requests: one of `app`, `files`, `proxy`, `respond`."""
 
     LATER: ClassVar[frozenset[str]] = frozenset(
         {
             "auth",
             "cors",
             "handler",
-            "proxy",
             "rate_limit",
             "redirect",
             "rewrite",
@@ -83,6 +82,10 @@ class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         says("What the application is called with; auto: found out by looking at it."),
     ] = "auto"
     files: Annotated[Files | None, says("The files of a folder.")] = None
+    proxy: Annotated[
+        Annotated[str, kind("proxy")] | None,
+        says("The upstream that requests are passed to, or the address of a server."),
+    ] = None
     respond: Annotated[Respond | None, says("A fixed response.")] = None
     compression: Annotated[Compression | bool | UnsetType | None, KEY_SAYS] = UNSET
 

@@ -17,7 +17,7 @@ from penstock.master.config.model import Config
 from penstock.master.config.route import Match, Respond, Route
 from penstock.master.config.telling import Access, Log, RequestId
 from penstock.master.config.tls import Certificate, Tls
-from penstock.shm import histogram
+from penstock.shm import histogram, names
 from penstock.shm.schema import Geometry
 from penstock.shm.segment import Segment
 from penstock.shm.series import SeriesFull, SeriesTable
@@ -270,12 +270,12 @@ def test_rejected_connections_are_counted_where_a_header_is_awaited(series: Seri
     A listener that awaits none has no such numbers.
     """
     assert spec_of(CONFIG, series).listeners[0].proxy_protocol is None
-    before = series.count
-    told = spec_of(Config(listeners=(replace_listener(WEB, proxy_protocol=True),)), series)
+    before = len(series.entries())
+    told = spec_of(Config(listeners=(msgspec.structs.replace(WEB, proxy_protocol=True),)), series)
     wanted = told.listeners[0].proxy_protocol
     assert wanted is not None
     assert wanted.trusted == WEB.trusted_proxies
-    assert series.count == before + len(names.PROXY_REJECTIONS)
+    assert len(series.entries()) == before + len(names.PROXY_REJECTIONS)
 
 
 def test_access_log_and_request_ids_are_passed_on(series: SeriesTable) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.shm.board import method_tag
 from penstock.worker.asgi.types import Scope
-from penstock.worker.http.blocks import Framing, Said, is_judged
+from penstock.worker.http.blocks import Framing, Memo, Said, is_judged
 from penstock.worker.http.head import METHODS, Headers, RequestError
 from penstock.worker.http.intake import Intake
 from penstock.worker.http.partial import END_OF_HEAD
@@ -31,6 +31,7 @@ LF = 10
 TLS_HELLO = b"\x16\x03"
 # The client's and the server's address as a scope has them.
 Names = tuple[tuple[str, int] | None, tuple[str, int | None]]
+SLASH = 47
 METHOD_TAGS = {method: method_tag(method) for method in METHODS.values()}
 
 
@@ -67,7 +68,8 @@ class Connection(Intake):
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.disconnected()
-            self.site.detach(exchange)
+            if exchange.is_running:
+                self.site.detach(exchange)
         self._wake_writers()
         if self.pour is not None:
             self.pour.lost()
@@ -89,8 +91,8 @@ class Connection(Intake):
             blocks = head_parser.blocks
             if size <= blocks.bytes_max and rest in blocks.known and is_judged(target):
                 blocks.misses = 0
-                headers, host, framing = blocks.known[rest]
-                self._begin(method, target, headers.copy(), host, framing)
+                headers, host, framing, memo = blocks.known[rest]
+                self._begin(method, target, headers.copy(), host, framing, memo=memo)
                 return
             # llhttp would take "GET /a\r\nb: HTTP/1.1" for an HTTP/0.9 request. (An int
             # is found in bytes ten times as fast as bytes.)
@@ -147,6 +149,7 @@ class Connection(Intake):
         host: bytes | None,
         framing: Framing | None = None,
         rest: bytes = b"",
+        memo: Memo | None = None,
     ) -> bytes:
         """Start a request whose head is complete; return what is left of what comes after it."""
         site = self.site
@@ -215,6 +218,13 @@ class Connection(Intake):
             # Before the app runs: a response must know whether it is the last.
             self._hold(rest)
         if route.app is None:
+            if route.upstream is not None:
+                tag = route.tag | METHOD_TAGS[method]
+                exchange.entry = site.board.begin(tag, exchange.started_ns, raw_path)
+                if target[0] != SLASH:
+                    target = raw_path + b"?" + query if query else raw_path
+                exchange.forward(route.upstream, target, memo)  # type: ignore[attr-defined]  # it is a Passage
+                return b""
             if route.bridge is not None:
                 assert context is not None
                 exchange.entry = site.board.begin(

@@ -12,6 +12,7 @@ from penstock.shm.board import route_tag
 from penstock.shm.counting import Meter
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.gate import Gate
 from penstock.worker.websocket.upgrade import Upgrade
@@ -39,8 +40,9 @@ class HostedApp(NamedTuple):
 
 class Route:
     """
-    What is done with the requests that a rule takes: an app is called, or they
-    go over a bridge, or, when there is neither, the same answer is given to all.
+    What is done with the requests that a rule takes: an app is called, they go
+    over a bridge or to an upstream, or, when there is none of these, the same
+    answer is given to all.
     """
 
     __slots__ = (
@@ -55,6 +57,7 @@ class Route:
         "status",
         "tag",
         "upgrade",
+        "upstream",
     )
 
     def __init__(self, meter: Meter) -> None:
@@ -62,6 +65,7 @@ class Route:
         self.tag = route_tag(meter.first_class)  # on the board
         self.app: ASGIApp | None = None
         self.bridge: Bridge | None = None
+        self.upstream: Upstream | None = None
         # What makes the exchange of a request: a subclass has more to do with the response.
         self.exchange: type[Exchange] = Exchange
         # And what makes it of a request for a WebSocket; None: as of any other.
@@ -81,6 +85,11 @@ class Route:
         if hosted.bridge is not None:
             self.bridge = hosted.bridge
             self.exchange = hosted.bridge.exchange
+        return self
+
+    def passes_to(self, upstream: Upstream) -> "Route":
+        """Make it pass requests on."""
+        self.upstream = upstream
         return self
 
     def answers(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> "Route":

@@ -16,6 +16,8 @@ from typing import Any
 from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.files.exchange import exchange_of
 from penstock.worker.files.folder import Folder
+from penstock.worker.gateway.passage import Passage
+from penstock.worker.gateway.upstream import Gateway
 from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
 from penstock.worker.http.exchange import Exchange
@@ -36,7 +38,15 @@ from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
 from penstock.worker.proxy_protocol.header import Endpoints
 from penstock.worker.proxy_protocol.prelude import Preludes
-from penstock.worker.spec import UNMATCHED, AppAction, FilesAction, ListenerSpec, ProxyProtocolSpec, RouteSpec
+from penstock.worker.spec import (
+    UNMATCHED,
+    AppAction,
+    FilesAction,
+    ListenerSpec,
+    ProxyAction,
+    ProxyProtocolSpec,
+    RouteSpec,
+)
 from penstock.worker.tls.complaints import Complaints
 from penstock.worker.tls.facts import tell_of_tls
 from penstock.worker.websocket.upgrade import Upgrade
@@ -57,6 +67,7 @@ class Site(Leaving):
     __slots__ = (
         "_cells",
         "_complaints",
+        "_gateway",
         "_names",
         "_not_found",
         "_raw_root_path",
@@ -100,6 +111,7 @@ class Site(Leaving):
         is_tls: bool = False,
         board: BoardWriter | None = None,
         server_header: str | None = "penstock",
+        gateway: Gateway | None = None,
     ) -> None:
         """
         Prepare to serve. `apps` has an entry for every AppAction of the
@@ -156,6 +168,7 @@ class Site(Leaving):
         self._where = listener.cells
         self._upgrade = None if listener.websocket is None else Upgrade(listener.websocket)
         self.unmatched = Meter(cells, listener.unmatched.requests, listener.unmatched.duration, UNMATCHED)
+        self._gateway = gateway
         routes = [
             (each.match, compress(self._route(each, apps), each.compression)) for each in listener.routes
         ]
@@ -396,6 +409,10 @@ class Site(Leaving):
             folder = Folder(action, spec.match.path, self.loop, lambda: self.now_s, self.root_path)
             route.exchange = exchange_of(folder, route.tag)
             return route
+        if isinstance(action, ProxyAction):
+            assert self._gateway is not None
+            route.exchange = Passage
+            return route.passes_to(self._gateway.upstreams[action.upstream])
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
         # A fixed answer that is wrong would be wrong for every client.
         Reply(action.status, headers, method="GET", http_version="1.1", whole_size=len(action.body))
