@@ -97,8 +97,7 @@ class Preludes:
             if len(self._waiting) >= PROXY_WAITING_MAX:
                 # Who means it sends the header at once, so the oldest does not.
                 self._reject(next(iter(self._waiting)), _TIMEOUT, "too many wait for theirs")
-            self._waiting[prelude] = None
-            self._loop.add_reader(sock.fileno(), self._read, prelude)
+            # Mostly it has come with the connection.
             self._read(prelude)
         elif self._is_required:
             self._reject(prelude, _STRANGER)
@@ -133,6 +132,7 @@ class Preludes:
         try:
             seen = sock.recv(PROXY_HEADER_BYTES_MAX - len(before), socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
+            self._wait(prelude)
             return
         except OSError:
             self._close(prelude)  # It was reset.
@@ -156,6 +156,7 @@ class Preludes:
         else:
             if header is None:
                 prelude.data += taken
+                self._wait(prelude)
             else:
                 self._unwatch(prelude)
                 self._arrive(prelude, self._connector(header.endpoints))
@@ -191,6 +192,11 @@ class Preludes:
             level = LOG.info if reason == _STRANGER else LOG.warning
             more = detail and f": {detail}"
             level("%s: closed a connection of %s: %s%s", self._site.name, who, told, more)
+
+    def _wait(self, prelude: Prelude) -> None:
+        if prelude not in self._waiting:
+            self._waiting[prelude] = None
+            self._loop.add_reader(prelude.sock.fileno(), self._read, prelude)
 
     def _unwatch(self, prelude: Prelude) -> None:
         if prelude in self._waiting:
