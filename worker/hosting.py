@@ -22,6 +22,7 @@ from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.request_ids import RequestIds
 from penstock.worker.http.route import HostedApp
 from penstock.worker.http.site import Site
+from penstock.worker.http.told import endpoints_from
 from penstock.worker.identity import identity
 from penstock.worker.incidents import Incidents
 from penstock.worker.limits import TRACE_FLUSH_LATE_S, WSGI_END_S
@@ -184,13 +185,14 @@ class Hosting:
                 os.close(fd)
             return
         now_s = time.monotonic()
-        headers = told or (b"",) * len(fds)
-        site.lane.take_over(
-            [
-                Parked(fd, now_s + ms / 1000, header)
-                for fd, ms, header in zip(fds, left_ms, headers, strict=False)
-            ]
-        )
+        parked = []
+        for fd, ms, header in zip(fds, left_ms, told or (b"",) * len(fds), strict=False):
+            if header and endpoints_from(header) is None:
+                LOG.error("closed a connection of %s: what was told of it makes no sense", address)
+                os.close(fd)
+            else:
+                parked.append(Parked(fd, now_s + ms / 1000, header))
+        site.lane.take_over(parked)
 
     async def stop_accepting(self) -> None:
         """Accept nothing new. Whoever was accepted is known to its site when this returns."""

@@ -238,9 +238,10 @@ class Site(Leaving):
         self.lane = lot.lane(self._reconnect, self._judge_emptiness)
 
     def _reconnect(self, told: bytes = b"") -> Connection:
-        endpoints = endpoints_from(told) if told else None
-        if endpoints is None:
+        if not told:
             return Connection(self, is_resumed=True)
+        endpoints = endpoints_from(told)
+        assert endpoints is not None, "whoever parks it has written this, or judged it"
         return ToldConnection(self, endpoints, is_resumed=True)
 
     def expect_headers(
