@@ -8,6 +8,7 @@ a byte or an end from the server takes it out of the pool.
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from penstock.worker.gateway.native import compose, finish
 from penstock.worker.gateway.response_reader import ResponseReader, UpstreamError
 from penstock.worker.http.wheel import NOT_WATCHED
 from penstock.worker.limits import WRITE_HIGH_WATER_BYTES, WRITE_LOW_WATER_BYTES
@@ -59,6 +60,7 @@ class Link(asyncio.Protocol):
         "_is_reading_paused",
         "borrower",
         "deadline_s",
+        "expected",
         "first_head",
         "idle_since_s",
         "is_closed",
@@ -77,6 +79,8 @@ class Link(asyncio.Protocol):
         self.reader = ResponseReader()
         self.borrower: Borrower | None = None
         self.first_head = b""
+        # The method of a request whose response is not looked at yet: the reader has not been told.
+        self.expected: str | None = None
         self.request_count = 0
         self.idle_since_s = 0.0
         self.is_closed = False
@@ -94,15 +98,20 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a response."""
+        if finish(self, data):
+            return
         borrower = self.borrower
         if borrower is None:
             self.abort()  # Nobody asked. What else it would say nobody can believe.
             return
+        self.tell_reader()
         reader = self.reader
         if not reader.has_begun:
             size = data.find(END_OF_HEAD) + 4
             self.first_head = data[:size]
             known = self.pool.known.get(self.first_head)
+            if known is None and (composed := compose(self.first_head)) is not None:
+                known = KnownHead(*composed)
             if known is not None and borrower.came_whole(self, known, data, size):
                 return
         try:
@@ -118,6 +127,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: tell whom it is lent to."""
+        self.tell_reader()
         was_closed, self.is_closed = self.is_closed, True
         borrower = self.borrower
         if borrower is not None and not was_closed:
@@ -151,6 +161,12 @@ class Link(asyncio.Protocol):
             self._is_reading_paused = False
             self.transport.resume_reading()
 
+    def tell_reader(self) -> None:
+        """Make the reader ready, if that was put off."""
+        if self.expected is not None:
+            self.reader.expect(self.expected)
+            self.expected = None
+
     def watch(self, deadline_s: float) -> None:
         """Have the borrower told at a time, unless it is put off."""
         if self.wheel_tick != NOT_WATCHED and deadline_s >= self.deadline_s:
@@ -160,6 +176,7 @@ class Link(asyncio.Protocol):
 
     def fail(self, reason: str) -> None:
         """End what cannot go on, and tell the borrower why."""
+        self.tell_reader()
         borrower, self.borrower = self.borrower, None
         self.abort()
         if borrower is not None:

@@ -135,8 +135,7 @@ class Passage(Exchange):
                 inbox.body = b""  # What has gone out in part cannot be sent again.
             link.transport.write(head + self._frame(body, is_last=inbox.is_complete))
             self.connection.body_taken()
-        upstream = self._upstream
-        link.watch(upstream.now_s + upstream.spec.first_byte_timeout_s)
+        link.watch(self._upstream.first_byte_deadline_s)
 
     def have_not(self, pool: Pool, reason: str, *, is_overload: bool) -> None:
         """Try elsewhere, or say that there is no server."""
@@ -259,7 +258,7 @@ class Passage(Exchange):
         if is_last:
             self._is_sent = True
             if self.phase == WAITING:
-                link.watch(self._upstream.now_s + self._upstream.spec.first_byte_timeout_s)
+                link.watch(self._upstream.first_byte_deadline_s)
         return link.transport.get_write_buffer_size() if link.is_write_blocked else 0
 
     def disconnected(self) -> None:
@@ -308,7 +307,7 @@ class Passage(Exchange):
         memo, client = self._memo, self.scope["client"]
         if memo is None or client is None:
             return None
-        return memo.get(client[0])
+        return memo.get((self._upstream, client[0]))
 
     def _composed(self, link: Link) -> bytes:
         scope = self.scope
@@ -323,7 +322,7 @@ class Passage(Exchange):
         if memo is not None and client is not None:
             if len(memo) >= UPSTREAM_MEMO_COUNT_MAX:
                 memo.clear()
-            memo[client[0]] = composed
+            memo[self._upstream, client[0]] = composed
         return composed
 
     def _frame(self, piece: bytes, *, is_last: bool) -> bytes:

@@ -49,6 +49,7 @@ class Pool:
         "_upstream",
         "_waiting",
         "idle",
+        "idle_max",
         "known",
         "server",
         "standing",
@@ -60,6 +61,7 @@ class Pool:
         self._spec = spec
         self._upstream = upstream
         self._links: set[Link] = set()
+        self.idle_max = spec.idle_max
         self.idle: list[Link] = []  # the one that was used last at the end
         self._making = 0
         self._connecting: set[asyncio.Task[None]] = set()
@@ -110,7 +112,7 @@ class Pool:
         link.resume_reading()
         if self._waiting:
             self._lend(link, self._waiting.popleft()[0])
-        elif len(self.idle) >= self._spec.idle_max:
+        elif len(self.idle) >= self.idle_max:
             link.abort()
         else:
             link.idle_since_s = self._upstream.now_s

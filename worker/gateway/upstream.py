@@ -18,13 +18,25 @@ from penstock.worker.http.wheel import Wheel
 class Upstream:
     """One group of servers."""
 
-    __slots__ = ("_balancer", "_down", "context", "loop", "now_s", "pools", "spec", "wheel")
+    __slots__ = (
+        "_balancer",
+        "_down",
+        "context",
+        "first_byte_deadline_s",
+        "loop",
+        "now_s",
+        "pools",
+        "spec",
+        "wheel",
+    )
 
     def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop) -> None:
         self.spec = spec
         self.loop = loop
         self.context = contextvars.Context()
         self.now_s = time.monotonic()
+        # By when a server has to answer what is sent now.
+        self.first_byte_deadline_s = self.now_s + spec.first_byte_timeout_s
         self.wheel = Wheel(self.now_s)
         self._down: frozenset[int] = frozenset()  # those that are out of service
         self.pools = [Pool(self, spec, server) for server in spec.servers]
@@ -44,6 +56,7 @@ class Upstream:
     def tick(self, now_s: float) -> None:
         """Let time pass."""
         self.now_s = now_s
+        self.first_byte_deadline_s = now_s + self.spec.first_byte_timeout_s
         self.wheel.advance(now_s)
         for pool in self.pools:
             pool.tick(now_s)

@@ -246,6 +246,23 @@ class Connection(Intake):
             exchange.task = Task(run, loop=site.loop, name=TASK_NAME, context=context)
         return b""
 
+    def scope_of(self, method: str, target: bytes, headers: Headers) -> Scope:
+        """Make the scope of a request without a body whose target is an absolute path, as `_begin` does."""
+        site = self.site
+        path, raw_path, query = split_target(target)
+        if site.root_path:
+            path, raw_path = site.under_root_path(path, raw_path)
+        return {
+            **site.scope,
+            "server": self._server,
+            "client": self._client,
+            "method": method,
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": headers,
+        }
+
     def _believe(self, said: Said, scope: Scope) -> Framing | None:
         """Put into the scope what a trusted proxy says; return what the head says beside that."""
         proxies = self.site.proxies

@@ -12,6 +12,7 @@ from penstock.shm.board import route_tag
 from penstock.shm.counting import Meter
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.gateway.passage import Passage
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.gate import Gate
@@ -50,6 +51,7 @@ class Route:
         "body",
         "bridge",
         "context",
+        "errand",
         "exchange",
         "headers",
         "meter",
@@ -66,6 +68,8 @@ class Route:
         self.app: ASGIApp | None = None
         self.bridge: Bridge | None = None
         self.upstream: Upstream | None = None
+        # What the usual requests that go there are copied from.
+        self.errand: Passage | None = None
         # What makes the exchange of a request: a subclass has more to do with the response.
         self.exchange: type[Exchange] = Exchange
         # And what makes it of a request for a WebSocket; None: as of any other.

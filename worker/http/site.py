@@ -16,7 +16,9 @@ from typing import Any
 from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.files.exchange import exchange_of
 from penstock.worker.files.folder import Folder
+from penstock.worker.gateway.errand import prototype_of
 from penstock.worker.gateway.passage import Passage
+from penstock.worker.gateway.relay import RelayedConnection, introduce
 from penstock.worker.gateway.upstream import Gateway
 from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
@@ -31,7 +33,7 @@ from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.route import HostedApp, Route
 from penstock.worker.http.routing import Miss, Router
-from penstock.worker.http.told import ToldConnection, ToldTlsConnection, endpoints_from
+from penstock.worker.http.told import ToldConnection, ToldRelayedConnection, ToldTlsConnection, endpoints_from
 from penstock.worker.http.wheel import Watched
 from penstock.worker.limits import BODY_RATE_GRACE_S, LOCAL_NAMES_MAX, STALL_S
 from penstock.worker.logs import LOG
@@ -67,10 +69,12 @@ class Site(Leaving):
     __slots__ = (
         "_cells",
         "_complaints",
+        "_connection_type",
         "_gateway",
         "_names",
         "_not_found",
         "_raw_root_path",
+        "_told_type",
         "_upgrade",
         "_where",
         "board",
@@ -181,6 +185,9 @@ class Site(Leaving):
                 elif route.bridge is not None:
                     route.bridge = route.bridge.gated(self.gate, route.exchange)
                     route.exchange = route.bridge.exchange
+        is_relayed = any(route.errand is not None for _, route in routes)
+        self._connection_type = RelayedConnection if is_relayed else Connection
+        self._told_type = ToldRelayedConnection if is_relayed else ToldConnection
         self.router = Router(routes)
         self.only_route = self.router.only
         text = error_text(404, "no route takes this request")
@@ -227,7 +234,7 @@ class Site(Leaving):
     def connect(self) -> Connection:
         """Make the protocol for a new connection."""
         if not self.is_tls:
-            return Connection(self)
+            return self._connection_type(self)
         connection = TlsConnection(self)
         self._handshakes.add(connection)
         return connection
@@ -239,10 +246,10 @@ class Site(Leaving):
 
     def _reconnect(self, told: bytes = b"") -> Connection:
         if not told:
-            return Connection(self, is_resumed=True)
+            return self._connection_type(self, is_resumed=True)
         endpoints = endpoints_from(told)
         assert endpoints is not None, "whoever parks it has written this, or judged it"
-        return ToldConnection(self, endpoints, is_resumed=True)
+        return self._told_type(self, endpoints, is_resumed=True)
 
     def expect_headers(
         self, spec: ProxyProtocolSpec, tls: ssl.SSLContext | None, handshake_timeout_s: float
@@ -261,7 +268,7 @@ class Site(Leaving):
     def connect_told(self, endpoints: Endpoints) -> Connection:
         """Make the protocol for a new connection between these."""
         if not self.is_tls:
-            return ToldConnection(self, endpoints)
+            return self._told_type(self, endpoints)
         connection = ToldTlsConnection(self, endpoints)
         self._handshakes.add(connection)
         return connection
@@ -413,8 +420,13 @@ class Site(Leaving):
         if isinstance(action, ProxyAction):
             assert self._gateway is not None
             route.exchange = Passage
-            return route.passes_to(self._gateway.upstreams[action.upstream])
+            upstream = self._gateway.upstreams[action.upstream]
+            route.errand = prototype_of(route, upstream, self.scope["scheme"])
+            return route.passes_to(upstream)
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
         # A fixed answer that is wrong would be wrong for every client.
         Reply(action.status, headers, method="GET", http_version="1.1", whole_size=len(action.body))
         return route.answers(action.status, headers, action.body)
+
+
+introduce(Site)

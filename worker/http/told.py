@@ -10,6 +10,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from penstock.worker.gateway.relay import RelayedConnection
 from penstock.worker.http.connection import Connection, Names, TlsConnection
 from penstock.worker.http.head import RequestError
 from penstock.worker.proxy_protocol.header import Endpoints, HeaderError, read_header, write_v2
@@ -52,6 +53,12 @@ class ToldConnection(Connection):
     def leave(self, park: Callable[..., bool]) -> bool:
         """End here what goes on elsewhere, under the same names."""
         return super().leave(partial(park, told=write_v2(self._endpoints)))
+
+
+class ToldRelayedConnection(ToldConnection, RelayedConnection):
+    """One of a site with routes to upstreams."""
+
+    __slots__ = ()
 
 
 class ToldTlsConnection(TlsConnection):
