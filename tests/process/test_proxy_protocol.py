@@ -231,6 +231,28 @@ def test_connection_that_waits_for_its_header_is_not_lost_in_a_roll(start: Start
     assert server.metric(REJECTED) == 0
 
 
+def test_upstream_is_told_of_the_client_that_was_told(start: Start, tmp_path: Path) -> None:
+    """
+    In X-Forwarded-For, with the first request of a connection, the next, and after it was parked.
+    """
+    write_app(tmp_path, APP)
+    (tmp_path / "behind").mkdir()
+    write_app(tmp_path / "behind", APP)
+    behind = start("main:app", "--port", "0", "--workers", "1", cwd=tmp_path / "behind").wait_serving()
+    (tmp_path / "p.yaml").write_text(
+        "workers: 1\nlisteners:\n  - bind: 127.0.0.1:0\n    proxy_protocol: true\n"
+        f"    routes: [{{proxy: 'http://127.0.0.1:{behind.port}'}}]\n"
+    )
+    server = start("-c", "p.yaml").wait_serving()
+
+    with told_connection(server.port, write_v2(Endpoints(("203.0.113.9", 4711), ("10.0.0.1", 80)))) as client:
+        for _ in range(3):
+            assert ask(client)["client"][0] == "203.0.113.9"
+        wait_parked(server, 1)
+        for _ in range(3):
+            assert ask(client)["client"][0] == "203.0.113.9"
+
+
 @contextmanager
 def told_connection(port: int, header: bytes) -> Iterator[socket.socket]:
     """Connect as a load balancer does."""
