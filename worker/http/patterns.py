@@ -5,7 +5,7 @@ worker hang.
 Python's `re` goes back and tries again, and a client chooses what it tries. A repeat in
 a repeat that can share its text in many ways takes twice as long for each character
 more. That is found here as far as a look at the expression can tell: repeats without
-an end that hold another one, with nothing between them that ends the inner one. It is
+an end that hold another one, with nothing between them that parts its turns. It is
 a heuristic: what it refuses can be written otherwise, and what it lets through may
 still take time that grows with the square of the text.
 """
@@ -56,7 +56,7 @@ def _is_hazardous(sequence: Any) -> bool:
     for code, argument in sequence:
         if code in _REPEATS and argument[1] is codes.MAXREPEAT:
             body = list(argument[2])
-            inner = _endless(body)
+            inner = _elastic(body)
             if inner and not _is_parted(body, inner):
                 return True
         if any(_is_hazardous(each) for each in _inside(code, argument)):
@@ -81,21 +81,25 @@ def _inside(code: Any, argument: Any) -> list[Any]:
     return []
 
 
-def _endless(sequence: Any) -> list[frozenset[int]]:
-    """List what the repeats without an end in a sequence repeat, as characters."""
+def _elastic(sequence: Any) -> list[frozenset[int]]:
+    """List what may take more or less in a sequence, as characters."""
     found: list[frozenset[int]] = []
     for code, argument in sequence:
-        if code in _REPEATS and argument[1] is codes.MAXREPEAT:
+        if code in _REPEATS and argument[0] != argument[1]:
             found.append(_characters(argument[2]))
+        if code is codes.BRANCH and not all(map(len, argument[1])):
+            found.append(_characters([(code, argument)]))  # Of `ab|a`, which is parsed as `a(?:b|)`.
         if code is not codes.ATOMIC_GROUP:
             for each in _inside(code, argument):
-                found += _endless(each)
+                found += _elastic(each)
     return found
 
 
 def _is_parted(body: list[Any], inner: list[frozenset[int]]) -> bool:
-    """Tell whether each turn has to take a character that no inner repeat could."""
+    """Tell whether each turn has to take a character that nothing elastic in it could."""
     for code, argument in body:
+        if code is codes.BRANCH and all(_is_parted(list(each), inner) for each in argument[1]):
+            return True
         if code is codes.SUBPATTERN and _is_parted(list(argument[3]), inner):
             return True
         if code in (codes.LITERAL, codes.NOT_LITERAL, codes.IN, codes.ANY):

@@ -69,7 +69,7 @@ def below_root(path: str, raw_path: bytes, root_path: str) -> tuple[str, bytes]:
 
 def has_dot_segment(path: str) -> bool:
     """Tell whether a decoded path has a part "." or "..", which means another path to somebody."""
-    return "/." in path and not {".", ".."}.isdisjoint(path.replace("\\", "/").split("/"))
+    return "." in path and not {".", ".."}.isdisjoint(path.replace("\\", "/").split("/"))
 
 
 def uri_safe(text: bytes) -> bytes:
