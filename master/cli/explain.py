@@ -77,10 +77,11 @@ def explained(config: Config, words: str, headers: Sequence[str], client: str | 
 
 def read_request(words: str, headers: Sequence[str], client: str) -> Request:
     """Read the three options. Raises ConfigError."""
-    method, _, url = words.strip().rpartition(" ")
-    method = method.strip() or "GET"
+    method, _, url = words.strip().partition(" ")
+    if "://" in method:
+        method, url = "GET", words.strip()
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url.strip())
         port = parts.port
     except ValueError:
         _refuse("--explain", words, EXPECTED)
@@ -203,7 +204,7 @@ def _action(config: Config, request: Request, spec: RouteSpec) -> Iterator[tuple
         spec = split.choose(asked)
         yield (
             "variant",
-            spec.name + ("" if split.key(asked) else ", or another: it has no key, so it gets any"),
+            spec.name + ("" if split.key(asked) else ", or another: without a key it gets any"),
         )
     edits = spec.edits or EditsSpec()
     if edits.rewrite is not None and has_dot_segment(asked.path):
