@@ -73,7 +73,7 @@ smoke: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q tests/process/test_serving.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info shm/*.so
+	rm -rf $(VENV) build dist *.egg-info shm/*.so worker/gateway/*.so
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -81,7 +81,7 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.created pyproject.toml $(wildcard shm/native/*)
+$(VENV)/.installed: $(VENV)/.created pyproject.toml $(wildcard shm/native/* worker/gateway/native/*)
 	$(PIP) install --editable .
 	@touch $@
 

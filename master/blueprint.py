@@ -20,11 +20,13 @@ from penstock.master.config.model import Config
 from penstock.master.config.route import Respond, Route, Variant
 from penstock.master.config.route_faults import variant_label
 from penstock.master.config.tls import Tls
+from penstock.master.config.upstream import Upstream
 from penstock.master.config.websocket import WebSocket
 from penstock.shm import names
 from penstock.shm.histogram import WORD_COUNT
 from penstock.shm.schema import CELL_COUNT_MAX, Geometry
 from penstock.shm.series import SeriesTable
+from penstock.worker.gateway.spec import ServerCells, ServerSpec, UpstreamSpec
 from penstock.worker.spec import (
     UNMATCHED,
     AccessSpec,
@@ -39,6 +41,7 @@ from penstock.worker.spec import (
     ListenerSpec,
     LogSpec,
     ProxiesSpec,
+    ProxyAction,
     RequestIdSpec,
     RespondAction,
     RouteCells,
@@ -56,6 +59,8 @@ from penstock.worker.tls.context import KeyPair, TlsSettings, open_context
 CELLS_BESIDE = 2048
 # Responses by class, and a histogram.
 CELLS_PER_ROUTE = len(names.CODE_CLASSES) + WORD_COUNT
+# Those of a route, a histogram of connecting, and a few dozen words.
+CELLS_PER_SERVER = CELLS_PER_ROUTE + WORD_COUNT + 64
 
 TOO_MANY_ROUTES = (
     f"too many routes: the shared segment can have words for the numbers of about "
@@ -120,6 +125,9 @@ def build_spec(
         reset_contextvars=config.reset_contextvars,
         threads=config.threads,
         cells=_worker_cells(series),
+        upstreams=tuple(
+            _upstream_spec(name, upstream, series) for name, upstream in config.all_upstreams().items()
+        ),
         tracing=_tracing_spec(config, series),
     )
 
@@ -150,10 +158,11 @@ def geometry_of(config: Config, worker_count: int) -> Geometry:
     """Reckon how large the shared segment has to be. Raises ValueError in words."""
     routes = [(each.name, label) for each in config.listeners for label in labels_of(each)]
     pairs = len(set(routes)) + len(config.listeners)
+    servers = sum(len(each.servers) for each in config.all_upstreams().values())
     try:
         return Geometry.for_workers(
             worker_count,
-            cells=pairs * CELLS_PER_ROUTE + CELLS_BESIDE,
+            cells=pairs * CELLS_PER_ROUTE + servers * CELLS_PER_SERVER + CELLS_BESIDE,
             values=config.metrics.app_values_max,
         )
     except ValueError:
@@ -277,6 +286,8 @@ def _action(route: Route) -> Action:
         return AppAction(target=route.app, factory=route.factory, interface=route.interface)
     if route.files is not None:
         return _files_action(route.files)
+    if route.proxy is not None:
+        return ProxyAction(upstream=route.proxy)
     if route.redirect is not None:
         return route.redirect.action()
     respond = route.respond or Respond()
@@ -294,6 +305,49 @@ def _files_action(files: Files) -> FilesAction:
         fallback=files.fallback,
         dotfiles=files.dotfiles,
         types=tuple(files.types.items()),
+    )
+
+
+def _upstream_spec(name: str, upstream: Upstream, series: SeriesTable) -> UpstreamSpec:
+    connections, timeouts = upstream.connections, upstream.timeouts
+    return UpstreamSpec(
+        name=name,
+        servers=tuple(
+            ServerSpec(
+                address=server.address,
+                weight=server.weight,
+                cells=_server_cells(name, server.address, series),
+            )
+            for server in upstream.each_server()
+        ),
+        balance=upstream.balance,
+        connections_max=connections.max,
+        idle_max=connections.idle_max,
+        idle_timeout_s=connections.idle_timeout_s,
+        queue_max=connections.queue_max,
+        queue_timeout_s=connections.queue_timeout_s,
+        connect_timeout_s=timeouts.connect_s,
+        first_byte_timeout_s=timeouts.first_byte_s,
+        idle_response_timeout_s=timeouts.idle_s,
+        retry_attempts=upstream.retries.attempts,
+    )
+
+
+def _server_cells(upstream: str, server: str, series: SeriesTable) -> ServerCells:
+    labels = (("upstream", upstream), ("server", server))
+    return ServerCells(
+        requests=series.define_group(names.UPSTREAM_REQUESTS, "counter", labels, "code", names.CODE_CLASSES),
+        duration=series.define(names.UPSTREAM_DURATION, "histogram", labels),
+        connect_duration=series.define(names.UPSTREAM_CONNECT_DURATION, "histogram", labels),
+        connections=series.define_group(
+            names.UPSTREAM_CONNECTIONS, "gauge", labels, "state", names.UPSTREAM_CONNECTION_STATES
+        ),
+        queued=series.define(names.UPSTREAM_QUEUED, "gauge", labels),
+        failures=series.define_group(
+            names.UPSTREAM_FAILURES, "counter", labels, "reason", names.UPSTREAM_FAILURE_REASONS
+        ),
+        retries=series.define(names.UPSTREAM_RETRIES, "counter", labels),
+        ejections=series.define(names.UPSTREAM_EJECTIONS, "counter", labels),
     )
 
 

@@ -21,12 +21,28 @@ GC_COLLECTIONS: Final = "penstock_gc_collections_total"
 SPANS_EXPORTED: Final = "penstock_spans_exported_total"
 SPANS_DROPPED: Final = "penstock_spans_dropped_total"
 ACCESS_LOG_DROPPED: Final = "penstock_access_log_dropped_total"
+# Requests passed to a server, and its answers; each attempt is one.
+UPSTREAM_REQUESTS: Final = "penstock_upstream_requests_total"
+UPSTREAM_DURATION: Final = "penstock_upstream_request_duration_seconds"
+UPSTREAM_CONNECT_DURATION: Final = "penstock_upstream_connect_duration_seconds"
+UPSTREAM_CONNECTIONS: Final = "penstock_upstream_connections"
+UPSTREAM_QUEUED: Final = "penstock_upstream_requests_queued"
+UPSTREAM_FAILURES: Final = "penstock_upstream_failures_total"
+UPSTREAM_RETRIES: Final = "penstock_upstream_retries_total"
+UPSTREAM_EJECTIONS: Final = "penstock_upstream_ejections_total"
 
 # The values of REQUESTS' label `code`, in the order of their four words.
 CODE_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
 
 # The values of CONNECTIONS' label `state`.
 CONNECTION_STATES: Final = ("active", "idle")
+
+# The values of UPSTREAM_CONNECTIONS' label `state`, in the order of their words.
+UPSTREAM_CONNECTION_STATES: Final = ("active", "idle")
+# The values of UPSTREAM_FAILURES' label `reason`, in the order of their words: no connection, none in
+# time; the connection ended or broke; no byte in time; what came was no response; the queue was full
+# or took too long.
+UPSTREAM_FAILURE_REASONS: Final = ("connect", "connect_timeout", "closed", "timeout", "protocol", "overload")
 
 # The values of GC_COLLECTIONS' label `generation`, in the order of their words.
 GC_GENERATIONS: Final = ("0", "1", "2")

@@ -16,7 +16,8 @@ from tests.shm.twins import can_build
 pytestmark = pytest.mark.xdist_group("wheel")
 
 ROOT = Path(__file__).parent.parent
-NATIVE = ROOT / "shm" / "native"
+NATIVE = (ROOT / "shm" / "native", ROOT / "worker" / "gateway" / "native")
+EXTENSIONS = ["penstock/shm/_native", "penstock/worker/gateway/_relay"]
 FOLDERS = ("master", "worker", "shm")
 
 
@@ -95,11 +96,11 @@ def test_extension_is_built_from_the_source_archive(wheel: Path) -> None:
     with tarfile.open(archive) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
 
-    assert {f"penstock/shm/native/{each.name}" for each in NATIVE.iterdir()} <= names
+    assert {f"penstock/{each.relative_to(ROOT)}" for folder in NATIVE for each in folder.iterdir()} <= names
     assert not [name for name in names if name.endswith((".so", ".o"))]
     assert not [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".c")]
     built = [name.partition(".")[0] for name in extensions(wheel)]
-    assert built == (["penstock/shm/_native"] if can_build() else [])
+    assert built == (EXTENSIONS if can_build() else [])
 
 
 @pytest.mark.timeout(300)

@@ -17,6 +17,7 @@ from penstock.shm.counting import BoardWriter
 from penstock.worker.access.log import AccessLog
 from penstock.worker.apps import App, AppImportError, load_app
 from penstock.worker.asgi.lifespan import Lifespan, no_lifespan
+from penstock.worker.gateway.upstream import Gateway
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.request_ids import RequestIds
 from penstock.worker.http.route import HostedApp
@@ -67,6 +68,7 @@ class Hosting:
         self._tracing: Tracing | None = None
         self._lot = ParkingLot(asyncio.get_running_loop())
         self._threads: Threads | None = None  # once there is a WSGI app
+        self._gateway = Gateway(spec.upstreams, asyncio.get_running_loop())
         self.shards: dict[str, LentShards] = {}  # by the listener's address
         self.givable: dict[str, Site] = {}  # by the listener's address: those whose idle connections can move
 
@@ -121,6 +123,7 @@ class Hosting:
             root_path=self._spec.root_path,
             is_tls=tls is not None,
             board=self._board,
+            gateway=self._gateway,
         )
         if self._incidents is not None:
             site.watch_requests(observer=self._incidents.note, from_us=self._incidents.from_us)
@@ -152,6 +155,7 @@ class Hosting:
         """Let time pass: deadlines, the Date header, gauges."""
         for site in self._sites.values():
             site.tick(now_s)
+        self._gateway.tick(now_s)
         self._lot.tick(now_s)
         if self._tracing is not None:
             self._tracing.tick(now_s)
@@ -229,6 +233,7 @@ class Hosting:
                 await asyncio.wait_for(app.lifespan.shutdown(), LIFESPAN_SHUTDOWN_S)
             except TimeoutError:
                 LOG.error("the app's lifespan shutdown took longer than %g s", LIFESPAN_SHUTDOWN_S)
+        self._gateway.close()
         if self._threads is not None:
             await self._threads.stop(WSGI_END_S)
         if self._tracing is not None:

@@ -266,6 +266,16 @@ WEBSOCKET_DEFLATE_LEVEL = 3
 # Shorter messages are sent as they are: they fit into a packet either way, and to compress 256
 # bytes takes as long as everything else about them.
 WEBSOCKET_DEFLATE_BYTES_MIN = 256
+# The head of an upstream's response: four times what a client may send, since cookies are set there.
+UPSTREAM_HEAD_BYTES_MAX = 64 * 1024
+# Interim responses before the one that counts: a 103 or two, and whoever sends more has no end in mind.
+UPSTREAM_INTERIMS_MAX = 16
+# Heads of responses that come again, per server: a Date makes them new each second, so few are of
+# use for long.
+UPSTREAM_KNOWN_BYTES_MAX = 1024
+UPSTREAM_KNOWN_COUNT_MAX = 64
+# For so many clients it is remembered what a block of headers becomes on its way to a server.
+UPSTREAM_MEMO_COUNT_MAX = 64
 
 # Hosts whose table of routes is remembered by the header as it came: a hundred bytes each, 100 KiB. Clients
 # may send any, and when there are so many, those in use are back after a request each.

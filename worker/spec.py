@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from penstock.worker.gateway.spec import UpstreamSpec
+
 # The label of requests that no route took.
 UNMATCHED = "-"
 
@@ -82,6 +84,12 @@ class FilesAction(msgspec.Struct, frozen=True, kw_only=True, tag="files"):
     types: tuple[tuple[str, str], ...] = ()  # by the end of the name: ".x"
 
 
+class ProxyAction(msgspec.Struct, frozen=True, kw_only=True, tag="proxy"):
+    """Pass requests on to a server of an upstream."""
+
+    upstream: str
+
+
 class RedirectAction(msgspec.Struct, frozen=True, kw_only=True, tag="redirect"):
     """Send the client elsewhere: `to` is a template of a URL."""
 
@@ -96,7 +104,7 @@ class SplitAction(msgspec.Struct, frozen=True, kw_only=True, tag="split"):
     variants: "tuple[tuple[int, RouteSpec], ...]"
 
 
-Action = AppAction | RespondAction | FilesAction | RedirectAction | SplitAction
+Action = AppAction | RespondAction | FilesAction | ProxyAction | RedirectAction | SplitAction
 
 # A name, and what its value is to be: a text, "~" and a regular expression, True: any, False: not there.
 Wanted = tuple[str, str | bool]
@@ -303,4 +311,5 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     reset_contextvars: bool = False  # requests start from an empty context, not from the lifespan's
     threads: int = 10  # at the most, for WSGI apps
     cells: WorkerCells | None = None  # None: not counted
+    upstreams: tuple[UpstreamSpec, ...] = ()
     tracing: TracingSpec | None = None

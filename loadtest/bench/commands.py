@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bench import gateways
+
 # Longer than any scenario keeps a connection idle; some servers close after 2 or 5 s.
 KEEP_ALIVE_S = 75
 # Of idle connections the most, and some; HAProxy wants two descriptors for each.
@@ -29,6 +31,7 @@ class Work:
     connections: int = CONNECTIONS_MAX  # At once, at the most.
     is_wsgi: bool = False
     floor: str | None = None  # The kind of floor server, by the name of the peer where None.
+    origin: "Work | None" = None  # What an nginx behind the server serves: requests are passed on to it.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,7 @@ class Place:
 
     port: int
     folder: Path
+    origin_port: int = 0  # Where the one behind it listens, if there is one.
 
 
 Command = Callable[[Work, Place], Sequence[str] | None]
@@ -44,6 +48,8 @@ Command = Callable[[Work, Place], Sequence[str] | None]
 
 def penstock(work: Work, place: Place) -> list[str]:
     """Run Penstock."""
+    if work.origin is not None:
+        return gateways.penstock(work.workers, work.connections, place.port, place.origin_port, place.folder)
     what = work.app
     if work.is_static:
         (place.folder / "public").mkdir(exist_ok=True)
@@ -136,6 +142,7 @@ events {{ worker_connections {connections}; }}
 http {{
     access_log off; default_type text/plain; sendfile on;
     keepalive_timeout {keep_alive}s; keepalive_requests 100000000;
+    {upstream}
     client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
     scgi_temp_path {folder}; uwsgi_temp_path {folder};
     server {{
@@ -147,8 +154,11 @@ http {{
 
 
 def nginx(work: Work, place: Place) -> list[str] | None:
-    """Run nginx with a fixed answer or a file."""
-    if work.body is not None:
+    """Run nginx with a fixed answer or a file, or as a proxy."""
+    upstream = ""
+    if work.origin is not None:
+        upstream, answer = gateways.nginx(place.origin_port)
+    elif work.body is not None:
         answer = f'return 200 "{work.body}";'
     elif work.file_bytes is not None:
         (place.folder / "file").write_bytes(b"x" * work.file_bytes)
@@ -166,6 +176,7 @@ def nginx(work: Work, place: Place) -> list[str] | None:
             port=place.port,
             answer=answer,
             user="user root;" if os.geteuid() == 0 else "",
+            upstream=upstream,
         )
     )
     return ["nginx", "-p", str(place.folder), "-c", str(config), "-e", str(place.folder / "error.log")]
@@ -183,13 +194,18 @@ defaults
     timeout http-keep-alive {keep_alive}s
 frontend bench
     bind 127.0.0.1:{port} backlog 2048
-    http-request return status 200 content-type text/plain string "{body}"
+    {answer}
 """
 
 
 def haproxy(work: Work, place: Place) -> list[str] | None:
-    """Run HAProxy in master-worker mode with a fixed answer."""
-    if work.body is None:
+    """Run HAProxy in master-worker mode with a fixed answer, or as a proxy."""
+    if work.origin is not None:
+        answer = gateways.haproxy(place.origin_port)
+    elif work.body is not None:
+        body = work.body.replace(" ", "\\ ")
+        answer = f"http-request return status 200 content-type text/plain string {body}"
+    else:
         return None
     config = place.folder / "haproxy.cfg"
     config.write_text(
@@ -198,7 +214,7 @@ def haproxy(work: Work, place: Place) -> list[str] | None:
             connections=work.connections,
             keep_alive=KEEP_ALIVE_S,
             port=place.port,
-            body=work.body.replace(" ", "\\ "),
-        ).replace('"', "")
+            answer=answer,
+        )
     )
     return ["haproxy", "-W", "-db", "-f", str(config)]

@@ -12,7 +12,7 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,15 @@ import click
 import msgspec
 import psutil
 
+from bench.commands import Work, nginx
 from bench.failure import LoadFailed
 from bench.idle import allow_descriptors
-from bench.machine import facts, usable_cores
+from bench.machine import facts, program, usable_cores
 from bench.peers import PEERS, Peer, Place
 from bench.report import render
 from bench.result import Cell, Comparison, Table
 from bench.scenario import Scenario, Trial, all_scenarios
-from bench.server import ServerFailed, free_port, running, shown
+from bench.server import Server, ServerFailed, free_port, running, shown
 from bench.tables import as_text
 
 LOADTEST = Path(__file__).resolve().parents[1]
@@ -110,7 +111,7 @@ def absence(scenario: Scenario, peer: Peer) -> str | None:
         return "no reload"
     with tempfile.TemporaryDirectory() as folder:
         place = Place(port=0, folder=Path(folder))
-        return "cannot serve this" if peer.command(scenario.work, place) is None else None
+        return "cannot serve this" if peer.words(scenario.work, place) is None else None
 
 
 def told_absent(absent: Mapping[str, str]) -> str:
@@ -128,8 +129,10 @@ def measure_once(scenario: Scenario, peer: Peer, cell: Cell, table: Table, optio
     """Start one server, measure it, end it, and keep what was found. Raises one of FAILURES."""
     if scenario.connections:
         allow_descriptors(scenario.connections)
-    with tempfile.TemporaryDirectory(prefix="bench-compare-") as folder:
-        place = Place(port=free_port(), folder=Path(folder))
+    with contextlib.ExitStack() as opened:
+        folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="bench-compare-"))
+        origin = opened.enter_context(origin_of(scenario.work, options.load_core))
+        place = Place(port=free_port(), folder=Path(folder), origin_port=0 if origin is None else origin.port)
         words = peer.words(scenario.work, place)
         assert words is not None
         with running(
@@ -141,6 +144,8 @@ def measure_once(scenario: Scenario, peer: Peer, cell: Cell, table: Table, optio
             )
             trial = Trial(
                 server=server,
+                origin=origin,
+                server_cores=options.server_cores,
                 peer=peer,
                 work=scenario.work,
                 core=options.load_core,
@@ -152,6 +157,23 @@ def measure_once(scenario: Scenario, peer: Peer, cell: Cell, table: Table, optio
             except (LoadFailed, OSError, psutil.Error):
                 server.check()  # If it has died, its last words say more.
                 raise
+
+
+@contextlib.contextmanager
+def origin_of(work: Work, core: int) -> Iterator[Server | None]:
+    """Run the nginx that requests are to be passed on to, on the load's core, if there is to be one."""
+    if work.origin is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-origin-") as folder:
+        place = Place(port=free_port(), folder=Path(folder))
+        words = nginx(work.origin, place)
+        assert words is not None, "the origin has a fixed answer or a file"
+        path = program(words[0])
+        if path is None:
+            raise ServerFailed("there is no nginx to pass requests on to: apt-get install nginx-light")
+        with running([path, *words[1:]], place.port, cores=(core,)) as server:
+            yield server
 
 
 def say(line: str) -> None:

@@ -33,12 +33,13 @@ class Peer:
     needs: str | None = None  # A Python module, beside the program.
     has_app: bool = True  # Or it has a fixed answer, or a file.
     is_always_in: bool = False
+    is_gateway: bool = False  # It can pass requests on.
     # Processes that serve under `--workers N`: HAProxy has threads, so one.
     processes: Callable[[int], int] = lambda workers: workers
 
     def words(self, work: Work, place: Place) -> list[str] | None:
         """Give the command line, or None when it cannot do this work."""
-        words = self.command(work, place)
+        words = None if work.origin is not None and not self.is_gateway else self.command(work, place)
         return None if words is None else [str(program(words[0]) or words[0]), *words[1:]]
 
     @property
@@ -99,6 +100,7 @@ PEERS = (
         version=packaged("penstock"),
         reload=signal.SIGHUP,
         is_always_in=True,
+        is_gateway=True,
     ),
     Peer(
         name="floor",
@@ -174,6 +176,7 @@ PEERS = (
         version=told_by("nginx", "-v"),
         has_app=False,
         reload=signal.SIGHUP,
+        is_gateway=True,
     ),
     Peer(
         name="haproxy",
@@ -183,6 +186,7 @@ PEERS = (
         version=told_by("haproxy", "-v"),
         has_app=False,
         reload=signal.SIGUSR2,
+        is_gateway=True,
         processes=lambda workers: 1,
     ),
 )

@@ -5,7 +5,7 @@ What a scenario is, and how the scenarios are found: one file each in bench/scen
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import scenarios
@@ -41,6 +41,8 @@ class Trial:
     core: int | None  # The load's own.
     seconds: float
     commands: list[str]  # What loaded it is noted here, for the report.
+    origin: Server | None = None  # What it passes requests on to, on the load's core.
+    server_cores: Sequence[int] = ()
 
     @property
     def url(self) -> str:
@@ -57,6 +59,9 @@ class Trial:
 
     def open(self, script: Path, rate: float) -> tuple[dict[str, float], LoadResult, tuple[str, ...]]:
         """Load at a constant rate; give latencies, and CPU per request at that rate."""
+        if self.origin is not None and self.server_cores:
+            # The generator wants a core for itself, and at this rate the server's has room.
+            self.origin.move(self.server_cores)
         before_s = self.server.cpu_s()
         result = open_loop(
             self.url,

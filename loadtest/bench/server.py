@@ -107,6 +107,12 @@ class Server:
         """The pids of the tree, the first process's first."""
         return [member.pid for member in tree_of(self._process)]
 
+    def move(self, cores: Sequence[int]) -> None:
+        """Have the tree run on other cores from now on."""
+        for member in tree_of(self._process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.cpu_affinity(list(cores))
+
     def send(self, signal_number: int) -> None:
         """Signal the first process."""
         self._child.send_signal(signal_number)

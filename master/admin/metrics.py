@@ -39,6 +39,14 @@ HELP: Final[Mapping[str, str]] = {
     names.GC_COLLECTIONS: "Garbage collections in all workers, by generation of Python's collector.",
     names.SPANS_EXPORTED: "Spans that the collector took.",
     names.SPANS_DROPPED: "Spans that were lost: the queue was full, or the collector did not take them.",
+    names.UPSTREAM_REQUESTS: "Answers of upstream servers, by class of the status code.",
+    names.UPSTREAM_DURATION: "Time from a request's being sent to a server to the end of its answer.",
+    names.UPSTREAM_CONNECT_DURATION: "Time that a connection to a server took to be made.",
+    names.UPSTREAM_CONNECTIONS: "Connections to a server: active ones have a request in flight.",
+    names.UPSTREAM_QUEUED: "Requests that wait for a connection to a server.",
+    names.UPSTREAM_FAILURES: "Requests that a server did not answer, by reason.",
+    names.UPSTREAM_RETRIES: "Requests that were sent another time after they had failed at a server.",
+    names.UPSTREAM_EJECTIONS: "How often a server was left out because it failed.",
     names.ACCESS_LOG_DROPPED: "Lines of the access log that could not be written.",
 }
 

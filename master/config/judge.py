@@ -19,7 +19,7 @@ from penstock.master.config.files import Files, files_fault
 from penstock.master.config.listener import Keepalive, Limits, Listener, Tcp
 from penstock.master.config.model import Config, Recycle
 from penstock.master.config.opentelemetry import MISSING, is_installed
-from penstock.master.config.problems import Path, Problem, path_text, quoted
+from penstock.master.config.problems import Path, Problem, nearest, path_text, quoted
 from penstock.master.config.reload import Reload
 from penstock.master.config.route import Respond, Route, Variant
 from penstock.master.config.route_faults import changes_faults, covers, route_faults
@@ -27,10 +27,11 @@ from penstock.master.config.telling import Log, Tracing
 from penstock.master.config.tls import Certificate, Tls
 from penstock.master.config.typed import Walk
 from penstock.master.config.units import duration_text, size_text
+from penstock.master.config.upstream import Connections, Timeouts, Upstream, is_address
 from penstock.master.config.websocket import MESSAGE_BYTES_MAX, WebSocket
 
 # What a route may do.
-ACTIONS = ("app", "files", "redirect", "respond", "split")
+ACTIONS = ("app", "files", "proxy", "redirect", "respond", "split")
 # Responses that have no body, whatever one writes (RFC 9110, section 6.4.1).
 BODILESS = {204, 205, 304}
 HEADER_BYTES_MIN = 256
@@ -54,6 +55,7 @@ def judge(walk: Walk) -> list[str]:
     listeners: list[tuple[Path, Listener]] = []
     routes: dict[Path, list[tuple[Path, Route]]] = {}
     odd: list[str] = []
+    upstreams = {str(path[1]) for path in walk.places if path[:1] == ("upstreams",) and len(path) > 1}
     for path, record in walk.records:
         match record:
             case Listener():
@@ -91,12 +93,19 @@ def judge(walk: Walk) -> list[str]:
                 _judge_reload(record, path, walk)
             case Tracing():
                 _judge_tracing(record, path, walk)
+            case Upstream():
+                _judge_upstream(record, path, walk)
+            case Connections():
+                _judge_connections(record, path, walk)
+            case Timeouts():
+                _judge_timeouts(record, path, walk)
             case Config():
                 _judge_config(record, path, walk)
     _judge_addresses(listeners, walk)
     _judge_names([(path, each.name) for path, each in listeners], "listener", walk)
     _judge_changes(listeners, [each for group in routes.values() for each in group], walk)
     for group in routes.values():
+        _judge_targets(group, upstreams, walk)
         _judge_names([(path, each.name) for path, each in group if each.name], "route", walk)
     return [*(told for group in routes.values() for told in _shadowed(group, walk)), *odd]
 
@@ -181,6 +190,42 @@ def _judge_changes(
         is_whole = not any(problem.path[: len(path)] == path for problem in walk.problems)
         for inner, message in route_faults(route, has_request_ids=has_ids) if is_whole else ():
             walk.fault(walk.place((*path, *inner)), (*path, *inner), message)
+
+
+def _judge_targets(routes: list[tuple[Path, Route]], upstreams: set[str], walk: Walk) -> None:
+    variants: list[tuple[Path, Route]] = [
+        ((*path, "split", index), variant)
+        for path, route in routes
+        for index, variant in enumerate(route.split or ())
+    ]
+    for path, route in (*routes, *variants):
+        if route.proxy is not None and not is_address(route.proxy) and route.proxy not in upstreams:
+            inner = (*path, "proxy")
+            hint = nearest(route.proxy, upstreams)
+            told = f"found {quoted(route.proxy)}, expected the name of an upstream, or a server"
+            walk.fault(walk.place(inner), inner, f"{told}; {hint}" if hint else told)
+
+
+def _judge_upstream(upstream: Upstream, path: Path, walk: Walk) -> None:
+    first: dict[str, int] = {}
+    for index, server in enumerate(upstream.each_server()):
+        if server.address in first:
+            inner = (*path, "servers", index)
+            told = f"found {quoted(server.address)} again, expected each server once; it may have a weight"
+            walk.fault(walk.place(inner), inner, told)
+        first.setdefault(server.address, index)
+
+
+def _judge_connections(connections: Connections, path: Path, walk: Walk) -> None:
+    for key in ("idle_timeout", "queue_timeout"):
+        if getattr(connections, f"{key}_s") <= 0:
+            walk.fault(walk.place((*path, key)), (*path, key), "found 0, expected a duration above 0")
+
+
+def _judge_timeouts(timeouts: Timeouts, path: Path, walk: Walk) -> None:
+    for key in ("connect", "first_byte", "idle"):
+        if getattr(timeouts, f"{key}_s") <= 0:
+            walk.fault(walk.place((*path, key)), (*path, key), "found 0, expected a duration above 0")
 
 
 def _judge_files(files: Files, path: Path, walk: Walk) -> None:

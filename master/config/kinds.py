@@ -19,6 +19,9 @@ from penstock.master.config import bind, match_texts, units
 from penstock.master.config.problems import Mismatch, nearest
 from penstock.master.config.proxies import EXPECTED as PROXY_EXPECTED
 from penstock.master.config.proxies import read_trusted_proxy
+from penstock.master.config.server import EXPECTED as SERVER_EXPECTED
+from penstock.master.config.server import PATTERN as SERVER_PATTERN
+from penstock.master.config.server import read_proxy, read_server
 from penstock.worker.access.atoms import FormatError, judge_format
 
 NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
@@ -329,6 +332,7 @@ KINDS: dict[str, Kind] = {
     "query_name": Kind(
         match_texts.read_query_name, "the name of a parameter", {"type": "string", "minLength": 1}
     ),
+    "proxy": Kind(read_proxy, "the name of an upstream, or a server", {"type": "string", "minLength": 1}),
     "ratio": Kind(
         read_ratio,
         "a ratio from 0 to 1",
@@ -344,6 +348,7 @@ KINDS: dict[str, Kind] = {
         "client, random, header:NAME or cookie:NAME",
         _text("(client|random|(header|cookie):.+)"),
     ),
+    "server": Kind(read_server, SERVER_EXPECTED, _text(SERVER_PATTERN)),
     "umask": Kind(
         units.parse_umask,
         "a mask in octal such as 022",

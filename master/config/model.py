@@ -17,6 +17,7 @@ from penstock.master.config.listener import Listener
 from penstock.master.config.record import BindText, Duration, FilePath, Record, Size, says
 from penstock.master.config.reload import Reload, for_development
 from penstock.master.config.telling import Log, Metrics, RequestId, Tracing
+from penstock.master.config.upstream import Upstream, Upstreams, is_address, single
 
 DEFAULT_BIND = "127.0.0.1:8000"
 DEFAULT_ADMIN_BIND = "127.0.0.1:9180"
@@ -65,7 +66,7 @@ class Recycle(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Penstock configuration."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"health", "upstreams"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"health"})
 
     name: Annotated[
         Annotated[str, kind("name")] | None,
@@ -163,6 +164,9 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(min_length=1),
         says("The addresses that are served."),
     ] = ()
+    upstreams: Annotated[Upstreams, says("Groups of servers that requests are passed to, by name.")] = field(
+        default_factory=dict
+    )
 
     @classmethod
     def completed(cls, fields: dict[str, Any]) -> dict[str, Any]:
@@ -171,6 +175,12 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
             fields = for_development(fields)
         drain_timeout_s = fields.get("drain_timeout_s", STREAM_DRAIN_TIMEOUT_S)
         return {"stream_drain_timeout_s": min(STREAM_DRAIN_TIMEOUT_S, drain_timeout_s)} | fields
+
+    def all_upstreams(self) -> dict[str, Upstream]:
+        """Name every upstream: those of the file, then the servers that routes name themselves."""
+        targets = [route.proxy for each in self.listeners for route in each.leaves]
+        singles = {target: single(target) for target in targets if target and is_address(target)}
+        return {**self.upstreams, **singles}
 
     @property
     def reloading(self) -> Reload | None:

@@ -105,14 +105,13 @@ def flattened(headers: Mapping[str, str | tuple[str, ...]]) -> list[tuple[str, s
 
 
 class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A matching rule and what is done with requests: `app`, `files`, `redirect`, `respond` or `split`."""
+    """A matching rule, and what is done with the requests that it takes: one action."""
 
     LATER: ClassVar[frozenset[str]] = frozenset(
         {
             "auth",
             "cors",
             "handler",
-            "proxy",
             "rate_limit",
             "timeouts",
         }
@@ -127,6 +126,10 @@ class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         says("What the application is called with; auto: found out by looking at it."),
     ] = "auto"
     files: Annotated[Files | None, says("The files of a folder.")] = None
+    proxy: Annotated[
+        Annotated[str, kind("proxy")] | None,
+        says("The upstream that requests are passed to, or the address of a server."),
+    ] = None
     redirect: Annotated[Redirect | None, says("Send clients elsewhere.")] = None
     respond: Annotated[Respond | None, says("A fixed response.")] = None
     split: Annotated[

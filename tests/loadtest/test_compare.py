@@ -201,10 +201,14 @@ def test_every_scenario_can_be_served_by_penstock_and_has_something_to_show(tmp_
     for scenario in scenarios.values():
         assert scenario.metrics, scenario.name
         assert compare.absence(scenario, peer("penstock")) is None, scenario.name
+        if scenario.work.origin is not None:
+            assert compare.absence(scenario, peer("nginx")) is None
+            assert compare.absence(scenario, peer("floor")) is not None
+            continue
         module = scenario.work.app.partition(":")[0]
         assert (LOADTEST / module.replace(".", "/")).with_suffix(".py").is_file(), scenario.name
         for each in peers.PEERS:
-            each.command(scenario.work, place)
+            each.words(scenario.work, place)
 
 
 def test_without_enough_descriptors_idle_says_so_and_the_rest_goes_on(

@@ -21,6 +21,7 @@ FLOORS = [
     for peer in peers.PEERS
     if peer.program == Path(sys.executable).name
     for scenario in all_scenarios().values()
+    if scenario.work.origin is None
     if peer.command(scenario.work, peers.Place(port=1, folder=Path())) is not None
 ]
 

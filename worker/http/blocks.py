@@ -7,7 +7,7 @@ one with request after request, and what was true of these bytes still is. The
 key is the whole block, so two that differ in a bit are two.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from penstock.worker.limits import BLOCK_BYTES_MAX, BLOCK_COUNT_MAX, BLOCK_MARKS, BLOCK_MISSES_MAX
 
@@ -29,9 +29,12 @@ class Framing(NamedTuple):
 
 # A tuple without names is made in a fifth of the time.
 Said = tuple[bytes | None, bytes | None, Framing | None]
+# What others have made of a block, by what else it depends on: thrown away with the block.
+Memo = dict[Any, bytes]
 
 # Headers, Host, framing. The list is ours: whoever gets it copies it, since an app may change its own.
 Block = tuple[list[tuple[bytes, bytes]], bytes | None, Framing | None]
+KnownBlock = tuple[list[tuple[bytes, bytes]], bytes | None, Framing | None, Memo]
 
 
 class Blocks:
@@ -48,7 +51,7 @@ class Blocks:
         # These three are for the hot path: the longest block worth a look, those
         # that are known, and how many in a row were not; a hit sets that to 0.
         self.bytes_max = BLOCK_BYTES_MAX
-        self.known: dict[bytes, Block] = {}
+        self.known: dict[bytes, KnownBlock] = {}
         self.misses = 0
         # The hash of the block that was last seen for each of its lowest bits.
         self._marks = [0] * BLOCK_MARKS
@@ -72,7 +75,7 @@ class Blocks:
         if len(self.known) >= BLOCK_COUNT_MAX:
             self.known.clear()  # Those in use are back after two requests.
         headers, host, framing = found
-        self.known[block] = headers.copy(), host, framing
+        self.known[block] = headers.copy(), host, framing, {}
 
     def look_again(self) -> None:
         """Give blocks another chance. Called with each tick."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.shm.board import method_tag
 from penstock.worker.asgi.types import Scope
-from penstock.worker.http.blocks import Framing, Said, is_judged
+from penstock.worker.http.blocks import Framing, Memo, Said, is_judged
 from penstock.worker.http.head import METHODS, Headers, RequestError
 from penstock.worker.http.intake import Intake
 from penstock.worker.http.partial import END_OF_HEAD
@@ -29,6 +29,7 @@ FIRST_TEN = slice(10)
 LF = 10
 # A record of a handshake, of any version of TLS.
 TLS_HELLO = b"\x16\x03"
+SLASH = 47
 METHOD_TAGS = {method: method_tag(method) for method in METHODS.values()}
 
 
@@ -65,7 +66,8 @@ class Connection(Intake):
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.disconnected()
-            self.site.detach(exchange)
+            if exchange.is_running:
+                self.site.detach(exchange)
         self._wake_writers()
         if self.pour is not None:
             self.pour.lost()
@@ -87,8 +89,8 @@ class Connection(Intake):
             blocks = head_parser.blocks
             if size <= blocks.bytes_max and rest in blocks.known and is_judged(target):
                 blocks.misses = 0
-                headers, host, framing = blocks.known[rest]
-                self._begin(method, target, headers.copy(), host, framing)
+                headers, host, framing, memo = blocks.known[rest]
+                self._begin(method, target, headers.copy(), host, framing, memo=memo)
                 return
             # llhttp would take "GET /a\r\nb: HTTP/1.1" for an HTTP/0.9 request. (An int
             # is found in bytes ten times as fast as bytes.)
@@ -141,6 +143,7 @@ class Connection(Intake):
         host: bytes | None,
         framing: Framing | None = None,
         rest: bytes = b"",
+        memo: Memo | None = None,
     ) -> bytes:
         """Start a request whose head is complete; return what is left of what comes after it."""
         site = self.site
@@ -209,6 +212,13 @@ class Connection(Intake):
             # Before the app runs: a response must know whether it is the last.
             self._hold(rest)
         if route.app is None:
+            if route.upstream is not None:
+                tag = route.tag | METHOD_TAGS[method]
+                exchange.entry = site.board.begin(tag, exchange.started_ns, raw_path)
+                if target[0] != SLASH:
+                    target = raw_path + b"?" + query if query else raw_path
+                exchange.forward(route.upstream, target, memo)  # type: ignore[attr-defined]  # it is a Passage
+                return b""
             if route.bridge is not None:
                 assert context is not None
                 exchange.entry = site.board.begin(
@@ -229,6 +239,23 @@ class Connection(Intake):
         else:
             exchange.task = Task(run, loop=site.loop, name=TASK_NAME, context=context)
         return b""
+
+    def scope_of(self, method: str, target: bytes, headers: Headers) -> Scope:
+        """Make the scope of a request without a body whose target is an absolute path, as `_begin` does."""
+        site = self.site
+        path, raw_path, query = split_target(target)
+        if site.root_path:
+            path, raw_path = site.under_root_path(path, raw_path)
+        return {
+            **site.scope,
+            "server": self._server,
+            "client": self._client,
+            "method": method,
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": headers,
+        }
 
     def _believe(self, said: Said, scope: Scope) -> Framing | None:
         """Put into the scope what a trusted proxy says; return what the head says beside that."""

@@ -7,10 +7,10 @@ no dispatch, and its connections are of the plain class.
 """
 
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from penstock.worker.asgi.types import Scope
-from penstock.worker.http.blocks import Framing
+from penstock.worker.http.blocks import Framing, Memo
 from penstock.worker.http.connection import Connection
 from penstock.worker.http.forwarded import Name
 from penstock.worker.http.head import Headers, RequestError
@@ -86,7 +86,7 @@ class Dispatched(Connection):
         host: bytes | None,
         framing: Framing | None = None,
         rest: bytes = b"",
-        **more: Any,
+        memo: Memo | None = None,
     ) -> bytes:
         site = self.site
         assert site.dispatch is not None
@@ -94,7 +94,7 @@ class Dispatched(Connection):
             self._client, self._server = site.names_of(self.transport)
         client = self._client if framing is None or framing.said is None else self._client_said(framing)
         site.only_route = site.dispatch.choose(method, target, headers, host, client)
-        return super()._begin(method, target, headers, host, framing, rest, **more)
+        return super()._begin(method, target, headers, host, framing, rest, memo)
 
     def _client_said(self, framing: Framing) -> Name | None:
         """Return the client that a trusted proxy tells of."""

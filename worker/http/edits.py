@@ -25,7 +25,7 @@ Change = Callable[[Fields], Fields]
 class HeaderChanges:
     """Changes of headers, summed up: names that are dropped, then headers that are put behind the others."""
 
-    __slots__ = ("_dropped", "_put", "_ready")
+    __slots__ = ("_dropped", "_put", "_ready", "names")
 
     def __init__(self, edits: Sequence[HeaderEdit]) -> None:
         dropped: set[bytes] = set()
@@ -39,6 +39,7 @@ class HeaderChanges:
                 put.append((key, Template(text, VARIABLES)))
         self._dropped = frozenset(dropped)
         self._put = tuple(put)
+        self.names = frozenset(name for name, _ in put)
         self._ready: Change | None = None
         if not any(template.names for _, template in put):
             fixed = [(name, template.render(_nothing)) for name, template in put]
@@ -58,6 +59,22 @@ class HeaderChanges:
 def changed(dropped: frozenset[bytes], put: Fields, headers: Fields) -> Fields:
     """Change headers; the list that is given stays as it is."""
     return [*(each for each in headers if each[0].lower() not in dropped), *put]
+
+
+def guarded(headers: Fields, names: frozenset[bytes]) -> Fields:
+    """
+    Have no Connection header name what was put there.
+
+    What it names does not go further than one hop, so a client could have it taken away again.
+    """
+    if not any(name == b"connection" for name, _ in headers):
+        return headers
+    return [(name, _without(value, names) if name == b"connection" else value) for name, value in headers]
+
+
+def _without(options: bytes, names: frozenset[bytes]) -> bytes:
+    kept = (each.strip(b" \t") for each in options.split(b","))
+    return b", ".join(each for each in kept if each.lower() not in names)
 
 
 def _nothing(_: str) -> bytes:
@@ -92,7 +109,8 @@ class Edits:
         headers = scope["headers"]
         notes.asked = scope["raw_path"], scope["query_string"], headers
         if self._request is not None:
-            scope["headers"] = self._request.for_exchange(exchange)(headers)
+            changed_headers = self._request.for_exchange(exchange)(headers)
+            scope["headers"] = guarded(changed_headers, self._request.names)
         if self.rewrite is not None:
             scope["root_path"], scope["path"], scope["raw_path"] = self.rewrite.apply(
                 scope["root_path"], scope["path"], scope["raw_path"]

@@ -44,6 +44,8 @@ class Exchange(Answer):
 
     # What a client is told when whoever is to answer cannot.
     failure_text: ClassVar[str] = "the application failed"
+    # Whether it may go on when its connection has ended.
+    is_running = True
 
     # For the app.
 

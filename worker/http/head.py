@@ -201,7 +201,7 @@ class HeadParser:
             and is_judged(target)
         ):
             blocks.misses = 0
-            headers, host, framing = blocks.known[block]
+            headers, host, framing, _ = blocks.known[block]
             return METHODS[token], target, headers.copy(), host, framing
         method, target, version = judge_request_line(head[: head.find(b"\r\n")])
         self.headers = []

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from penstock.worker.http.blocks import Framing
+from penstock.worker.http.blocks import Framing, Memo
 from penstock.worker.http.body import IncomingBody
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import CR, Headers, RequestError
@@ -53,6 +53,7 @@ class Intake(Outlet):
         host: bytes | None,
         framing: Framing | None = None,
         rest: bytes = b"",
+        memo: Memo | None = None,
     ) -> bytes:
         """Start a request whose head is complete; return what is left of what comes after it."""
 

@@ -134,6 +134,12 @@ class Outlet(asyncio.Protocol, ABC):
         self._unsent_bytes = self.pour.left
         self.site.watch(self, self.site.limits.send_timeout_s)
 
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        """Call back when the client has taken enough, or is gone."""
+        waiter = self.site.loop.create_future()
+        waiter.add_done_callback(lambda _: callback())
+        self._writers = [*(self._writers or ()), waiter]
+
     def _wake_writers(self) -> None:
         writers, self._writers = self._writers, None
         if writers is not None:

@@ -39,7 +39,7 @@ class HeadStarts:
     body; `without` is for a response that brings one of the headers itself.
     """
 
-    __slots__ = ("_date_s", "_has_date", "_others", "_server", "every", "plain")
+    __slots__ = ("_date_s", "_has_date", "_others", "_server", "date_field", "every", "plain")
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class HeadStarts:
             watch_for(name)
         self._has_date = has_date
         self._date_s = 0
+        self.date_field = b""
         self.every: dict[int, bytes] = {}
         self.plain: dict[int, bytes] = {}
         self.refresh()
@@ -67,7 +68,8 @@ class HeadStarts:
         now_s = int(time.time())
         if now_s != self._date_s and (self._has_date or not self.every):
             self._date_s = now_s
-            block = self._server + self._date() + b"".join(line for _, line in self._others)
+            self.date_field = self._date()
+            block = self._server + self.date_field + b"".join(line for _, line in self._others)
             # In place: who looks here holds the dict, not us.
             self.every.update((status, line + block) for status, line in STATUS_LINES.items())
             self.plain.update(self.every)
@@ -89,6 +91,12 @@ class HeadStarts:
         if not self._has_date:
             return b""
         return b"date: " + formatdate(self._date_s, usegmt=True).encode() + b"\r\n"
+
+
+def interim(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return a response of class 1xx, which comes before the one that counts."""
+    fields = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, _phrase(status).encode(), fields)
 
 
 def error_text(status: int, reason: str) -> bytes:

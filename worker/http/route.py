@@ -12,6 +12,8 @@ from penstock.shm.board import route_tag
 from penstock.shm.counting import Meter
 from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
+from penstock.worker.gateway.passage import Passage
+from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.edits import Edits
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.gate import Gate
@@ -41,8 +43,9 @@ class HostedApp(NamedTuple):
 
 class Route:
     """
-    What is done with the requests that a rule takes: an app is called, or they
-    go over a bridge, or, when there is neither, the same answer is given to all.
+    What is done with the requests that a rule takes: an app is called, they go
+    over a bridge or to an upstream, or, when there is none of these, the same
+    answer is given to all.
     """
 
     __slots__ = (
@@ -51,6 +54,7 @@ class Route:
         "bridge",
         "context",
         "edits",
+        "errand",
         "exchange",
         "headers",
         "meter",
@@ -59,6 +63,7 @@ class Route:
         "status",
         "tag",
         "upgrade",
+        "upstream",
     )
 
     def __init__(self, meter: Meter) -> None:
@@ -66,6 +71,9 @@ class Route:
         self.tag = route_tag(meter.first_class)  # on the board
         self.app: ASGIApp | None = None
         self.bridge: Bridge | None = None
+        self.upstream: Upstream | None = None
+        # What the usual requests that go there are copied from.
+        self.errand: Passage | None = None
         # What makes the exchange of a request: a subclass has more to do with the response.
         self.exchange: type[Exchange] = Exchange
         # And what makes it of a request for a WebSocket; None: as of any other.
@@ -88,6 +96,11 @@ class Route:
         if hosted.bridge is not None:
             self.bridge = hosted.bridge
             self.exchange = hosted.bridge.exchange
+        return self
+
+    def passes_to(self, upstream: Upstream) -> "Route":
+        """Make it pass requests on."""
+        self.upstream = upstream
         return self
 
     def answers(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> "Route":

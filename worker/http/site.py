@@ -15,6 +15,11 @@ from typing import Any
 from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.files.exchange import exchange_of
 from penstock.worker.files.folder import Folder
+from penstock.worker.gateway.edited import EditedPassage
+from penstock.worker.gateway.errand import prototype_of
+from penstock.worker.gateway.passage import Passage
+from penstock.worker.gateway.relay import RelayedConnection, introduce
+from penstock.worker.gateway.upstream import Gateway
 from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
 from penstock.worker.http.dispatch import Dispatch, dispatched
@@ -41,6 +46,7 @@ from penstock.worker.spec import (
     AppAction,
     FilesAction,
     ListenerSpec,
+    ProxyAction,
     RedirectAction,
     RouteSpec,
     SplitAction,
@@ -65,7 +71,8 @@ class Site(Leaving):
     __slots__ = (
         "_cells",
         "_complaints",
-        "_connection",
+        "_connection_type",
+        "_gateway",
         "_names",
         "_not_found",
         "_raw_root_path",
@@ -110,6 +117,7 @@ class Site(Leaving):
         is_tls: bool = False,
         board: BoardWriter | None = None,
         server_header: str | None = "penstock",
+        gateway: Gateway | None = None,
     ) -> None:
         """
         Prepare to serve. `apps` has an entry for every AppAction of the
@@ -166,6 +174,7 @@ class Site(Leaving):
         self._where = listener.cells
         self._upgrade = None if listener.websocket is None else Upgrade(listener.websocket)
         self.unmatched = Meter(cells, listener.unmatched.requests, listener.unmatched.duration, UNMATCHED)
+        self._gateway = gateway
         leaves = {id(leaf): compress(self._route(leaf, apps), leaf.compression) for leaf in listener.leaves}
         self.gate = self._gate(listener)
         if self.gate is not None:
@@ -182,9 +191,11 @@ class Site(Leaving):
         # That of the request which begins, if there is a dispatch.
         self.only_route = self.router.only
         self.dispatch = Dispatch(self, self.router) if Dispatch.is_needed(self.router) else None
-        self._connection: type[Connection] = TlsConnection if is_tls else Connection
+        self._connection_type: type[Connection] = TlsConnection if is_tls else Connection
         if self.dispatch is not None:
-            self._connection = dispatched(self._connection)
+            self._connection_type = dispatched(self._connection_type)
+        elif not is_tls and any(route.errand is not None for route in leaves.values()):
+            self._connection_type = RelayedConnection
         text = error_text(404, "no route takes this request")
         self._not_found = Route(self.unmatched).answers(404, TEXT_HEADERS, text)
 
@@ -233,7 +244,7 @@ class Site(Leaving):
 
     def connect(self) -> Connection:
         """Make the protocol for a new connection."""
-        connection = self._connection(self)
+        connection = self._connection_type(self)
         if isinstance(connection, TlsConnection):
             self._handshakes.add(connection)
         return connection
@@ -244,7 +255,7 @@ class Site(Leaving):
         self.lane = lot.lane(self._reconnect, self._judge_emptiness)
 
     def _reconnect(self) -> Connection:
-        return self._connection(self, is_resumed=True)
+        return self._connection_type(self, is_resumed=True)
 
     @property
     def active_count(self) -> int:
@@ -394,6 +405,13 @@ class Site(Leaving):
             folder = Folder(action, paths[0], self.loop, lambda: self.now_s, self.root_path)
             route.exchange = exchange_of(folder, route.tag)
             return route
+        if isinstance(action, ProxyAction):
+            assert self._gateway is not None
+            is_edited = route.edits is not None and route.edits.changes_request
+            route.exchange = EditedPassage if is_edited else Passage
+            upstream = self._gateway.upstreams[action.upstream]
+            route.errand = prototype_of(route, upstream, self.scope["scheme"])
+            return route.passes_to(upstream)
         if isinstance(action, RedirectAction):
             route.exchange = redirecting(Redirect(action, spec.match, self.root_path))
             return route
@@ -411,3 +429,6 @@ class Site(Leaving):
         variants = [Variant(leaf.name, weight, leaves[id(leaf)]) for weight, leaf in action.variants]
         route.split = Split(action.key, spec.name, variants)
         return route
+
+
+introduce(Site)

@@ -111,7 +111,7 @@ def test_the_variant_of_a_split_is_told(config: Config, capsys: pytest.CaptureFi
     assert "path            /v1/a" in lines
     _, lines = told(config, capsys, "http://x:8000/shop/a")
     assert any(line.endswith(", or another: without a key it gets any") for line in lines)
-    _, lines = told(config, capsys, "http://x:8000/shop/../a", "X-User: u1")
+    _, lines = told(config, capsys, "http://x:8000/shop/../a", "X-User: u2")
     assert "action   400: the path has a part '.' or '..', and is not rewritten" in lines
 
 

@@ -133,7 +133,7 @@ BAD = [
     {"workers": 0},
     {"workers": "many"},
     {"wrokers": 1},
-    {"upstreams": {}},
+    {"health": {}},
     {"drain_timeout": 30},
     {"recycle": {"max_requests": -1}},
     {"recycle": {"lifetime": 3600}},

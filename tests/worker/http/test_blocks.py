@@ -30,7 +30,9 @@ def judged(parser: HeadParser, head: bytes) -> Head | str:
 def knowing(*blocks: bytes) -> HeadParser:
     """Make a parser that has seen each block twice."""
     parser = HeadParser(100)
-    for block in blocks * 2:
+    for block in blocks:
+        # In a row: two blocks may share a mark, and each would wipe out the other's.
+        parser.parse(b"GET / " + block)
         parser.parse(b"GET / " + block)
     return parser
 

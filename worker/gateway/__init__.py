@@ -1,0 +1,1 @@
+"""The gateway: requests that are answered by other servers, and the connections to those."""
