@@ -77,7 +77,7 @@ class Hosting:
     async def start(self) -> None:
         """Import the apps, run their startup, build the sites. Raises AppImportError, LifespanFailed."""
         for listener in self._spec.listeners:
-            for route in listener.routes:
+            for route in listener.leaves:
                 if isinstance(route.action, AppAction) and route.action not in self._apps:
                     self._apps[route.action] = await self._host(route.action)
         for listener in self._spec.listeners:

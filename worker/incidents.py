@@ -33,6 +33,6 @@ class Incidents:
             status=status,
             route=exchange.meter.first_class,
             method=scope["method"],
-            path=scope["raw_path"].decode("latin-1"),
+            path=exchange.asked[0].decode("latin-1"),
             request_id=(notes.request_id or "") if notes is not None else "",
         )

@@ -287,3 +287,13 @@ UPSTREAM_KNOWN_BYTES_MAX = 1024
 UPSTREAM_KNOWN_COUNT_MAX = 64
 # For so many clients it is remembered what a block of headers becomes on its way to a server.
 UPSTREAM_MEMO_COUNT_MAX = 64
+
+# Hosts whose table of routes is remembered by the header as it came: a hundred bytes each, 100 KiB. Clients
+# may send any, and when there are so many, those in use are back after a request each.
+HOSTS_SEEN_MAX = 1024
+# Prefixes with a first part of their own that are tried one after the other: at 60 ns each, looking for
+# the part (200 ns) pays from four on.
+ROUTE_SCAN_MAX = 4
+# What the tables of routes may take to make: a test of a path each, 0.2 us, so half a second at the start.
+# Beyond (some 1,500 exact paths on one host) rules are tried one after the other.
+ROUTE_INDEX_STEPS_MAX = 2_500_000

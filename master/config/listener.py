@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from penstock.master.config.bind import Bind, TcpBind, parse_bind
 from penstock.master.config.compression import KEY_SAYS, Compression
+from penstock.master.config.header_changes import HeaderChanges
 from penstock.master.config.kinds import kind
 from penstock.master.config.proxies import TRUSTED_BY_DEFAULT
 from penstock.master.config.proxy_protocol import ProxyProtocol
@@ -160,6 +161,13 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "Headers of every response that does not set them itself; a list sends a header more than once."
         ),
     ] = field(default_factory=dict)
+    request_headers: Annotated[
+        HeaderChanges | None, says("Changes of the headers of its requests, before those of a route.")
+    ] = None
+    response_headers: Annotated[
+        HeaderChanges | None,
+        says("Changes of the headers of its routes' responses, before those of a route."),
+    ] = None
     server_header: Annotated[bool, says("Put a Server header on responses.")] = True
     date_header: Annotated[bool, says("Put a Date header on responses.")] = True
     compression: Annotated[Compression | bool | UnsetType | None, KEY_SAYS] = UNSET
@@ -173,6 +181,11 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def completed(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """Name a listener by its address unless the operator did better."""
         return {"name": fields.get("bind", "")} | fields
+
+    @property
+    def leaves(self) -> tuple[Route, ...]:
+        """The routes that have an action: all, and variants instead of what is split."""
+        return tuple(leaf for route in self.routes for leaf in route.leaves)
 
     @property
     def websockets(self) -> WebSocket | None:

@@ -10,18 +10,21 @@ A site knows no shared memory: its cells are any memoryview of 8-byte words.
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from penstock.shm.counting import BoardWriter, Meter
 from penstock.worker.files.exchange import exchange_of
 from penstock.worker.files.folder import Folder
+from penstock.worker.gateway.edited import EditedPassage
 from penstock.worker.gateway.errand import prototype_of
 from penstock.worker.gateway.passage import Passage
 from penstock.worker.gateway.relay import RelayedConnection, introduce
 from penstock.worker.gateway.upstream import Gateway
 from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
+from penstock.worker.http.dispatch import Dispatch, dispatched
+from penstock.worker.http.edits import Edits
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.extensions import ADVERTISED
 from penstock.worker.http.gate import Gate, gated
@@ -29,10 +32,12 @@ from penstock.worker.http.head import HeadParser
 from penstock.worker.http.leaving import Leaving
 from penstock.worker.http.notes import NEVER_US, Observer, Opening, Refusal
 from penstock.worker.http.proxies import FAMILIES, Proxies
+from penstock.worker.http.redirect import Redirect, redirecting
 from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.route import HostedApp, Route
 from penstock.worker.http.routing import Miss, Router
+from penstock.worker.http.split import Split, Variant
 from penstock.worker.http.told import ToldConnection, ToldRelayedConnection, ToldTlsConnection, endpoints_from
 from penstock.worker.http.wheel import Watched
 from penstock.worker.limits import BODY_RATE_GRACE_S, LOCAL_NAMES_MAX, STALL_S
@@ -47,7 +52,9 @@ from penstock.worker.spec import (
     ListenerSpec,
     ProxyAction,
     ProxyProtocolSpec,
+    RedirectAction,
     RouteSpec,
+    SplitAction,
 )
 from penstock.worker.tls.complaints import Complaints
 from penstock.worker.tls.facts import tell_of_tls
@@ -80,6 +87,7 @@ class Site(Leaving):
         "board",
         "body_bytes_max",
         "body_look_s",
+        "dispatch",
         "extensions",
         "gate",
         "head_parser",
@@ -173,23 +181,30 @@ class Site(Leaving):
         self._upgrade = None if listener.websocket is None else Upgrade(listener.websocket)
         self.unmatched = Meter(cells, listener.unmatched.requests, listener.unmatched.duration, UNMATCHED)
         self._gateway = gateway
-        routes = [
-            (each.match, compress(self._route(each, apps), each.compression)) for each in listener.routes
-        ]
+        leaves = {id(leaf): compress(self._route(leaf, apps), leaf.compression) for leaf in listener.leaves}
         self.gate = self._gate(listener)
         if self.gate is not None:
-            for _, route in routes:
+            for route in leaves.values():
                 if route.app is not None:
                     route.exchange = gated(route.exchange, self.gate)
                     route.upgrade = None if route.upgrade is None else route.upgrade.gated(self.gate)
                 elif route.bridge is not None:
                     route.bridge = route.bridge.gated(self.gate, route.exchange)
                     route.exchange = route.bridge.exchange
-        is_relayed = any(route.errand is not None for _, route in routes)
-        self._connection_type = RelayedConnection if is_relayed else Connection
-        self._told_type = ToldRelayedConnection if is_relayed else ToldConnection
-        self.router = Router(routes)
+        self.router = Router(
+            [(each.match, leaves.get(id(each)) or self._split(each, leaves)) for each in listener.routes]
+        )
+        # That of the request which begins, if there is a dispatch.
         self.only_route = self.router.only
+        self.dispatch = Dispatch(self, self.router) if Dispatch.is_needed(self.router) else None
+        plain: type[Connection] = TlsConnection if is_tls else Connection
+        told: type[Connection] = ToldTlsConnection if is_tls else ToldConnection
+        if self.dispatch is not None:
+            plain, told = dispatched(plain), dispatched(told)
+        elif not is_tls and any(route.errand is not None for route in leaves.values()):
+            plain, told = RelayedConnection, ToldRelayedConnection
+        self._connection_type: Callable[..., Connection] = plain
+        self._told_type: Callable[..., Connection] = told
         text = error_text(404, "no route takes this request")
         self._not_found = Route(self.unmatched).answers(404, TEXT_HEADERS, text)
 
@@ -205,6 +220,8 @@ class Site(Leaving):
         self.refusals: tuple[Refusal, ...] = ()
         # Responses that took less are not shown to observers, unless they failed (5xx) or have notes.
         self.noted_from_us = NEVER_US
+        if self.dispatch is not None:
+            self.openings = (self.dispatch.open,)
         if is_tls:
             self.watch_requests(opening=tell_of_tls)
 
@@ -225,7 +242,10 @@ class Site(Leaving):
         """
         if refusal is not None:
             self.refusals = (*self.refusals, refusal)
-        if opening is not None:
+        if opening is not None and self.dispatch is not None:
+            # Others see a request as it came.
+            self.openings = (*self.openings[:-1], opening, self.openings[-1])
+        elif opening is not None:
             self.openings = (*self.openings, opening)
         if observer is not None:
             self.observers = (*self.observers, observer)
@@ -233,10 +253,9 @@ class Site(Leaving):
 
     def connect(self) -> Connection:
         """Make the protocol for a new connection."""
-        if not self.is_tls:
-            return self._connection_type(self)
-        connection = TlsConnection(self)
-        self._handshakes.add(connection)
+        connection = self._connection_type(self)
+        if isinstance(connection, TlsConnection):
+            self._handshakes.add(connection)
         return connection
 
     def park_in(self, lot: ParkingLot) -> None:
@@ -267,10 +286,9 @@ class Site(Leaving):
 
     def connect_told(self, endpoints: Endpoints) -> Connection:
         """Make the protocol for a new connection between these."""
-        if not self.is_tls:
-            return self._told_type(self, endpoints)
-        connection = ToldTlsConnection(self, endpoints)
-        self._handshakes.add(connection)
+        connection = self._told_type(self, endpoints)
+        if isinstance(connection, TlsConnection):
+            self._handshakes.add(connection)
         return connection
 
     @property
@@ -409,24 +427,43 @@ class Site(Leaving):
     def _route(self, spec: RouteSpec, apps: Mapping[AppAction, HostedApp]) -> Route:
         route = Route(Meter(self._cells, spec.cells.requests, spec.cells.duration, spec.name))
         action = spec.action
+        if spec.edits is not None:
+            route.edits = Edits(spec.edits, is_app=isinstance(action, AppAction))
         if isinstance(action, AppAction):
             if apps[action].bridge is None:
                 route.upgrade = self._upgrade
             return route.calls(apps[action])
         if isinstance(action, FilesAction):
-            folder = Folder(action, spec.match.path, self.loop, lambda: self.now_s, self.root_path)
+            is_rewritten = spec.edits is not None and spec.edits.rewrite is not None
+            # There is but one path, or its names are what it is rewritten to.
+            paths = (None,) if is_rewritten else spec.match.paths or (None,)
+            folder = Folder(action, paths[0], self.loop, lambda: self.now_s, self.root_path)
             route.exchange = exchange_of(folder, route.tag)
             return route
         if isinstance(action, ProxyAction):
             assert self._gateway is not None
-            route.exchange = Passage
+            is_edited = route.edits is not None and route.edits.changes_request
+            route.exchange = EditedPassage if is_edited else Passage
             upstream = self._gateway.upstreams[action.upstream]
             route.errand = prototype_of(route, upstream, self.scope["scheme"])
             return route.passes_to(upstream)
+        if isinstance(action, RedirectAction):
+            route.exchange = redirecting(Redirect(action, spec.match, self.root_path))
+            return route
+        assert not isinstance(action, SplitAction)
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
         # A fixed answer that is wrong would be wrong for every client.
         Reply(action.status, headers, method="GET", http_version="1.1", whole_size=len(action.body))
         return route.answers(action.status, headers, action.body)
+
+    def _split(self, spec: RouteSpec, leaves: Mapping[int, Route]) -> Route:
+        """Make the route that shares its requests among variants. It answers none itself."""
+        action = spec.action
+        assert isinstance(action, SplitAction)
+        route = Route(self.unmatched)
+        variants = [Variant(leaf.name, weight, leaves[id(leaf)]) for weight, leaf in action.variants]
+        route.split = Split(action.key, spec.name, variants)
+        return route
 
 
 introduce(Site)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,9 @@ from penstock.worker.spec import (
     RouteSpec,
 )
 from tests.worker.http.conftest import DEADLINE_S, LISTENER, ROUTE, UNMATCHED, Client, Response
+
+TO_BACKEND = ProxyAction(upstream="backend")
+ROUTE_TO_BACKEND = RouteSpec(name="route", match=MatchSpec(), action=TO_BACKEND, cells=ROUTE)
 
 Script = Callable[["Visit"], Awaitable[None]]
 
@@ -156,7 +159,11 @@ def passing() -> Pass:
 
 @contextlib.asynccontextmanager
 async def _passing(
-    *backends: Backend | str, limits: dict[str, Any] | None = None, **spec: Any
+    *backends: Backend | str,
+    limits: dict[str, Any] | None = None,
+    routes: Iterable[RouteSpec] = (ROUTE_TO_BACKEND,),
+    root_path: str = "",
+    **spec: Any,
 ) -> AsyncIterator[Passing]:
     loop = asyncio.get_running_loop()
     troubles: list[dict[str, Any]] = []
@@ -178,14 +185,12 @@ async def _passing(
         name="test",
         address="test",
         limits=LimitsSpec(**(limits or {})),
-        routes=(
-            RouteSpec(name="route", match=MatchSpec(), action=ProxyAction(upstream="backend"), cells=ROUTE),
-        ),
+        routes=tuple(routes),
         unmatched=UNMATCHED,
         cells=LISTENER,
     )
     cells = memoryview(bytearray(8 * (16 + 2 * WORD_COUNT))).cast("Q")
-    site = Site(listener, apps={}, cells=cells, loop=loop, gateway=gateway)
+    site = Site(listener, apps={}, cells=cells, loop=loop, gateway=gateway, root_path=root_path)
     server = await loop.create_server(site.connect, "127.0.0.1", 0)
     passing = Passing(site, gateway, server.sockets[0].getsockname())
     try:

@@ -279,7 +279,7 @@ def serve() -> Serve:
 async def _serve(
     app: Any = None,
     *,
-    routes: Iterable[tuple[MatchSpec, Action]] = ((MatchSpec(), ACTION),),
+    routes: Iterable[tuple[MatchSpec, Action] | RouteSpec] = ((MatchSpec(), ACTION),),
     lifespan: str = "off",
     path: str | None = None,
     tls: ssl.SSLContext | None = None,
@@ -307,8 +307,10 @@ async def _serve(
         headers=headers,
         websocket=websocket,
         routes=tuple(
-            RouteSpec(name="route", match=match, action=action, cells=ROUTE, compression=compression)
-            for match, action in routes
+            each
+            if isinstance(each, RouteSpec)
+            else RouteSpec(name="route", match=each[0], action=each[1], cells=ROUTE, compression=compression)
+            for each in routes
         ),
         unmatched=UNMATCHED,
         cells=LISTENER,

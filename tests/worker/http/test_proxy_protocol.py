@@ -13,8 +13,8 @@ import pytest
 from penstock.shm.names import PROXY_REJECTIONS
 from penstock.worker.proxy_protocol import prelude
 from penstock.worker.proxy_protocol.header import Endpoints, write_local, write_v1, write_v2
-from penstock.worker.spec import ProxiesSpec, ProxyProtocolSpec
-from tests.worker.http.conftest import PROXY_REJECTED
+from penstock.worker.spec import MatchSpec, ProxiesSpec, ProxyProtocolSpec, RespondAction
+from tests.worker.http.conftest import ACTION, PROXY_REJECTED
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -73,6 +73,32 @@ async def test_connection_of_which_nothing_is_told_has_its_own_addresses(serve: 
         await client.send(header + GET)
         told = json.loads((await client.response()).body)
         assert told == [list(client.sock.getsockname()), list(server.address), "http"]
+
+
+@pytest.mark.parametrize("parks", [False, True])
+async def test_routes_are_chosen_by_the_client_that_was_told(serve: Any, parks: bool) -> None:
+    """
+    Who is behind the load balancer is who asks, from the first request on and after a pause.
+    """
+    routes = [
+        (MatchSpec(client=("127.0.0.1",)), RespondAction(body=b"balancer")),
+        (MatchSpec(client=("203.0.113.0/24",)), ACTION),
+        (MatchSpec(), RespondAction(body=b"other")),
+    ]
+    async with serve(names, routes=routes, parks=parks, proxy_protocol=SPEC) as server:
+        for header, body in ((write_v2(SIX), b"other"), (write_local(), b"balancer")):
+            client = await server.client()
+            await client.send(header + GET)
+            assert (await client.response()).body == body
+        client = await server.client()
+        await client.send(write_v1(FOUR))
+        for _ in range(3):
+            await client.send(GET)
+            told = json.loads((await client.response()).body)
+            assert told == [["203.0.113.9", 4711], ["10.0.0.1", 443], "http"]
+            if parks:
+                server.pass_time(3.0)
+                await server.until(lambda: server.site.parked_count == 3)
 
 
 @pytest.mark.parametrize(
@@ -241,14 +267,17 @@ async def test_peer_that_goes_away_leaves_nothing_behind(
         assert rejected(server) == counted
 
 
-async def test_header_comes_before_the_handshake(serve: Any, certificate: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("match", [MatchSpec(), MatchSpec(client=("2001:db8::/32", "127.0.0.1"))])
+async def test_header_comes_before_the_handshake(
+    serve: Any, certificate: tuple[Path, Path], match: MatchSpec
+) -> None:
     """
-    Of which not a byte may be taken with it.
+    Of which not a byte may be taken with it. Routes may ask for the client, or not.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     trust = ssl.create_default_context(cafile=str(certificate[0]))
-    async with serve(names, proxy_protocol=SPEC, tls=context) as server:
+    async with serve(names, routes=[(match, ACTION)], proxy_protocol=SPEC, tls=context) as server:
         for header, told in ((write_v2(SIX), ["2001:db8::9", 4711]), (write_local(), None)):
             incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             tls = trust.wrap_bio(incoming, outgoing, server_hostname="localhost")
