@@ -1,8 +1,8 @@
 """
 What the connections of one listener share in one process: routes, limits,
 counters, the clock and the wheel of deadlines. Everything that can be looked up
-once is looked up here, when the worker starts. How connections leave is in
-`leaving`.
+once is looked up here, when the worker starts. How routes are made is in `routes`,
+and how connections leave in `leaving`.
 
 A site knows no shared memory: its cells are any memoryview of 8-byte words.
 """
@@ -10,55 +10,36 @@ A site knows no shared memory: its cells are any memoryview of 8-byte words.
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from penstock.shm.counting import BoardWriter, Meter
-from penstock.worker.files.exchange import exchange_of
-from penstock.worker.files.folder import Folder
-from penstock.worker.gateway.edited import EditedPassage
-from penstock.worker.gateway.errand import prototype_of
-from penstock.worker.gateway.passage import Passage
-from penstock.worker.gateway.relay import RelayedConnection, introduce
+from penstock.worker.gateway.relay import introduce
 from penstock.worker.gateway.upstream import Gateway
-from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
-from penstock.worker.http.dispatch import Dispatch, dispatched
-from penstock.worker.http.edits import Edits
+from penstock.worker.http.connection_types import connection_types
+from penstock.worker.http.dispatch import Dispatch
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.extensions import ADVERTISED
-from penstock.worker.http.gate import Gate, gated
+from penstock.worker.http.gate import Gate
 from penstock.worker.http.head import HeadParser
 from penstock.worker.http.leaving import Leaving
 from penstock.worker.http.notes import NEVER_US, Observer, Opening, Refusal
 from penstock.worker.http.proxies import FAMILIES, Proxies
-from penstock.worker.http.redirect import Redirect, redirecting
-from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.route import HostedApp, Route
-from penstock.worker.http.routing import Miss, Router
-from penstock.worker.http.split import Split, Variant
-from penstock.worker.http.told import ToldConnection, ToldRelayedConnection, ToldTlsConnection, endpoints_from
+from penstock.worker.http.routes import Routes
+from penstock.worker.http.routing import Miss
+from penstock.worker.http.told import endpoints_from
 from penstock.worker.http.wheel import Watched
 from penstock.worker.limits import BODY_RATE_GRACE_S, LOCAL_NAMES_MAX, STALL_S
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
 from penstock.worker.proxy_protocol.header import Endpoints
 from penstock.worker.proxy_protocol.prelude import Preludes
-from penstock.worker.spec import (
-    UNMATCHED,
-    AppAction,
-    FilesAction,
-    ListenerSpec,
-    ProxyAction,
-    ProxyProtocolSpec,
-    RedirectAction,
-    RouteSpec,
-    SplitAction,
-)
+from penstock.worker.spec import UNMATCHED, AppAction, ListenerSpec, ProxyProtocolSpec
 from penstock.worker.tls.complaints import Complaints
 from penstock.worker.tls.facts import tell_of_tls
-from penstock.worker.websocket.upgrade import Upgrade
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.5"}
 
@@ -76,13 +57,10 @@ class Site(Leaving):
     __slots__ = (
         "_cells",
         "_complaints",
-        "_connection_type",
-        "_gateway",
         "_names",
         "_not_found",
         "_raw_root_path",
-        "_told_type",
-        "_upgrade",
+        "_types",
         "_where",
         "board",
         "body_bytes_max",
@@ -178,33 +156,16 @@ class Site(Leaving):
         self.board = board if board is not None else BoardWriter(memoryview(b"").cast("Q"))
         self._cells = cells
         self._where = listener.cells
-        self._upgrade = None if listener.websocket is None else Upgrade(listener.websocket)
         self.unmatched = Meter(cells, listener.unmatched.requests, listener.unmatched.duration, UNMATCHED)
-        self._gateway = gateway
-        leaves = {id(leaf): compress(self._route(leaf, apps), leaf.compression) for leaf in listener.leaves}
         self.gate = self._gate(listener)
-        if self.gate is not None:
-            for route in leaves.values():
-                if route.app is not None:
-                    route.exchange = gated(route.exchange, self.gate)
-                    route.upgrade = None if route.upgrade is None else route.upgrade.gated(self.gate)
-                elif route.bridge is not None:
-                    route.bridge = route.bridge.gated(self.gate, route.exchange)
-                    route.exchange = route.bridge.exchange
-        self.router = Router(
-            [(each.match, leaves.get(id(each)) or self._split(each, leaves)) for each in listener.routes]
-        )
+        routes = Routes(self, listener, apps=apps, cells=cells, gateway=gateway)
+        self.router = routes.router
         # That of the request which begins, if there is a dispatch.
         self.only_route = self.router.only
         self.dispatch = Dispatch(self, self.router) if Dispatch.is_needed(self.router) else None
-        plain: type[Connection] = TlsConnection if is_tls else Connection
-        told: type[Connection] = ToldTlsConnection if is_tls else ToldConnection
-        if self.dispatch is not None:
-            plain, told = dispatched(plain), dispatched(told)
-        elif not is_tls and any(route.errand is not None for route in leaves.values()):
-            plain, told = RelayedConnection, ToldRelayedConnection
-        self._connection_type: Callable[..., Connection] = plain
-        self._told_type: Callable[..., Connection] = told
+        self._types = connection_types(
+            is_tls=is_tls, is_dispatched=self.dispatch is not None, is_relayed=routes.has_errands
+        )
         text = error_text(404, "no route takes this request")
         self._not_found = Route(self.unmatched).answers(404, TEXT_HEADERS, text)
 
@@ -253,7 +214,7 @@ class Site(Leaving):
 
     def connect(self) -> Connection:
         """Make the protocol for a new connection."""
-        connection = self._connection_type(self)
+        connection = self._types.plain(self)
         if isinstance(connection, TlsConnection):
             self._handshakes.add(connection)
         return connection
@@ -265,10 +226,10 @@ class Site(Leaving):
 
     def _reconnect(self, told: bytes = b"") -> Connection:
         if not told:
-            return self._connection_type(self, is_resumed=True)
+            return self._types.plain(self, is_resumed=True)
         endpoints = endpoints_from(told)
         assert endpoints is not None, "whoever parks it has written this, or judged it"
-        return self._told_type(self, endpoints, is_resumed=True)
+        return self._types.told(self, endpoints, is_resumed=True)
 
     def expect_headers(
         self, spec: ProxyProtocolSpec, tls: ssl.SSLContext | None, handshake_timeout_s: float
@@ -286,7 +247,7 @@ class Site(Leaving):
 
     def connect_told(self, endpoints: Endpoints) -> Connection:
         """Make the protocol for a new connection between these."""
-        connection = self._told_type(self, endpoints)
+        connection = self._types.told(self, endpoints)
         if isinstance(connection, TlsConnection):
             self._handshakes.add(connection)
         return connection
@@ -423,47 +384,6 @@ class Site(Leaving):
             cells=self._cells,
             where=listener.gate,
         )
-
-    def _route(self, spec: RouteSpec, apps: Mapping[AppAction, HostedApp]) -> Route:
-        route = Route(Meter(self._cells, spec.cells.requests, spec.cells.duration, spec.name))
-        action = spec.action
-        if spec.edits is not None:
-            route.edits = Edits(spec.edits, is_app=isinstance(action, AppAction))
-        if isinstance(action, AppAction):
-            if apps[action].bridge is None:
-                route.upgrade = self._upgrade
-            return route.calls(apps[action])
-        if isinstance(action, FilesAction):
-            is_rewritten = spec.edits is not None and spec.edits.rewrite is not None
-            # There is but one path, or its names are what it is rewritten to.
-            paths = (None,) if is_rewritten else spec.match.paths or (None,)
-            folder = Folder(action, paths[0], self.loop, lambda: self.now_s, self.root_path)
-            route.exchange = exchange_of(folder, route.tag)
-            return route
-        if isinstance(action, ProxyAction):
-            assert self._gateway is not None
-            is_edited = route.edits is not None and route.edits.changes_request
-            route.exchange = EditedPassage if is_edited else Passage
-            upstream = self._gateway.upstreams[action.upstream]
-            route.errand = prototype_of(route, upstream, self.scope["scheme"])
-            return route.passes_to(upstream)
-        if isinstance(action, RedirectAction):
-            route.exchange = redirecting(Redirect(action, spec.match, self.root_path))
-            return route
-        assert not isinstance(action, SplitAction)
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
-        # A fixed answer that is wrong would be wrong for every client.
-        Reply(action.status, headers, method="GET", http_version="1.1", whole_size=len(action.body))
-        return route.answers(action.status, headers, action.body)
-
-    def _split(self, spec: RouteSpec, leaves: Mapping[int, Route]) -> Route:
-        """Make the route that shares its requests among variants. It answers none itself."""
-        action = spec.action
-        assert isinstance(action, SplitAction)
-        route = Route(self.unmatched)
-        variants = [Variant(leaf.name, weight, leaves[id(leaf)]) for weight, leaf in action.variants]
-        route.split = Split(action.key, spec.name, variants)
-        return route
 
 
 introduce(Site)
