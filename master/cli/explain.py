@@ -24,7 +24,7 @@ from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.head import RequestError
 from penstock.worker.http.matching import Asked
 from penstock.worker.http.notes import Notes
-from penstock.worker.http.raw_paths import has_dot_segment
+from penstock.worker.http.raw_paths import DOT_SEGMENT, has_dot_segment
 from penstock.worker.http.redirect import Redirect
 from penstock.worker.http.rewrite import Rewrite
 from penstock.worker.http.routing import Finding, Miss, Router, explain
@@ -34,6 +34,7 @@ from penstock.worker.spec import (
     AppAction,
     EditsSpec,
     FilesAction,
+    ProxyAction,
     RedirectAction,
     RespondAction,
     RouteSpec,
@@ -208,7 +209,10 @@ def _action(config: Config, request: Request, spec: RouteSpec) -> Iterator[tuple
         )
     edits = spec.edits or EditsSpec()
     if edits.rewrite is not None and has_dot_segment(asked.path):
-        yield "action", "400: the path has a part '.' or '..', and is not rewritten"
+        yield "action", f"400: {DOT_SEGMENT}, and is not rewritten"
+        return
+    if isinstance(spec.action, ProxyAction) and has_dot_segment(asked.path):
+        yield "action", f"400: {DOT_SEGMENT}, and is not passed on"
         return
     exchange = _stand_in(request, spec)
     yield "action", _action_text(spec, exchange)

@@ -16,7 +16,8 @@ from penstock.worker.http.head import METHODS, Headers, RequestError
 from penstock.worker.http.intake import Intake
 from penstock.worker.http.partial import END_OF_HEAD
 from penstock.worker.http.phases import BODY, CLOSING, DONE, HEAD, HELD, IDLE, LINGER, STREAMING
-from penstock.worker.http.responses import CONTINUE, refusal
+from penstock.worker.http.raw_paths import DOT_SEGMENT, has_dot_segment
+from penstock.worker.http.responses import CONTINUE, TEXT_HEADERS, error_text, refusal
 from penstock.worker.http.routing import Miss
 from penstock.worker.http.target import reduce_target, split_target
 from penstock.worker.http.tasks import IS_EAGER, TASK_NAME, Task
@@ -32,6 +33,7 @@ TLS_HELLO = b"\x16\x03"
 # The client's and the server's address as a scope has them.
 Names = tuple[tuple[str, int] | None, tuple[str, int | None]]
 SLASH = 47
+DOT_SEGMENT_TEXT = error_text(400, DOT_SEGMENT)
 METHOD_TAGS = {method: method_tag(method) for method in METHODS.values()}
 
 
@@ -223,6 +225,11 @@ class Connection(Intake):
                 exchange.entry = site.board.begin(tag, exchange.started_ns, raw_path)
                 if target[0] != SLASH:
                     target = raw_path + b"?" + query if query else raw_path
+                if has_dot_segment(exchange.scope["path"]):
+                    # The route was chosen by the path as it is, and servers may make another of it.
+                    exchange.is_plain = False
+                    exchange.respond(400, TEXT_HEADERS, DOT_SEGMENT_TEXT)
+                    return b""
                 exchange.forward(route.upstream, target, memo)  # type: ignore[attr-defined]  # it is a Passage
                 return b""
             if route.bridge is not None:

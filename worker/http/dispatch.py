@@ -15,7 +15,7 @@ from penstock.worker.http.connection import Connection
 from penstock.worker.http.forwarded import Name
 from penstock.worker.http.head import Headers, RequestError
 from penstock.worker.http.matching import Asked
-from penstock.worker.http.raw_paths import has_dot_segment
+from penstock.worker.http.raw_paths import DOT_SEGMENT, has_dot_segment
 from penstock.worker.http.responses import TEXT_HEADERS, error_text
 from penstock.worker.http.route import Route
 from penstock.worker.http.routing import Miss, Router
@@ -34,7 +34,7 @@ class Dispatch:
     def __init__(self, site: "Site", router: Router[Route]) -> None:
         self._site = site
         self._router = router
-        text = error_text(400, "the path has a part '.' or '..'")
+        text = error_text(400, DOT_SEGMENT)
         self._bad_path = Route(site.unmatched).answers(400, TEXT_HEADERS, text)
 
     @staticmethod

@@ -9,8 +9,11 @@ import re
 from urllib.parse import quote, unquote_to_bytes
 
 PERCENT, SLASH = 0x25, 0x2F
+DOT_SEGMENT = "the path has a part '.' or '..'"
 
 _HEX = frozenset(b"0123456789abcdefABCDEF")
+# A part "." or "..", between whatever is a slash to somebody; to some what follows a ";" is not of its name.
+_DOTS = re.compile(r"[/\\]\.\.?(?:[/\\;]|\Z)")
 # What a URL may not have as it is. A backslash is a slash to browsers.
 _UNSAFE = re.compile(rb"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
 
@@ -68,8 +71,9 @@ def below_root(path: str, raw_path: bytes, root_path: str) -> tuple[str, bytes]:
 
 
 def has_dot_segment(path: str) -> bool:
-    """Tell whether a decoded path has a part "." or "..", which means another path to somebody."""
-    return "." in path and not {".", ".."}.isdisjoint(path.replace("\\", "/").split("/"))
+    """Tell whether a decoded absolute path has a part "." or "..", which means another path to somebody."""
+    # The first two questions are a tenth of the third, which most paths are spared.
+    return ("/." in path or "\\" in path) and _DOTS.search(path) is not None
 
 
 def uri_safe(text: bytes) -> bytes:

@@ -33,7 +33,10 @@ listeners:
           - {weight: 1, name: next, app: main:app}
   - name: secure
     bind: 127.0.0.1:8001
-    routes: [{respond: {}}]
+    routes:
+      - match: {path: /legacy/}
+        proxy: 127.0.0.1:9000
+      - respond: {}
 """
 
 
@@ -124,6 +127,16 @@ def test_what_no_route_takes_is_status_1(config: Config, capsys: pytest.CaptureF
     status, lines = told(config, capsys, "DELETE http://x:8000/api/")
     assert (status, lines[-1]) == (1, "no route takes it: 405, Allow: GET, POST")
     assert "3  api    no  methods: DELETE, wanted GET or POST" in lines
+
+
+def test_a_path_that_is_not_passed_on_is_told(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    And one that is.
+    """
+    _, lines = told(config, capsys, "http://x:8001/legacy/%2e%2e/admin")
+    assert "action  400: the path has a part '.' or '..', and is not passed on" in lines
+    _, lines = told(config, capsys, "http://x:8001/legacy/.admin")
+    assert not any("400" in line for line in lines)
 
 
 def test_the_listener_is_that_of_the_port(config: Config, capsys: pytest.CaptureFixture[str]) -> None:

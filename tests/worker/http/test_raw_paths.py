@@ -70,8 +70,8 @@ def test_a_prefix_ends_at_a_slash_that_was_sent_as_one(
 @pytest.mark.parametrize(
     ("path", "has"),
     [
-        *((path, True) for path in ("/a/../b", "/..", "/./a", "/a/.", "/a\\..\\b", "/x/..\\b")),
-        *((path, False) for path in ("/.a", "/a..", "/...", "/", "*")),
+        *((path, True) for path in ("/a/../b", "/..", "/./a", "/a/.", "/a\\..\\b", "/x/..\\b", "/x/..;y/b")),
+        *((path, False) for path in ("/.a", "/a..", "/...", "/", "*", "/..\n", "/a;../b")),
     ],
 )
 def test_dot_segments_are_seen(path: str, has: bool) -> None:
