@@ -11,15 +11,18 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
+from penstock.master.config import proxy_protocol
 from penstock.master.config.accounts import owner_ids
 from penstock.master.config.affinity import Hash, Sticky
 from penstock.master.config.compression import settled
 from penstock.master.config.files import Files
+from penstock.master.config.header_changes import HeaderChanges
 from penstock.master.config.listener import Listener
 from penstock.master.config.model import Config
 from penstock.master.config.resilience import Breaker, Ejection, Retries
 from penstock.master.config.resolve import Resolve
-from penstock.master.config.route import Respond, Route
+from penstock.master.config.route import Respond, Route, Variant
+from penstock.master.config.route_faults import variant_label
 from penstock.master.config.tls import Tls
 from penstock.master.config.upstream import BACKUP_PRIORITY, Upstream
 from penstock.master.config.websocket import WebSocket
@@ -37,19 +40,22 @@ from penstock.worker.spec import (
     AccessSpec,
     Action,
     AppAction,
+    EditsSpec,
     FilesAction,
     GateCells,
+    HeaderEdit,
     LimitsSpec,
     ListenerCells,
     ListenerSpec,
     LogSpec,
-    MatchSpec,
     ProxiesSpec,
     ProxyAction,
+    ProxyProtocolSpec,
     RequestIdSpec,
     RespondAction,
     RouteCells,
     RouteSpec,
+    SplitAction,
     TracingCells,
     TracingSpec,
     WebSocketSpec,
@@ -159,7 +165,7 @@ def _request_id_spec(config: Config) -> RequestIdSpec | None:
 
 def geometry_of(config: Config, worker_count: int) -> Geometry:
     """Reckon how large the shared segment has to be. Raises ValueError in words."""
-    routes = [(each.name, route.label) for each in config.listeners for route in each.routes]
+    routes = [(each.name, label) for each in config.listeners for label in labels_of(each)]
     pairs = len(set(routes)) + len(config.listeners)
     upstreams = config.all_upstreams().values()
     servers = sum(len(each.servers) + FOUND_SERIES_MAX * any(each.each_name()) for each in upstreams)
@@ -171,6 +177,15 @@ def geometry_of(config: Config, worker_count: int) -> Geometry:
         )
     except ValueError:
         raise ValueError(TOO_MANY_ROUTES) from None
+
+
+def labels_of(listener: Listener) -> list[str]:
+    """List what the numbers of a listener's routes are counted under."""
+    return [
+        variant_label(route, index, leaf) if isinstance(leaf, Variant) else leaf.label
+        for route in listener.routes
+        for index, leaf in enumerate(route.leaves)
+    ]
 
 
 def _listener_spec(config: Config, listener: Listener, series: SeriesTable) -> ListenerSpec:
@@ -197,6 +212,7 @@ def _listener_spec(config: Config, listener: Listener, series: SeriesTable) -> L
         server_header=listener.server_header,
         date_header=listener.date_header,
         proxies=_proxies_spec(listener),
+        proxy_protocol=_proxy_protocol_spec(listener, series),
         routes=tuple(_route_spec(config, listener, route, series) for route in listener.routes),
         unmatched=_route_cells(listener.name, UNMATCHED, series),
         cells=_listener_cells(listener.name, series),
@@ -222,16 +238,67 @@ def _proxies_spec(listener: Listener) -> ProxiesSpec | None:
     return ProxiesSpec(trusted=listener.trusted_proxies, family=listener.forwarded)
 
 
-def _route_spec(config: Config, listener: Listener, route: Route, series: SeriesTable) -> RouteSpec:
-    match = route.match
-    compression = settled(config.compression, listener.compression, route.compression)
+def _proxy_protocol_spec(listener: Listener, series: SeriesTable) -> ProxyProtocolSpec | None:
+    wanted = proxy_protocol.settled(listener.proxy_protocol)
+    if wanted is None:
+        return None
+    labels = (("listener", listener.name),)
+    rejected = series.define_group(names.PROXY_REJECTED, "counter", labels, "reason", names.PROXY_REJECTIONS)
+    return wanted.spec(listener.trusted_proxies, rejected)
+
+
+def _route_spec(config: Config, listener: Listener, route: Route, series: SeriesTable | None) -> RouteSpec:
+    if route.split is None:
+        return _leaf_spec(config, listener, (route,), route.label, series)
+    variants = tuple(
+        (
+            variant.weight,
+            _leaf_spec(config, listener, (route, variant), variant_label(route, index, variant), series),
+        )
+        for index, variant in enumerate(route.split)
+    )
     return RouteSpec(
         name=route.label,
-        match=MatchSpec(host=match.host, path=match.path, methods=match.methods),
-        action=_action(route),
-        cells=_route_cells(listener.name, route.label, series),
-        compression=None if compression is None else compression.spec(),
+        match=route.match.spec(),
+        action=SplitAction(key=route.split_by, variants=variants),
+        cells=variants[0][1].cells,
     )
+
+
+def routing_specs(config: Config, listener: Listener) -> tuple[RouteSpec, ...]:
+    """Write the routes of a listener as workers get them, but for where their numbers live."""
+    return tuple(_route_spec(config, listener, route, None) for route in listener.routes)
+
+
+def _leaf_spec(
+    config: Config, listener: Listener, routes: tuple[Route, ...], label: str, series: SeriesTable | None
+) -> RouteSpec:
+    """Write a route, or a variant behind the route that has it."""
+    compression = settled(config.compression, listener.compression, *(route.compression for route in routes))
+    return RouteSpec(
+        name=label,
+        match=routes[0].match.spec(),
+        action=_action(routes[-1]),
+        cells=_route_cells(listener.name, label, series),
+        compression=None if compression is None else compression.spec(),
+        edits=_edits(listener, routes),
+    )
+
+
+def _edits(listener: Listener, routes: tuple[Route, ...]) -> EditsSpec | None:
+    """Sum up what is changed; what is nearer to the action comes later, and has the last word."""
+    levels: tuple[Listener | Route, ...] = (listener, *routes)
+    rewrites = [route.rewrite for route in routes if route.rewrite is not None]
+    edits = EditsSpec(
+        rewrite=rewrites[-1].spec() if rewrites else None,
+        request=tuple(edit for each in levels for edit in _header_edits(each.request_headers)),
+        response=tuple(edit for each in levels for edit in _header_edits(each.response_headers)),
+    )
+    return None if edits == EditsSpec() else edits
+
+
+def _header_edits(changes: HeaderChanges | None) -> tuple[HeaderEdit, ...]:
+    return () if changes is None else changes.edits()
 
 
 def _action(route: Route) -> Action:
@@ -241,6 +308,8 @@ def _action(route: Route) -> Action:
         return _files_action(route.files)
     if route.proxy is not None:
         return ProxyAction(upstream=route.proxy)
+    if route.redirect is not None:
+        return route.redirect.action()
     respond = route.respond or Respond()
     return RespondAction(status=respond.status, headers=respond.header_pairs(), body=respond.body.encode())
 
@@ -373,7 +442,9 @@ def watched_upstreams(config: Config, spec: WorkerSpec) -> tuple[WatchedUpstream
     return tuple(watched)
 
 
-def _route_cells(listener: str, route: str, series: SeriesTable) -> RouteCells:
+def _route_cells(listener: str, route: str, series: SeriesTable | None) -> RouteCells:
+    if series is None:
+        return RouteCells(requests=0, duration=0)
     labels = (("listener", listener), ("route", route))
     return RouteCells(
         requests=series.define_group(names.REQUESTS, "counter", labels, "code", names.CODE_CLASSES),

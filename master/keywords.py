@@ -61,6 +61,8 @@ class Keywords(TypedDict, total=False):
     ssl_version: int | float | str | None
     proxy_headers: bool | None
     forwarded_allow_ips: str | Iterable[str] | None
+    proxy_protocol: bool | str | None
+    proxy_allow_from: str | Iterable[str] | None
     reload: bool | None
     reload_dir: str | PathLike[str] | Iterable[str] | None
     reload_include: str | Iterable[str] | None

@@ -26,7 +26,7 @@ def preflight(invocation: Invocation, request: str) -> int:
         config = invocation.load()
         prepare()  # An app that is imported finds prometheus_client as it will in a worker.
         for listener in config.listeners:
-            for route in listener.routes:
+            for route in listener.leaves:
                 if route.app is not None:
                     load_app(
                         route.app,

@@ -44,7 +44,7 @@ def actions_of(config: Config) -> Iterator[AppAction]:
     actions = {
         AppAction(target=route.app, factory=route.factory, interface=route.interface): None
         for listener in config.listeners
-        for route in listener.routes
+        for route in listener.leaves
         if route.app is not None
     }
     return iter(actions)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from penstock.master.crew import Crew
 from penstock.worker.logs import LOG
-from penstock.worker.messages import Give, Take
+from penstock.worker.messages import Give, GiveTold, Take, TakeTold
 
 # Messages that may wait for a worker to read, each with up to 128 descriptors, before it is given
 # no more: the master has to keep room for descriptors of its own.
@@ -43,8 +43,14 @@ class Relay:
         for pid in sorted(takers, key=self._taken.__getitem__):
             if self._crew.waiting(pid) >= RELAY_WAITING_MAX:
                 continue
-            if self._crew.send(pid, Take(message.listener, left_ms), fds):
+            if self._crew.send(pid, _take(message, left_ms), fds):
                 self._taken[pid] += len(fds)
                 return
-        if not self._crew.send(giver, Take(message.listener, left_ms, is_returned=True), fds):
+        if not self._crew.send(giver, _take(message, left_ms, is_returned=True), fds):
             LOG.warning("closed %d idle connections: nobody is there to take them", len(fds))
+
+
+def _take(message: Give, left_ms: tuple[int, ...], *, is_returned: bool = False) -> Take:
+    if isinstance(message, GiveTold):
+        return TakeTold(message.listener, left_ms, is_returned, message.told[: len(left_ms)])
+    return Take(message.listener, left_ms, is_returned)

@@ -16,6 +16,7 @@ RECEIVED_BYTES: Final = "penstock_received_bytes_total"
 SENT_BYTES: Final = "penstock_sent_bytes_total"
 REQUESTS_QUEUED: Final = "penstock_requests_queued"
 REQUESTS_REJECTED: Final = "penstock_requests_rejected_total"
+PROXY_REJECTED: Final = "penstock_proxy_protocol_rejected_total"
 WORKER_CPU_US: Final = "penstock_worker_cpu_microseconds_total"  # told in seconds
 GC_COLLECTIONS: Final = "penstock_gc_collections_total"
 SPANS_EXPORTED: Final = "penstock_spans_exported_total"
@@ -61,5 +62,7 @@ CHECK_RESULTS: Final = ("passed", "connect", "timeout", "status", "protocol")
 GC_GENERATIONS: Final = ("0", "1", "2")
 # The values of REQUESTS_REJECTED's label `reason`, in the order of their two words.
 REJECTION_REASONS: Final = ("concurrency", "queue_timeout")
+# The values of PROXY_REJECTED's label `reason`, in the order of their four words.
+PROXY_REJECTIONS: Final = ("stranger", "missing", "malformed", "timeout")
 # The values of SPANS_DROPPED's label `reason`, in the order of their two words.
 DROP_REASONS: Final = ("queue", "collector")

@@ -15,7 +15,7 @@ from penstock.worker.channel import CHANNEL_DESCRIPTORS_MAX, ChannelFull
 from penstock.worker.http.site import Site
 from penstock.worker.link import MasterLink
 from penstock.worker.logs import LOG
-from penstock.worker.messages import Give
+from penstock.worker.messages import Give, GiveTold
 from penstock.worker.parking import Lane, Parked
 
 # Output that the client takes slowly is looked at again after this.
@@ -97,10 +97,13 @@ class Giver:
     def _give(self, address: str, lane: Lane, parked: list[Parked]) -> bool:
         """Send some to the master, or keep them for now."""
         now_s = time.monotonic()
-        left_ms = tuple(max(0, round((deadline_s - now_s) * 1000)) for _, deadline_s in parked)
-        fds = [fd for fd, _ in parked]
+        left_ms = tuple(max(0, round((each.deadline_s - now_s) * 1000)) for each in parked)
+        fds = [each.fd for each in parked]
+        message = Give(address, left_ms)
+        if any(each.told for each in parked):
+            message = GiveTold(address, left_ms, tuple(each.told for each in parked))
         try:
-            self._link.send(Give(address, left_ms), fds)
+            self._link.send(message, fds)
         except ChannelFull:
             lane.take_over(parked)
             return False

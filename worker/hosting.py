@@ -25,12 +25,14 @@ from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.request_ids import RequestIds
 from penstock.worker.http.route import HostedApp
 from penstock.worker.http.site import Site
+from penstock.worker.http.told import endpoints_from
 from penstock.worker.identity import identity
 from penstock.worker.incidents import Incidents
 from penstock.worker.limits import TRACE_FLUSH_LATE_S, WSGI_END_S
 from penstock.worker.logs import LOG
 from penstock.worker.messages import Members
-from penstock.worker.parking import ParkingLot
+from penstock.worker.parking import Parked, ParkingLot
+from penstock.worker.proxy_protocol.shards import HeraldedShards
 from penstock.worker.shards import LentShards, told_of_accepted
 from penstock.worker.spec import AppAction, ListenerSpec, WorkerSpec
 from penstock.worker.wsgi.application import WsgiApp
@@ -82,7 +84,7 @@ class Hosting:
     async def start(self) -> None:
         """Import the apps, run their startup, build the sites. Raises AppImportError, LifespanFailed."""
         for listener in self._spec.listeners:
-            for route in listener.routes:
+            for route in listener.leaves:
                 if isinstance(route.action, AppAction) and route.action not in self._apps:
                     self._apps[route.action] = await self._host(route.action)
         for listener in self._spec.listeners:
@@ -143,6 +145,10 @@ class Hosting:
         if tls is None:
             site.park_in(self._lot)
             self.givable[listener.address] = site
+        if listener.proxy_protocol is not None:
+            preludes = site.expect_headers(listener.proxy_protocol, tls, listener.limits.header_timeout_s)
+            self.shards[listener.address] = HeraldedShards(preludes.take, backlog=listener.backlog)
+            return
         self.shards[listener.address] = LentShards(
             site.connect,
             backlog=listener.backlog,
@@ -180,8 +186,14 @@ class Hosting:
         if self._verdicts is not None:
             self._verdicts.apply(self._gateway, time.monotonic())
 
-    def take_over(self, address: str, left_ms: Sequence[int], fds: Sequence[int]) -> None:
-        """Park connections that another worker had. Takes the descriptors over; strangers are closed."""
+    def take_over(
+        self, address: str, left_ms: Sequence[int], fds: Sequence[int], told: Sequence[bytes] = ()
+    ) -> None:
+        """
+        Park connections that another worker had. Takes the descriptors over; strangers are closed.
+
+        `told` has the PROXY header of each, b"" for none; or it is empty.
+        """
         site = self.givable.get(address)
         if site is None or site.lane is None:
             LOG.warning("closed %d connections of %s, which is not served here", len(fds), address)
@@ -189,7 +201,14 @@ class Hosting:
                 os.close(fd)
             return
         now_s = time.monotonic()
-        site.lane.take_over([(fd, now_s + ms / 1000) for fd, ms in zip(fds, left_ms, strict=False)])
+        parked = []
+        for fd, ms, header in zip(fds, left_ms, told or (b"",) * len(fds), strict=False):
+            if header and endpoints_from(header) is None:
+                LOG.error("closed a connection of %s: what was told of it makes no sense", address)
+                os.close(fd)
+            else:
+                parked.append(Parked(fd, now_s + ms / 1000, header))
+        site.lane.take_over(parked)
 
     async def stop_accepting(self) -> None:
         """Accept nothing new. Whoever was accepted is known to its site when this returns."""

@@ -33,7 +33,7 @@ class Incidents:
             status=status,
             route=exchange.meter.first_class,
             method=scope["method"],
-            path=scope["raw_path"].decode("latin-1"),
+            path=exchange.asked[0].decode("latin-1"),
             request_id=(notes.request_id or "") if notes is not None else "",
             server=trail.word if trail is not None else 0,
             failure=(trail.failure or "") if trail is not None else "",

@@ -248,6 +248,17 @@ COMPLAINT_KINDS_MAX = 64
 # more than any chain that is meant, and some 30 us.
 FORWARDED_HOPS_MAX = 32
 FORWARDED_CHARS_MAX = 4096
+# The PROXY protocol. What load balancers tell beside the addresses takes a few hundred bytes, a client's
+# certificate 2 KiB; nginx takes as much as this.
+PROXY_HEADER_BYTES_MAX = 4096
+# Connections of trusted proxies whose header has not come: each has a descriptor and some 600 bytes. A proxy
+# sends it with the first packet, so at 1000 new ones a second and 100 ms of network a hundred wait.
+PROXY_WAITING_MAX = 1024
+# Accepting and reading one header takes some 40 us: 64 of them are 2.5 ms for the others to wait.
+PROXY_ACCEPTS_PER_TURN_MAX = 64
+# Out of descriptors: some may be there again after this.
+PROXY_ACCEPT_AGAIN_S = 1.0
+
 # WebSockets. Messages that wait for the app count as a body that does: then nothing more is
 # read. A message may come on top, as large as the operator allows, and a read of the loop.
 WEBSOCKET_QUEUE_BYTES_MAX = BODY_HIGH_WATER_BYTES
@@ -355,3 +366,13 @@ SLUICE_BYTES_PER_TURN = 1024 * 1024
 # with one read of the loop (256 KiB) on top. 1,000 clients that take nothing are 312 MiB at the most; the
 # kernel has its own buffers beside.
 PASSAGE_BYTES_MAX = WRITE_HIGH_WATER_BYTES + 256 * 1024
+
+# Hosts whose table of routes is remembered by the header as it came: a hundred bytes each, 100 KiB. Clients
+# may send any, and when there are so many, those in use are back after a request each.
+HOSTS_SEEN_MAX = 1024
+# Prefixes with a first part of their own that are tried one after the other: at 60 ns each, looking for
+# the part (200 ns) pays from four on.
+ROUTE_SCAN_MAX = 4
+# What the tables of routes may take to make: a test of a path each, 0.2 us, so half a second at the start.
+# Beyond (some 1,500 exact paths on one host) rules are tried one after the other.
+ROUTE_INDEX_STEPS_MAX = 2_500_000

@@ -70,6 +70,17 @@ class Take(msgspec.Struct, frozen=True, tag="take"):
     is_returned: bool = False
 
 
+class TakeTold(Take, frozen=True, tag="take_told"):
+    """
+    A Take with what proxies have told of each connection: a header of PROXY version 2, or nothing.
+
+    A message of its own, so that a release that would forget it, and take a load
+    balancer for the client, does not understand and closes the connections.
+    """
+
+    told: tuple[bytes, ...] = ()
+
+
 class ReopenLog(msgspec.Struct, frozen=True, tag="reopen_log"):
     """Write the log to the descriptor that comes along."""
 
@@ -126,6 +137,12 @@ class Give(msgspec.Struct, frozen=True, tag="give"):
     left_ms: tuple[int, ...]
 
 
+class GiveTold(Give, frozen=True, tag="give_told"):
+    """A Give with what proxies have told of each connection. See TakeTold."""
+
+    told: tuple[bytes, ...] = ()
+
+
 class Ask(msgspec.Struct, frozen=True, tag="ask"):
     """From the admin process: the operator wants this done. The ticket is to be the operation's id."""
 
@@ -157,8 +174,8 @@ class Resolved(msgspec.Struct, frozen=True, tag="resolved"):
     found: tuple[Found, ...]
 
 
-ToChild = Adopt | Release | Drain | Take | ReopenLog | ReopenAccess | Snapshot | StandIn | Members
-ToMaster = Ready | Failed | Released | Give | Ask | Changed | Resolved
+ToChild = Adopt | Release | Drain | Take | TakeTold | ReopenLog | ReopenAccess | Snapshot | StandIn | Members
+ToMaster = Ready | Failed | Released | Give | GiveTold | Ask | Changed | Resolved
 
 _encoder = msgspec.msgpack.Encoder()
 _child_decoder: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)

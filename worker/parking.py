@@ -15,6 +15,8 @@ import socket
 import time
 from array import array
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
 
 from penstock.worker.heap import give_back
 from penstock.worker.limits import (
@@ -27,7 +29,13 @@ from penstock.worker.logs import LOG
 
 _GROWTH = 1024  # descriptors: the arrays grow by 6 KiB at a time
 
-Parked = tuple[int, float]  # a descriptor, and the monotonic time by which it must have spoken
+
+class Parked(NamedTuple):
+    """A connection as a bare descriptor."""
+
+    fd: int
+    deadline_s: float  # the monotonic time by which it must have spoken
+    told: bytes = b""  # what a proxy has told of its ends, if anything
 
 
 class ParkingLot:
@@ -46,6 +54,7 @@ class ParkingLot:
         self._lanes: list[Lane] = []
         self._lane_of = array("H")  # by descriptor: a lane's number, 0 for none
         self._tick_of = array("I")  # by descriptor: its deadline, in ticks
+        self._told: dict[int, bytes] = {}  # by descriptor, of those of which anything was told
         self._notes: dict[int, array[int]] = {}  # by tick
         self._note_count = 0
         self._count = 0
@@ -54,12 +63,12 @@ class ParkingLot:
         self._is_asleep = False
         loop.add_reader(self._epoll.fileno(), self._look)
 
-    def lane(self, connect: Callable[[], asyncio.Protocol], on_fewer: Callable[[], None]) -> "Lane":
+    def lane(self, connect: Callable[..., asyncio.Protocol], on_fewer: Callable[[], None]) -> "Lane":
         """
         Make room for the connections of one listener.
 
-        `connect` makes the protocol of one that wakes; `on_fewer` is called when
-        some have left, whatever became of them.
+        `connect` makes the protocol of one that wakes, out of what was told of it if
+        anything was; `on_fewer` is called when some have left, whatever became of them.
         """
         lane = Lane(self, len(self._lanes) + 1, connect, on_fewer)
         self._lanes.append(lane)
@@ -109,7 +118,7 @@ class ParkingLot:
 
     # For lanes.
 
-    def add(self, fd: int, number: int, deadline_s: float) -> bool:
+    def add(self, fd: int, number: int, deadline_s: float, told: bytes) -> bool:
         """Take a descriptor in; say whether the kernel would watch it."""
         try:
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP)
@@ -122,14 +131,17 @@ class ParkingLot:
             self._tick_of.frombytes(bytes(more * self._tick_of.itemsize))
         self._lane_of[fd] = number
         self._count += 1
+        if told:
+            self._told[fd] = told
         self.note(fd, deadline_s)
         return True
 
-    def remove(self, fd: int) -> None:
-        """Forget a descriptor, which stays open."""
+    def remove(self, fd: int) -> bytes:
+        """Forget a descriptor, which stays open, and return what was told of it."""
         self._epoll.unregister(fd)
         self._lane_of[fd] = 0
         self._count -= 1
+        return self._told.pop(fd, b"") if self._told else b""
 
     def note(self, fd: int, deadline_s: float) -> None:
         """Set the deadline of a descriptor that is in."""
@@ -182,20 +194,20 @@ class ParkingLot:
 
     def _wake(self, fd: int) -> None:
         lane = self._lanes[self._lane_of[fd] - 1]
-        self.remove(fd)
-        self.resume(fd, lane)
+        self.resume(fd, lane, self.remove(fd))
 
-    def resume(self, fd: int, lane: "Lane") -> None:
+    def resume(self, fd: int, lane: "Lane", told: bytes) -> None:
         """Make a connection of a descriptor again. It counts as parked until it is one."""
-        task = self._loop.create_task(self._resume(fd, lane))
+        connect = partial(lane.connect, told) if told else lane.connect
+        task = self._loop.create_task(self._resume(fd, lane, connect))
         self._waking.add(task)
         task.add_done_callback(self._waking.discard)
 
-    async def _resume(self, fd: int, lane: "Lane") -> None:
+    async def _resume(self, fd: int, lane: "Lane", connect: Callable[[], asyncio.Protocol]) -> None:
         sock: socket.socket | None = None
         try:
             sock = socket.socket(fileno=fd)
-            await self._loop.connect_accepted_socket(lane.connect, sock)
+            await self._loop.connect_accepted_socket(connect, sock)
         except OSError as error:
             LOG.warning("lost a connection that woke: %s", error)
             if sock is not None:
@@ -230,7 +242,7 @@ class Lane:
         self,
         lot: ParkingLot,
         number: int,
-        connect: Callable[[], asyncio.Protocol],
+        connect: Callable[..., asyncio.Protocol],
         on_fewer: Callable[[], None],
     ) -> None:
         self._lot = lot
@@ -240,9 +252,9 @@ class Lane:
         self.connect = connect
         self.count = 0
 
-    def park(self, fd: int, deadline_s: float) -> bool:
+    def park(self, fd: int, deadline_s: float, told: bytes = b"") -> bool:
         """Take a connection in, and its descriptor over; False if that cannot be."""
-        if not self._lot.add(fd, self.number, deadline_s):
+        if not self._lot.add(fd, self.number, deadline_s, told):
             return False
         self.count += 1
         self._first = min(self._first, fd)
@@ -250,10 +262,10 @@ class Lane:
 
     def take_over(self, parked: list[Parked]) -> None:
         """Take in connections that somebody else had. One that cannot be parked is a connection at once."""
-        for fd, deadline_s in parked:
-            if not self.park(fd, deadline_s):
+        for fd, deadline_s, told in parked:
+            if not self.park(fd, deadline_s, told):
                 self.count += 1
-                self._lot.resume(fd, self)
+                self._lot.resume(fd, self, told)
 
     def take_out(self, count_max: int) -> list[Parked]:
         """
@@ -262,8 +274,7 @@ class Lane:
         """
         taken: list[Parked] = []
         for fd in self._lot.descriptors(self.number, self._first):
-            taken.append((fd, self._lot.deadline_s(fd)))
-            self._lot.remove(fd)
+            taken.append(Parked(fd, self._lot.deadline_s(fd), self._lot.remove(fd)))
             self._first = fd
             if len(taken) == count_max:
                 break
@@ -279,8 +290,8 @@ class Lane:
         """Close those who have said nothing; the others are connections again."""
         self._lot.look()
         taken = self.take_out(self.count)
-        for fd, _ in taken:
-            os.close(fd)
+        for each in taken:
+            os.close(each.fd)
         self.left(len(taken))
 
     def left(self, count: int) -> None:

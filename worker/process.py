@@ -46,6 +46,7 @@ from penstock.worker.messages import (
     ReopenAccess,
     ReopenLog,
     Take,
+    TakeTold,
     ToChild,
 )
 from penstock.worker.offspring import keep_from_offspring, stand_guard
@@ -284,7 +285,8 @@ class WorkerProcess:
     def _take(self, message: Take, fds: list[int]) -> None:
         if len(fds) < len(message.left_ms):
             LOG.error("out of descriptors: lost %d connections", len(message.left_ms) - len(fds))
-        self._hosting.take_over(message.listener, message.left_ms, fds)
+        told = message.told if isinstance(message, TakeTold) else ()
+        self._hosting.take_over(message.listener, message.left_ms, fds, told)
         if self._giver is not None:
             if message.is_returned:
                 self._giver.refused()

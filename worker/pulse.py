@@ -67,5 +67,5 @@ def _route_cells(spec: WorkerSpec) -> list[RouteCells]:
     return [
         cells
         for listener in spec.listeners
-        for cells in (listener.unmatched, *(route.cells for route in listener.routes))
+        for cells in (listener.unmatched, *(route.cells for route in listener.leaves))
     ]

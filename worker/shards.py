@@ -11,7 +11,7 @@ import ssl
 import struct
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from penstock.worker.logs import LOG
 from penstock.worker.offspring import is_closed, keep_from_offspring
@@ -34,6 +34,17 @@ def queued_connections(sock: socket.socket) -> int:
 _KEEP_SOCKET_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
+class Acceptor(Protocol):
+    """Whoever accepts on a socket."""
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """The sockets."""
+
+    def close(self) -> None:
+        """Stop accepting."""
+
+
 class LentShards:
     """Accepts on the shards of one listener. All methods belong to the loop's thread."""
 
@@ -49,7 +60,7 @@ class LentShards:
         self._options: dict[str, Any] = {"backlog": backlog, "ssl": tls}
         if tls is not None:
             self._options["ssl_handshake_timeout"] = handshake_timeout_s
-        self._servers: dict[int, asyncio.Server] = {}
+        self._servers: dict[int, Acceptor] = {}
         self._expected: set[int] = set()
         self._adoptions: set[asyncio.Task[None]] = set()
 
@@ -87,7 +98,7 @@ class LentShards:
             else:
                 server.close()  # It was released meanwhile.
 
-    async def _serve(self, sock: socket.socket) -> asyncio.Server:
+    async def _serve(self, sock: socket.socket) -> Acceptor:
         # Both calls listen() again, which rewrites the backlog: it must be given.
         loop = asyncio.get_running_loop()
         if sock.family != socket.AF_UNIX:

@@ -90,20 +90,71 @@ class ProxyAction(msgspec.Struct, frozen=True, kw_only=True, tag="proxy"):
     upstream: str
 
 
-Action = AppAction | RespondAction | FilesAction | ProxyAction
+class RedirectAction(msgspec.Struct, frozen=True, kw_only=True, tag="redirect"):
+    """Send the client elsewhere: `to` is a template of a URL."""
+
+    to: str
+    code: int = 307
+
+
+class SplitAction(msgspec.Struct, frozen=True, kw_only=True, tag="split"):
+    """Share requests among variants by their weights; `key` says which requests go together."""
+
+    key: str  # "client", "random", "header:x" or "cookie:x"
+    variants: "tuple[tuple[int, RouteSpec], ...]"
+
+
+Action = AppAction | RespondAction | FilesAction | ProxyAction | RedirectAction | SplitAction
+
+# A name, and what its value is to be: a text, "~" and a regular expression, True: any, False: not there.
+Wanted = tuple[str, str | bool]
 
 
 class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Which requests a route takes. None matches everything.
+    Which requests a route takes. None, or nothing, matches everything.
 
-    `path` ends in "/" for a prefix, starts with "~" for a regular expression,
-    and is otherwise exact. `host` is lower case, without a port.
+    A path ends in "/" for a prefix, starts with "~" for a regular expression,
+    and is otherwise exact. A host is lower case, without a port; one that starts
+    with "*." is every name below it. Of several, one has to match.
     """
 
-    host: str | None = None
-    path: str | None = None
+    host: str | tuple[str, ...] | None = None
+    path: str | tuple[str, ...] | None = None
     methods: frozenset[str] | None = None
+    headers: tuple[Wanted, ...] = ()
+    query: tuple[Wanted, ...] = ()
+    client: tuple[str, ...] = ()  # addresses, networks and "unix:"
+
+    @property
+    def hosts(self) -> tuple[str, ...] | None:
+        """Its hosts, however many."""
+        return (self.host,) if isinstance(self.host, str) else self.host
+
+    @property
+    def paths(self) -> tuple[str, ...] | None:
+        """Its paths, however many."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+
+# Of headers: "remove", "set" or "add"; the name; a template of the value.
+HeaderEdit = tuple[Literal["remove", "set", "add"], str, str]
+
+
+class RewriteSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Another path for whoever answers; first it is stripped, then replaced in, then added to."""
+
+    strip_prefix: str | None = None
+    replace: tuple[str, str] | None = None  # a regular expression, and a template
+    add_prefix: str | None = None
+
+
+class EditsSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What is changed of a request before it is answered, and of its response."""
+
+    rewrite: RewriteSpec | None = None
+    request: tuple[HeaderEdit, ...] = ()
+    response: tuple[HeaderEdit, ...] = ()
 
 
 class CompressionSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +173,14 @@ class RouteSpec(msgspec.Struct, frozen=True, kw_only=True):
     action: Action
     cells: RouteCells
     compression: CompressionSpec | None = None
+    edits: EditsSpec | None = None
+
+    @property
+    def leaves(self) -> "tuple[RouteSpec, ...]":
+        """Those by which requests are answered: itself, or its variants."""
+        if isinstance(self.action, SplitAction):
+            return tuple(route for _, route in self.action.variants)
+        return (self,)
 
 
 class LimitsSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +205,16 @@ class ProxiesSpec(msgspec.Struct, frozen=True, kw_only=True):
     family: Literal["x-forwarded", "forwarded"] = "x-forwarded"
 
 
+class ProxyProtocolSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Who begins with a PROXY header (addresses, networks, "unix:" and "*"), and what becomes of others."""
+
+    trusted: tuple[str, ...]
+    required: bool = True  # False: others are served as they are
+    timeout_s: float = 3.0
+    # Four words in a row: connections that were closed, by `names.PROXY_REJECTIONS`.
+    rejected: int
+
+
 class WebSocketSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What WebSockets of a listener are held to. None: no pings, or none of them is waited for."""
 
@@ -165,6 +234,7 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     backlog: int = 2048
     limits: LimitsSpec
     proxies: ProxiesSpec | None = None
+    proxy_protocol: ProxyProtocolSpec | None = None
     headers: tuple[tuple[str, str], ...] = ()  # of every response that does not set them itself
     server_header: bool = True
     date_header: bool = True
@@ -174,6 +244,11 @@ class ListenerSpec(msgspec.Struct, frozen=True, kw_only=True):
     unmatched: RouteCells
     cells: ListenerCells
     gate: GateCells | None = None  # None: not counted
+
+    @property
+    def leaves(self) -> tuple[RouteSpec, ...]:
+        """The routes by which requests are answered: all, and variants instead of what is split."""
+        return tuple(leaf for route in self.routes for leaf in route.leaves)
 
 
 class LogSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -109,11 +109,10 @@ def _requests(exchanges: list[Exchange]) -> Iterator[str]:
 
 def request_line(exchange: Exchange) -> str:
     """Say which request it is, how old, and how far. Without its query, which may hold secrets."""
-    scope = exchange.scope
-    path = bytes(scope["raw_path"]).decode("latin-1")
+    path = bytes(exchange.asked[0]).decode("latin-1")
     if len(path) > STACK_PATH_CHARS_MAX:
         path = path[:STACK_PATH_CHARS_MAX] + "..."
-    parts = [f"{scope['method']} {path}", f"{exchange.age_s:.3f} s", _PHASES[exchange.phase]]
+    parts = [f"{exchange.scope['method']} {path}", f"{exchange.age_s:.3f} s", _PHASES[exchange.phase]]
     if place := getattr(exchange, "place", None):  # that of a WSGI app
         parts.append(place)
     if exchange.inbox is not None and exchange.inbox.body:

@@ -34,6 +34,7 @@ HELP: Final[Mapping[str, str]] = {
     names.RECEIVED_BYTES: "Bytes received from clients.",
     names.SENT_BYTES: "Bytes sent to clients.",
     names.REQUESTS_QUEUED: "Requests that wait because as many as allowed are at work.",
+    names.PROXY_REJECTED: "Connections that were closed for want of a PROXY protocol header.",
     names.REQUESTS_REJECTED: "Requests answered with 503 because as many as allowed were at work.",
     names.WORKER_CPU_US: "Processor time of all workers, user and system.",
     names.GC_COLLECTIONS: "Garbage collections in all workers, by generation of Python's collector.",

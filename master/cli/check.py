@@ -1,6 +1,7 @@
 """`penstock check`: everything that can be found wrong before a socket is bound."""
 
 import sys
+from typing import NamedTuple
 
 import click
 
@@ -11,12 +12,29 @@ from penstock.master.threads import leave_if_held
 EXIT_OK, EXIT_CONFIG, EXIT_APP = 0, 2, 3
 
 
-def check_invocation(invocation: Invocation) -> int:
-    """Read the configuration and import its apps; answers the exit status. Raises ConfigError."""
+class Question(NamedTuple):
+    """What `--explain` is to tell of: a request, its headers, and its client."""
+
+    request: str
+    headers: tuple[str, ...] = ()
+    client: str | None = None
+
+
+def check_invocation(invocation: Invocation, question: Question | None = None) -> int:
+    """
+    Read the configuration and import its apps; answers the exit status. Raises ConfigError.
+
+    With a question it is answered instead, and nothing imported.
+    """
     invocation.enter()
     reading = invocation.read()
     for warning in reading.warnings:
         click.echo(f"warning: {warning}", err=True)
+    if question is not None:
+        # Here and not above: the rest does without the data plane.
+        from penstock.master.cli.explain import explained  # noqa: PLC0415
+
+        return explained(reading.config, *question)
     try:
         geometry_of(reading.config, 1)
     except ValueError as error:
@@ -43,7 +61,7 @@ def _import_apps(config: Config) -> list[str]:
     targets = {
         (route.app, route.factory, route.interface): None
         for listener in config.listeners
-        for route in listener.routes
+        for route in listener.leaves
         if route.app is not None
     }
     faults = []
@@ -60,7 +78,7 @@ def _import_apps(config: Config) -> list[str]:
 
 def _summary(config: Config) -> str:
     routes = [route for listener in config.listeners for route in listener.routes]
-    apps = {route.app for route in routes if route.app is not None}
+    apps = {leaf.app for route in routes for leaf in route.leaves if leaf.app is not None}
     counted = ", ".join(
         f"{count} {what}{'' if count == 1 else 's'}"
         for count, what in ((len(config.listeners), "listener"), (len(routes), "route"), (len(apps), "app"))

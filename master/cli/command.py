@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 import penstock as package
-from penstock.master.cli.check import check_invocation
+from penstock.master.cli.check import Question, check_invocation
 from penstock.master.cli.help import write_help, write_options
 from penstock.master.cli.order import TIMEOUT_S, give_order
 from penstock.master.cli.parameters import Command, first_word, given_invocation, invocation_parameters
@@ -57,6 +57,10 @@ class Check(Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every option in its group."""
+        with formatter.section("Explaining"):
+            formatter.write_dl(
+                [each.get_help_record(ctx) or ("", "") for each in self.params if each.name in EXPLAINING]
+            )
         write_options(formatter)
 
 
@@ -81,9 +85,14 @@ def _penstock(**_: Any) -> NoReturn:
         _fail(error)
 
 
-def _check(**_: Any) -> NoReturn:
+def _check(**given: Any) -> NoReturn:
+    context = click.get_current_context()
+    words, headers, client = (given.get(name) for name in EXPLAINING)
+    if words is None and (headers or client):
+        raise click.UsageError("-H and --explain-client say more of what --explain asks", context)
+    question = None if words is None else Question(words, headers or (), client)
     try:
-        sys.exit(check_invocation(given_invocation(click.get_current_context())))
+        sys.exit(check_invocation(given_invocation(context), question))
     except ConfigError as error:
         _fail(error)
 
@@ -156,6 +165,26 @@ VERSION = click.version_option(package.__version__, "--version", "-v", message="
 CHECK = "penstock.check"
 
 
+# The options of `penstock check` that no other command has.
+EXPLAINING = ("explain", "explain_header", "explain_client")
+
+
+def _explain_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--explain"], metavar="REQUEST", help="Say which route takes a request: 'GET http://host/path'."
+        ),
+        click.Option(
+            ["-H", "explain_header"], metavar="HEADER", multiple=True, help="A header of it: 'Name: value'."
+        ),
+        click.Option(
+            ["--explain-client"],
+            metavar="ADDR",
+            help="Its client; default 127.0.0.1.",
+        ),
+    ]
+
+
 def _check_option() -> click.Option:
     def note(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
         if value:
@@ -167,7 +196,9 @@ def _check_option() -> click.Option:
 penstock = VERSION(_command(_penstock, *invocation_parameters(), _check_option(), cls=Penstock))
 
 COMMANDS: dict[str, Command] = {
-    "check": VERSION(_command(_check, *invocation_parameters(), _check_option(), cls=Check)),
+    "check": VERSION(
+        _command(_check, *invocation_parameters(), *_explain_options(), _check_option(), cls=Check)
+    ),
     "schema": _command(_schema),
     "status": _command(
         _status,

@@ -7,13 +7,14 @@ walk that types the file types them too.
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from penstock.master.boot_shim import HANDOVER_VARIABLE
 from penstock.master.config import Invocation
-from penstock.master.config.borrowed import translated
+from penstock.master.config.borrowed import bare_value, translated
 from penstock.master.config.option import Option
 from penstock.master.config.options import BY_NAME, OPTIONS
 from penstock.master.config.peers import (
@@ -87,7 +88,7 @@ def first_word(arguments: Sequence[str], parameters: Sequence[click.Parameter]) 
     }
     is_value = False
     for index, argument in enumerate(arguments):
-        if is_value:
+        if is_value and not (argument.startswith("-") and bare_value(arguments[index - 1]) is not None):
             is_value = False
         elif argument == "--":
             return None  # After it a word is an APP, whatever it is called.
@@ -103,8 +104,14 @@ def _parameter(option: Option) -> click.Option:
     declared = [flags, *option.flags[1:], *spellings_of(option), option.name]
     if option.is_switch:
         return click.Option(declared, is_flag=True, default=False, help=option.help)
+    bare: dict[str, Any] = {} if option.bare is None else {"is_flag": False, "flag_value": option.bare}
     return click.Option(
-        declared, type=str, multiple=option.is_repeatable, help=option.help, metavar=option.metavar
+        declared,
+        type=str,
+        multiple=option.is_repeatable,
+        help=option.help,
+        metavar=option.metavar,
+        **bare,
     )
 
 

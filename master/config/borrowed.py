@@ -170,10 +170,10 @@ def _take_words(found: Borrowed, text: str) -> None:
             hint = nearest(flag, OURS)
             told = "there is no such option" + (f"; {hint}" if hint else "")
             found.problems.append(Problem(place, (), told))
-        elif value is None and takes_value(flag):
+        elif value is None and takes_value(flag) and bare_value(flag) is None:
             found.problems.append(Problem(place, (), "found no value, expected one"))
         else:
-            found.take(flag, value, place)
+            found.take(flag, bare_value(flag) if value is None else value, place)
 
 
 def split_words(words: list[str]) -> Iterator[tuple[str, str | None]]:
@@ -183,8 +183,9 @@ def split_words(words: list[str]) -> Iterator[tuple[str, str | None]]:
     >>> list(split_words(["-w4", "--bind=:80", "--preload", "--log-level", "info"]))
     [('-w', '4'), ('--bind', ':80'), ('--preload', None), ('--log-level', 'info')]
     """
-    rest = iter(words)
-    for word in rest:
+    rest = list(reversed(words))
+    while rest:
+        word = rest.pop()
         flag, equals, value = word.partition("=")
         if word.startswith("--") and equals:
             yield flag, value
@@ -194,8 +195,10 @@ def split_words(words: list[str]) -> Iterator[tuple[str, str | None]]:
                 yield flag, word[2:].removeprefix("=")
             else:
                 yield from ((f"-{letter}", None) for letter in word[1:])
+        elif takes_value(word) and rest and not (bare_value(word) is not None and rest[-1].startswith("-")):
+            yield word, rest.pop()
         else:
-            yield word, next(rest, None) if takes_value(word) else None
+            yield word, None
 
 
 def takes_value(flag: str) -> bool:
@@ -208,6 +211,12 @@ def takes_value(flag: str) -> bool:
         case Excuse() as excuse:
             return not excuse.is_flag
     return False
+
+
+def bare_value(flag: str) -> str | None:
+    """Give what an option means that stands without a value; None: it must have one."""
+    option = OURS.get(flag)
+    return None if option is None else option.bare
 
 
 def _variable(place: Place) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from penstock.master.config.given import Given, Levels
 from penstock.master.config.problems import Path, Problem
 from penstock.master.config.tree import Mapping, Node, Scalar, Sequence
+from penstock.master.config.typed import BOOLEANS
 
 # ssl.CERT_NONE, CERT_OPTIONAL and CERT_REQUIRED, as uvicorn and gunicorn want them.
 CERT_REQS = {"0": "none", "1": "optional", "2": "required"}
@@ -81,14 +82,21 @@ class EdgeOptions:
     def _proxies(self) -> Iterator[tuple[Path, Node]]:
         given = self._levels.find("forwarded_allow_ips")
         if given is not None:
-            texts = [text for each in given.text.split(",") if (text := each.strip())]
-            yield (
-                ("trusted_proxies",),
-                Sequence(given.place, tuple(_scalar(given, each) for each in texts)),
-            )
+            yield ("trusted_proxies",), _listed(given)
         given = self._levels.find("proxy_headers")
         if given is not None and given.text == "false":
             yield ("forwarded",), Scalar(given.place, "none")
+        given = self._levels.find("proxy_allow_from")
+        switch = self._levels.find("proxy_protocol")
+        if given is not None and (switch is None or not BOOLEANS.get(switch.text)):
+            self.warnings.append(f"{given.place} has no effect without --proxy-protocol")
+        elif given is not None:
+            yield ("proxy_protocol", "from"), _listed(given)
+
+
+def _listed(given: Given) -> Sequence:
+    texts = [text for each in given.text.split(",") if (text := each.strip())]
+    return Sequence(given.place, tuple(_scalar(given, each) for each in texts))
 
 
 def _scalar(given: Given, text: str) -> Scalar:

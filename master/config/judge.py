@@ -23,10 +23,13 @@ from penstock.master.config.listener import Keepalive, Limits, Listener, Tcp
 from penstock.master.config.model import Config, Recycle
 from penstock.master.config.opentelemetry import MISSING, is_installed
 from penstock.master.config.problems import Path, Problem, nearest, path_text, quoted
+from penstock.master.config.proxy_protocol import ProxyProtocol
+from penstock.master.config.proxy_protocol import fault_of as proxy_protocol_fault
 from penstock.master.config.reload import Reload
 from penstock.master.config.resilience import Breaker, Ejection, Timeouts
 from penstock.master.config.resolve import Resolve
-from penstock.master.config.route import Match, Respond, Route
+from penstock.master.config.route import Respond, Route, Variant
+from penstock.master.config.route_faults import changes_faults, covers, route_faults
 from penstock.master.config.telling import Log, Tracing
 from penstock.master.config.tls import Certificate, Tls
 from penstock.master.config.typed import Walk
@@ -35,7 +38,7 @@ from penstock.master.config.upstream import Connections, Upstream, is_address
 from penstock.master.config.websocket import MESSAGE_BYTES_MAX, WebSocket
 
 # What a route may do.
-ACTIONS = ("app", "files", "proxy", "respond")
+ACTIONS = ("app", "files", "proxy", "redirect", "respond", "split")
 # Responses that have no body, whatever one writes (RFC 9110, section 6.4.1).
 BODILESS = {204, 205, 304}
 HEADER_BYTES_MIN = 256
@@ -65,6 +68,8 @@ def judge(walk: Walk) -> list[str]:
             case Listener():
                 listeners.append((path, record))
                 _judge_listener(record, path, walk)
+            case Variant():
+                _judge_route(record, path, walk)
             case Route():
                 routes.setdefault(path[:-2], []).append((path, record))
                 _judge_route(record, path, walk)
@@ -89,6 +94,9 @@ def judge(walk: Walk) -> list[str]:
                 _judge_seconds(record.interval_s, KEEPALIVE_S_MAX, (*path, "interval"), walk)
             case WebSocket():
                 _judge_websocket(record, path, walk)
+            case ProxyProtocol() if record.timeout_s <= 0:
+                inner = (*path, "timeout")
+                walk.fault(walk.place(inner), inner, "found 0, expected a duration above 0")
             case Recycle():
                 _judge_recycle(record, path, walk)
             case Reload():
@@ -113,6 +121,7 @@ def judge(walk: Walk) -> list[str]:
                 _judge_config(record, path, walk)
     _judge_addresses(listeners, walk)
     _judge_names([(path, each.name) for path, each in listeners], "listener", walk)
+    _judge_changes(listeners, [each for group in routes.values() for each in group], walk)
     for group in routes.values():
         _judge_targets(group, upstreams, walk)
         _judge_names([(path, each.name) for path, each in group if each.name], "route", walk)
@@ -166,6 +175,10 @@ def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:
         walk.fault(
             walk.place(inner), inner, f"found TCP options for {quoted(listener.bind)}, expected a TCP address"
         )
+    fault = proxy_protocol_fault(listener.proxy_protocol, listener.trusted_proxies)
+    if fault is not None:
+        inner = (*path, "proxy_protocol")
+        walk.fault(walk.place(inner), inner, fault)
     if any(name.lower() == "date" for name in listener.headers):
         inner = (*path, "headers")
         told = "found a fixed date, expected other headers: a Date is the time of its response"
@@ -173,17 +186,41 @@ def _judge_listener(listener: Listener, path: Path, walk: Walk) -> None:
 
 
 def _judge_route(route: Route, path: Path, walk: Walk) -> None:
-    actions = [key for key in ACTIONS if getattr(route, key) is not None or (*path, key) in walk.places]
+    known = [key for key in ACTIONS if key not in route.ABSENT]
+    actions = [key for key in known if getattr(route, key) is not None or (*path, key) in walk.places]
     if len(actions) != 1:
         found = " and ".join(map(repr, actions)) or "no action"
-        walk.fault(walk.place(path), path, f"found {found}, expected one of {', '.join(ACTIONS)}")
+        walk.fault(walk.place(path), path, f"found {found}, expected one of {', '.join(known)}")
     if route.factory and route.app is None and (*path, "app") not in walk.places:
         inner = (*path, "factory")
         walk.fault(walk.place(inner), inner, "found 'factory' without 'app', expected it beside one")
 
 
-def _judge_targets(routes: list[tuple[Path, Route]], upstreams: set[str], walk: Walk) -> None:
+def _judge_changes(
+    listeners: list[tuple[Path, Listener]], routes: list[tuple[Path, Route]], walk: Walk
+) -> None:
+    configs = [record for _, record in walk.records if isinstance(record, Config)]
+    # Without one the file has a fault anyway, and maybe that one.
+    has_ids = not configs or configs[0].request_ids is not None
+    for path, listener in listeners:
+        for key in ("request_headers", "response_headers"):
+            changes = getattr(listener, key)
+            for inner, message in changes_faults(changes, has_request_ids=has_ids) if changes else ():
+                walk.fault(walk.place((*path, key, *inner)), (*path, key, *inner), message)
     for path, route in routes:
+        # Of one that is not as it was written, more would be told than is wrong.
+        is_whole = not any(problem.path[: len(path)] == path for problem in walk.problems)
+        for inner, message in route_faults(route, has_request_ids=has_ids) if is_whole else ():
+            walk.fault(walk.place((*path, *inner)), (*path, *inner), message)
+
+
+def _judge_targets(routes: list[tuple[Path, Route]], upstreams: set[str], walk: Walk) -> None:
+    variants: list[tuple[Path, Route]] = [
+        ((*path, "split", index), variant)
+        for path, route in routes
+        for index, variant in enumerate(route.split or ())
+    ]
+    for path, route in (*routes, *variants):
         if route.proxy is not None and not is_address(route.proxy) and route.proxy not in upstreams:
             inner = (*path, "proxy")
             hint = nearest(route.proxy, upstreams)
@@ -408,25 +445,10 @@ def _judge_names(names: list[tuple[Path, str]], what: str, walk: Walk) -> None:
 def _shadowed(routes: list[tuple[Path, Route]], walk: Walk) -> Iterator[str]:
     for index, (path, route) in enumerate(routes):
         for earlier_path, earlier in routes[:index]:
-            if _covers(earlier.match, route.match):
+            if covers(earlier.match, route.match):
                 place = walk.place(path)
                 yield (
                     f"{place}: {path_text(path)}: never matches, because "
                     f"{path_text(earlier_path)} takes all of its requests"
                 )
                 break
-
-
-def _covers(earlier: Match, later: Match) -> bool:
-    """Say whether every request that `later` takes was taken by `earlier`."""
-    if earlier.host is not None and earlier.host != later.host:
-        return False
-    if earlier.methods is not None and not (later.methods is not None and later.methods <= earlier.methods):
-        return False
-    return _path_covers(earlier.path or "/", later.path or "/")
-
-
-def _path_covers(earlier: str, later: str) -> bool:
-    if earlier in {"/", later}:
-        return True
-    return earlier.startswith("/") and earlier.endswith("/") and later.startswith(earlier)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from penstock.master.config import bind, units
+from penstock.master.config import bind, match_texts, units
 from penstock.master.config.hash_key import EXPECTED as HASH_KEY_EXPECTED
 from penstock.master.config.hash_key import PATTERN as HASH_KEY_PATTERN
 from penstock.master.config.hash_key import read_cookie_name, read_cookie_path, read_hash_key
@@ -44,7 +44,6 @@ MEDIA_RANGE_PATTERN = r"[*!#$%&'+.^_`|~0-9a-z-]+/[*!#$%&'+.^_`|~0-9a-z-]+"
 ACCOUNT_CHARS_MAX = 256
 SUFFIX_PATTERN = r"\.[A-Za-z0-9_+-]+"
 OTLP_URL = "http://127.0.0.1:4318/v1/traces"
-REGEX_CHARS_MAX = 4096
 # OpenSSL takes no longer one.
 PASSWORD_BYTES_MAX = 1023
 
@@ -123,7 +122,7 @@ def read_host(text: str) -> str:
     """Read a host name as a request carries it, in lower case."""
     folded = text.lower()
     if "*" in folded:
-        raise Mismatch("a whole host name: wildcards are not supported yet")
+        return match_texts.read_wildcard(folded)
     if re.fullmatch(r".*:[0-9]{1,5}", folded) and not folded.endswith("]") and folded.count(":") == 1:
         raise Mismatch("a host name without a port", hint=f"did you mean {folded.rpartition(':')[0]!r}?")
     if folded.startswith("[") and folded.endswith("]"):
@@ -136,7 +135,7 @@ def read_host(text: str) -> str:
 def read_path(text: str) -> str:
     """Read a path rule: exact, a prefix ending in "/", or "~" and a regular expression."""
     if text.startswith("~"):
-        return _read_regex(text)
+        return match_texts.read_tilde_regex(text)
     if not text.startswith("/"):
         raise Mismatch("a path that begins with '/', or '~' and a regular expression")
     if _CONTROL.search(text):
@@ -301,16 +300,6 @@ def read_status_span(text: str) -> str:
     return text.replace(" ", "")
 
 
-def _read_regex(text: str) -> str:
-    if len(text) > REGEX_CHARS_MAX:
-        raise Mismatch(f"a regular expression of at most {REGEX_CHARS_MAX} characters")
-    try:
-        re.compile(text[1:])
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Mismatch(f"a regular expression after '~' ({error})") from None
-    return text
-
-
 def _is_latin(text: str) -> bool:
     return all(ord(char) < 256 for char in text)
 
@@ -338,12 +327,17 @@ KINDS: dict[str, Kind] = {
         "a duration such as 500ms, 30s, 5m or 1h",
         _text(units.DURATION_PATTERN),
     ),
+    "edited_name": Kind(match_texts.read_edited_name, "a header name", _text(HEADER_NAME_PATTERN)),
+    "field_name": Kind(match_texts.read_field_name, "a header name", _text(HEADER_NAME_PATTERN)),
     "file_path": Kind(read_file_path, "a path", {"type": "string", "minLength": 1}),
     "glob": Kind(read_file_path, "a pattern such as *.html, or a path", {"type": "string", "minLength": 1}),
     "hash_key": Kind(read_hash_key, HASH_KEY_EXPECTED, _text(f"({HASH_KEY_PATTERN})")),
     "header_name": Kind(read_header_name, "a header name", _text(HEADER_NAME_PATTERN)),
+    "header_template": Kind(
+        match_texts.read_header_template, "a header value", {"type": ["string", "number", "boolean"]}
+    ),
     "header_value": Kind(read_header_value, "a header value", {"type": ["string", "number", "boolean"]}),
-    "host": Kind(read_host, "a host name", _text(r"[^*/]+")),
+    "host": Kind(read_host, "a host name", _text(r"(\*\.)?[^*/]+")),
     "label": Kind(read_label, "a name", {"type": "string", "minLength": 1, "maxLength": 200}),
     "log_path": Kind(read_log_path, "a path, or 'stderr'", {"type": "string", "minLength": 1}),
     "media_range": Kind(read_media_range, "a media type such as text/*", _text(r"[^/ ;]+/[^/ ;]+")),
@@ -356,10 +350,19 @@ KINDS: dict[str, Kind] = {
     ),
     "name": Kind(read_name, "a name", _text(NAME_PATTERN)),
     "nameserver": Kind(read_nameserver, "an IP address, maybe with a port", _text(r"[0-9A-Fa-f.:\[\]]+")),
+    "network": Kind(
+        match_texts.read_network,
+        match_texts.NETWORK_EXPECTED,
+        _text(r"(unix:?|[0-9A-Fa-f:.\[\]]+(/[0-9]+)?)"),
+    ),
     "otlp_url": Kind(read_otlp_url, f"a URL such as {OTLP_URL}", _text("https?://.+")),
     "password": Kind(read_password, "a password", {"type": "string", "minLength": 1}),
     "path": Kind(read_path, "a path", _text("[/~].*")),
+    "path_prefix": Kind(match_texts.read_prefix, "the beginning of a path", _text("/[^?#]+")),
     "protocol": Kind(read_protocol, PROTOCOL_EXPECTED, _text(r"[^ ,]+")),
+    "query_name": Kind(
+        match_texts.read_query_name, "the name of a parameter", {"type": "string", "minLength": 1}
+    ),
     "proxy": Kind(read_proxy, "the name of an upstream, or a server", {"type": "string", "minLength": 1}),
     "pseudonym": Kind(read_pseudonym, PSEUDONYM_EXPECTED, _text(r"[^ ,]+")),
     "ratio": Kind(
@@ -367,8 +370,16 @@ KINDS: dict[str, Kind] = {
         "a ratio from 0 to 1",
         {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _text(r"[0-9]+(\.[0-9]+)?%?")]},
     ),
+    "redirect_to": Kind(match_texts.read_redirect_to, match_texts.TO_EXPECTED, _text("[/h{].*")),
+    "regex": Kind(match_texts.read_regex, "a regular expression", {"type": "string", "minLength": 1}),
+    "rewrite_to": Kind(match_texts.read_rewrite_to, "a piece of a path", _text("[^?#]*")),
     "root_path": Kind(read_root_path, "a path that begins with '/'", {"type": "string"}),
     "secret": Kind(read_secret, "'query' or a header name", _text(HEADER_NAME_PATTERN)),
+    "split_key": Kind(
+        match_texts.read_split_key,
+        "client, random, header:NAME or cookie:NAME",
+        _text("(client|random|(header|cookie):.+)"),
+    ),
     "server": Kind(read_server, SERVER_EXPECTED, _text(SERVER_PATTERN)),
     "umask": Kind(
         units.parse_umask,
@@ -396,4 +407,9 @@ KINDS: dict[str, Kind] = {
         read_trusted_proxy, PROXY_EXPECTED, _text(r"(\*|unix:?|[0-9A-Fa-f:.\[\]]+(/[0-9]+)?)")
     ),
     "upstream_host": Kind(read_upstream_host, UPSTREAM_HOST_EXPECTED, _text(r"[^/ ]+")),
+    "value_match": Kind(
+        match_texts.read_value_match,
+        "a text, or '~' and a regular expression",
+        {"type": ["string", "number"]},
+    ),
 }

@@ -8,8 +8,10 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from penstock.master.config.bind import Bind, TcpBind, parse_bind
 from penstock.master.config.compression import KEY_SAYS, Compression
+from penstock.master.config.header_changes import HeaderChanges
 from penstock.master.config.kinds import kind
 from penstock.master.config.proxies import TRUSTED_BY_DEFAULT
+from penstock.master.config.proxy_protocol import ProxyProtocol
 from penstock.master.config.record import (
     BindText,
     Duration,
@@ -114,7 +116,7 @@ class Tcp(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An address that is served, and what is served there."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"handler", "proxy", "proxy_protocol", "http2", "rate_limit"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"handler", "proxy", "http2", "rate_limit"})
 
     name: Annotated[Label, says("The listener label in metrics and logs. Default: its address.")] = ""
     bind: Annotated[BindText, says("Where to listen: host:port, :port, [::]:port, unix:/path or fd:3.")]
@@ -145,6 +147,10 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["x-forwarded", "forwarded"] | None,
         says("The headers in which they say so: X-Forwarded-For and -Proto, or Forwarded; none: neither."),
     ] = "x-forwarded"
+    proxy_protocol: Annotated[
+        ProxyProtocol | bool | None,
+        says("Connections of proxies begin with a PROXY header, version 1 or 2; true: with the defaults."),
+    ] = None
     limits: Annotated[Limits, says("What a client may send, and how long it may take.")] = Limits()
     websocket: Annotated[
         WebSocket | bool | None, says("WebSockets for its apps; none: a request for one is like any other.")
@@ -155,6 +161,13 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "Headers of every response that does not set them itself; a list sends a header more than once."
         ),
     ] = field(default_factory=dict)
+    request_headers: Annotated[
+        HeaderChanges | None, says("Changes of the headers of its requests, before those of a route.")
+    ] = None
+    response_headers: Annotated[
+        HeaderChanges | None,
+        says("Changes of the headers of its routes' responses, before those of a route."),
+    ] = None
     server_header: Annotated[bool, says("Put a Server header on responses.")] = True
     date_header: Annotated[bool, says("Put a Date header on responses.")] = True
     compression: Annotated[Compression | bool | UnsetType | None, KEY_SAYS] = UNSET
@@ -168,6 +181,11 @@ class Listener(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def completed(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """Name a listener by its address unless the operator did better."""
         return {"name": fields.get("bind", "")} | fields
+
+    @property
+    def leaves(self) -> tuple[Route, ...]:
+        """The routes that have an action: all, and variants instead of what is split."""
+        return tuple(leaf for route in self.routes for leaf in route.leaves)
 
     @property
     def websockets(self) -> WebSocket | None:

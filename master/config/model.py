@@ -178,7 +178,7 @@ class Config(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def all_upstreams(self) -> dict[str, Upstream]:
         """Name every upstream: those of the file, then the servers that routes name themselves."""
-        targets = [route.proxy for each in self.listeners for route in each.routes]
+        targets = [route.proxy for each in self.listeners for route in each.leaves]
         singles = {target: single(target) for target in targets if target and is_address(target)}
         return {**self.upstreams, **singles}
 

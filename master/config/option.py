@@ -13,6 +13,7 @@ class Option:
 
     `off` holds the flags that switch it off; an option with `off` or `is_flag`
     takes no value. `is_pairs`: each value is a name and what it is set to.
+    `bare` is the value of one that may stand without any.
     `words` are other servers' words for its values, in lower case, of which
     the `approximate` ones mean something else there.
     """
@@ -27,6 +28,7 @@ class Option:
     is_repeatable: bool = False
     in_seconds: bool = False
     is_pairs: bool = False
+    bare: str | None = None
     words: Mapping[str, str] = field(default_factory=dict)
     approximate: frozenset[str] = frozenset()
 

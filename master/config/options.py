@@ -14,6 +14,11 @@ LIMITS = ("listeners", EACH, "limits")
 
 # What the values of --ws mean here: others have a choice of libraries.
 WEBSOCKETS = {"auto": "true", "websockets": "true", "websockets-sansio": "true", "wsproto": "true"}
+# Those of --proxy-protocol: which version comes is seen.
+PROXY_PROTOCOL = {
+    **dict.fromkeys(("auto", "1", "v1", "v2"), "true"),
+    **dict.fromkeys(("off", "0", "none"), "false"),
+}
 WEBSOCKET = ("listeners", EACH, "websocket")
 
 WHERE = "Where to listen"
@@ -322,6 +327,22 @@ OPTIONS = (
     Option(
         ("--forwarded-allow-ips",),
         "Trusted proxies: addresses, networks, unix: or *. Default: 127.0.0.1,::1,unix:.",
+        EDGE,
+        metavar="LIST",
+    ),
+    Option(
+        ("--proxy-protocol",),
+        "Connections of proxies begin with a PROXY header, version 1 or 2. Default: off.",
+        EDGE,
+        ("listeners", EACH, "proxy_protocol"),
+        "auto|off",
+        bare="auto",
+        words=PROXY_PROTOCOL,
+        approximate=frozenset({"v1", "v2"}),
+    ),
+    Option(
+        ("--proxy-allow-from",),
+        "Those proxies: addresses, networks, unix: or *. Default: as --forwarded-allow-ips.",
         EDGE,
         metavar="LIST",
     ),

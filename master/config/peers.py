@@ -255,7 +255,6 @@ REFUSALS = {
     "--insecure-bind": Refusal("write a configuration file with two listeners, one of them without `tls`"),
     "--server-name": Refusal("write a configuration file whose routes have `match: {host: NAME}`"),
     "--ssl-crl": Refusal("revocation lists are not supported"),
-    "--proxy-allow-from": Refusal("the PROXY protocol is not supported yet"),
     "--no-ws": Refusal("write --ws none"),
     "--dirty-app": _DIRTY,
     "--dirty-timeout": _DIRTY,

@@ -27,9 +27,13 @@ def says(description: str) -> Meta:
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping of the file. LATER names keys that are planned and not built yet."""
+    """
+    A mapping of the file. LATER names keys that are planned and not built yet, ABSENT
+    those of its parent class that cannot be written here.
+    """
 
     LATER: ClassVar[frozenset[str]] = frozenset()
+    ABSENT: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def completed(cls, fields: dict[str, Any]) -> dict[str, Any]:

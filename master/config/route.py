@@ -9,26 +9,72 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from penstock.master.config.compression import KEY_SAYS, Compression
 from penstock.master.config.files import Files
+from penstock.master.config.header_changes import HeaderChanges
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import AppTarget, HeaderName, HeaderValue, Label, Record, says
+from penstock.master.config.redirect import Redirect, Rewrite
+from penstock.worker.spec import MatchSpec
+
+# A millionth is less than anybody can see in the numbers.
+WEIGHT_MAX = 1_000_000
+
+
+HostText = Annotated[str, kind("host")]
+PathText = Annotated[str, kind("path")]
+WantedValue = bool | Annotated[str, kind("value_match")]
 
 
 class Match(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which requests a route takes. A key that is left out matches everything."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"headers", "query", "client"})
-
-    host: Annotated[Annotated[str, kind("host")] | None, says("The Host of the request, without a port.")] = (
-        None
-    )
+    host: Annotated[
+        HostText | Annotated[tuple[HostText, ...], Meta(min_length=1)] | None,
+        says("The Host of the request, without a port; '*.' stands for what is below a name. Or a list."),
+    ] = None
     path: Annotated[
-        Annotated[str, kind("path")] | None,
-        says("A path that ends in '/' is a prefix, any other is exact, '~' starts a regular expression."),
+        PathText | Annotated[tuple[PathText, ...], Meta(min_length=1)] | None,
+        says(
+            "A path that ends in '/' is a prefix, any other is exact, '~' starts a regular expression. "
+            "Or a list."
+        ),
     ] = None
     methods: Annotated[
         Annotated[frozenset[Annotated[str, kind("method")]], Meta(min_length=1)] | None,
         says("Methods that the route takes."),
     ] = None
+    headers: Annotated[
+        dict[Annotated[str, kind("field_name")], WantedValue],
+        says("Request headers: a value, '~' and a regular expression, true if it is there, false if not."),
+    ] = field(default_factory=dict)
+    query: Annotated[
+        dict[Annotated[str, kind("query_name")], WantedValue],
+        says("Parameters of the query, likewise."),
+    ] = field(default_factory=dict)
+    client: Annotated[
+        tuple[Annotated[str, kind("network")], ...],
+        says("Addresses and networks of clients, as trusted proxies tell of them; 'unix:' is any local one."),
+    ] = ()
+
+    @property
+    def hosts(self) -> tuple[str, ...] | None:
+        """Its hosts, however many."""
+        return (self.host,) if isinstance(self.host, str) else self.host
+
+    @property
+    def paths(self) -> tuple[str, ...] | None:
+        """Its paths, however many."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+    def spec(self) -> MatchSpec:
+        """Write it as the workers are told."""
+        return MatchSpec(
+            host=self.host,
+            path=self.path,
+            methods=self.methods,
+            headers=tuple(self.headers.items()),
+            query=tuple(self.query.items()),
+            client=self.client,
+        )
 
 
 class Respond(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +105,7 @@ def flattened(headers: Mapping[str, str | tuple[str, ...]]) -> list[tuple[str, s
 
 
 class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A matching rule and what is done with requests: one of `app`, `files`, `proxy`, `respond`."""
+    """A matching rule, and what is done with the requests that it takes: one action."""
 
     LATER: ClassVar[frozenset[str]] = frozenset(
         {
@@ -67,8 +113,6 @@ class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "cors",
             "handler",
             "rate_limit",
-            "redirect",
-            "rewrite",
             "timeouts",
         }
     )
@@ -86,10 +130,39 @@ class Route(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[str, kind("proxy")] | None,
         says("The upstream that requests are passed to, or the address of a server."),
     ] = None
+    redirect: Annotated[Redirect | None, says("Send clients elsewhere.")] = None
     respond: Annotated[Respond | None, says("A fixed response.")] = None
+    split: Annotated[
+        Annotated[tuple["Variant", ...], Meta(min_length=1)] | None,
+        says("Share the requests among variants, by weight; each has an action of its own."),
+    ] = None
+    split_by: Annotated[
+        Annotated[str, kind("split_key")],
+        says("What has the same variant each time: client, header:NAME or cookie:NAME; or random."),
+    ] = "client"
+    rewrite: Annotated[Rewrite | None, says("Ask the app for another path.")] = None
+    request_headers: Annotated[
+        HeaderChanges | None, says("Changes of the request's headers, before it is answered.")
+    ] = None
+    response_headers: Annotated[HeaderChanges | None, says("Changes of the response's headers.")] = None
     compression: Annotated[Compression | bool | UnsetType | None, KEY_SAYS] = UNSET
 
     @property
     def label(self) -> str:
         """Its name, else its path: what its numbers are counted under. Routes may share it."""
-        return self.name or self.match.path or "/"
+        return self.name or (self.match.paths or ("/",))[0]
+
+    @property
+    def leaves(self) -> "tuple[Route, ...]":
+        """Those that have an action: itself, or its variants."""
+        return (self,) if self.split is None else self.split
+
+
+class Variant(Route, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of a route's requests, and what is done with them. It is written as a route without `match`."""
+
+    ABSENT: ClassVar[frozenset[str]] = frozenset({"match", "split", "split_by"})
+
+    weight: Annotated[
+        int, Meta(ge=0, le=WEIGHT_MAX), says("Its share, measured by the sum of all weights; 0: none.")
+    ]

@@ -6,11 +6,13 @@ stand for any scalar, and defaults are shown as they would be typed.
 """
 
 import json
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
 
 from penstock.master.config.model import Config
+from penstock.master.config.record import Record
 from penstock.master.config.units import duration_text, size_text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -31,7 +33,9 @@ _ABOUT = ("description", "default")
 def config_schema() -> dict[str, Any]:
     """Make the schema of the configuration file."""
     (root,), parts = msgspec.json.schema_components([Config], ref_template="#/$defs/{name}")
-    written = {name: _record(part) for name, part in parts.items()} | {"Variable": VARIABLE}
+    absent = {cls.__name__: cls.ABSENT for cls in _records(Record)}
+    written = {name: _record(part, absent.get(name, frozenset())) for name, part in parts.items()}
+    written["Variable"] = VARIABLE
     return {
         "$schema": DIALECT,
         "$id": IDENTITY,
@@ -46,8 +50,14 @@ def schema_text() -> str:
     return json.dumps(config_schema(), indent=2, ensure_ascii=False)
 
 
-def _record(part: dict[str, Any]) -> dict[str, Any]:
-    properties = {key: _property(value) for key, value in part["properties"].items()}
+def _records(cls: type[Record]) -> Iterator[type[Record]]:
+    for each in cls.__subclasses__():
+        yield each
+        yield from _records(each)
+
+
+def _record(part: dict[str, Any], absent: Collection[str]) -> dict[str, Any]:
+    properties = {key: _property(value) for key, value in part["properties"].items() if key not in absent}
     return part | {"properties": properties}
 
 

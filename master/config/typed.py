@@ -104,7 +104,7 @@ def _build(wanted: inspect.Type, node: tree.Node, path: Path, walk: Walk) -> Any
 def _build_record(cls: type[Record], node: tree.Mapping, path: Path, walk: Walk) -> Any:
     described = _described(cls)
     assert isinstance(described, inspect.StructType)
-    known = {each.encode_name: each for each in described.fields}
+    known = {each.encode_name: each for each in described.fields if each.encode_name not in cls.ABSENT}
     fields: dict[str, Any] = {}
     is_whole = True
     for key, value in node.items:
@@ -209,7 +209,8 @@ def read_scalar(wanted: inspect.Type, text: str, *, is_plain: bool) -> Any:
     assert first is not None
     if text == "off" and any(isinstance(each, inspect.NoneType) for each in choices):
         first.hint = "write none"
-    if sum(not isinstance(each, inspect.NoneType) for each in choices) > 1:
+    # A list of the same is not what somebody wanted who wrote one.
+    if sum(not isinstance(_bare(each)[0], (inspect.NoneType, inspect.VarTupleType)) for each in choices) > 1:
         first.expected = _expected(wanted)
     raise first
 
@@ -327,7 +328,8 @@ def _expected(wanted: inspect.Type) -> str:
             return f"an integer from {bare.ge} to {bare.le}"
         return "an integer"
     if isinstance(bare, inspect.StructType):
-        names = [each.encode_name for each in bare.fields]
+        absent = getattr(bare.cls, "ABSENT", ())
+        names = [each.encode_name for each in bare.fields if each.encode_name not in absent]
         return f"a mapping with {listed(names)}"
     for of, words in _WORDS:
         if isinstance(bare, of):

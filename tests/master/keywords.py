@@ -57,6 +57,8 @@ NAMED = {
     "fd": "int | str",
     "log_config": f"{PATH} | Mapping[str, Any]",
     "log_level": "str | int",
+    "proxy_allow_from": "str | Iterable[str]",
+    "proxy_protocol": "bool | str",
 }
 
 

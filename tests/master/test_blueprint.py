@@ -12,22 +12,29 @@ import msgspec
 import pytest
 
 from penstock.master.blueprint import Account, account_of, build_spec, tls_contexts
+from penstock.master.config.header_changes import HeaderChanges
 from penstock.master.config.listener import Limits, Listener
 from penstock.master.config.model import Config
-from penstock.master.config.route import Match, Respond, Route
+from penstock.master.config.redirect import Redirect, Replace, Rewrite
+from penstock.master.config.route import Match, Respond, Route, Variant
 from penstock.master.config.telling import Access, Log, RequestId
 from penstock.master.config.tls import Certificate, Tls
-from penstock.shm import histogram
+from penstock.shm import histogram, names
 from penstock.shm.schema import Geometry
 from penstock.shm.segment import Segment
 from penstock.shm.series import SeriesFull, SeriesTable
 from penstock.worker.spec import (
     AppAction,
+    EditsSpec,
+    HeaderEdit,
     ListenerSpec,
     MatchSpec,
+    RedirectAction,
     RequestIdSpec,
     RespondAction,
+    RewriteSpec,
     RouteCells,
+    SplitAction,
     WorkerSpec,
 )
 
@@ -265,6 +272,19 @@ def test_a_certificate_that_has_gone_is_an_error_of_the_system() -> None:
         tls_contexts(secure("gone.pem", "key.pem"))
 
 
+def test_rejected_connections_are_counted_where_a_header_is_awaited(series: SeriesTable) -> None:
+    """
+    A listener that awaits none has no such numbers.
+    """
+    assert spec_of(CONFIG, series).listeners[0].proxy_protocol is None
+    before = len(series.entries())
+    told = spec_of(Config(listeners=(msgspec.structs.replace(WEB, proxy_protocol=True),)), series)
+    wanted = told.listeners[0].proxy_protocol
+    assert wanted is not None
+    assert wanted.trusted == WEB.trusted_proxies
+    assert len(series.entries()) == before + len(names.PROXY_REJECTIONS)
+
+
 def test_access_log_and_request_ids_are_passed_on(series: SeriesTable) -> None:
     """
     With a word that counts what was dropped, the same one in every generation.
@@ -283,3 +303,44 @@ def test_access_log_and_request_ids_are_passed_on(series: SeriesTable) -> None:
     assert spec.access.dropped not in words(spec.listeners[0])
     assert spec.request_id == RequestIdSpec(header="X-Trace", trust=False)
     assert (spec_of(CONFIG, series).access, spec_of(CONFIG, series).request_id) == (None, None)
+
+
+def test_what_is_changed_is_summed_up_from_listener_route_and_variant(series: SeriesTable) -> None:
+    """
+    What is nearer to the action comes later; of rewrites the nearest one counts.
+    """
+    first, second, third = (HeaderChanges(set_={"x-a": text}) for text in "123")
+    split = Route(
+        name="s",
+        match=Match(path=("/a/", "/b"), headers={"x-flag": True}, query={"q": "~1"}, client=("10.0.0.0/8",)),
+        request_headers=second,
+        rewrite=Rewrite(strip_prefix="/a"),
+        split_by="cookie:c",
+        split=(
+            Variant(weight=3, app="a:b", request_headers=third),
+            Variant(
+                weight=1,
+                name="n",
+                redirect=Redirect(to="/x"),
+                rewrite=Rewrite(replace=Replace(regex="a", to="b")),
+            ),
+        ),
+    )
+    listener = msgspec.structs.replace(WEB, routes=(split,), request_headers=first)
+    [spec] = spec_of(Config(listeners=(listener,)), series).listeners
+    [route] = spec.routes
+    assert isinstance(route.action, SplitAction)
+    (_, one), (_, two) = route.action.variants
+    sets: list[HeaderEdit] = [("set", "x-a", text) for text in "123"]
+
+    assert route.match == MatchSpec(
+        path=("/a/", "/b"), headers=(("x-flag", True),), query=(("q", "~1"),), client=("10.0.0.0/8",)
+    )
+    assert route.action.key == "cookie:c"
+    assert [weight for weight, _ in route.action.variants] == [3, 1]
+    assert (one.name, one.action) == ("s#1", AppAction(target="a:b"))
+    assert (two.name, two.action) == ("n", RedirectAction(to="/x"))
+    assert one.edits == EditsSpec(rewrite=RewriteSpec(strip_prefix="/a"), request=tuple(sets))
+    assert two.edits == EditsSpec(rewrite=RewriteSpec(replace=("a", "b")), request=tuple(sets[:2]))
+    assert spec.leaves == (one, two)
+    assert one.cells != two.cells

@@ -10,7 +10,7 @@ import pytest
 from penstock.master.crew import Crew
 from penstock.master.relay import RELAY_WAITING_MAX, Relay
 from penstock.worker.channel import Channel
-from penstock.worker.messages import Give, Snapshot, Take, decode_for_child, encode
+from penstock.worker.messages import Give, GiveTold, Snapshot, Take, TakeTold, decode_for_child, encode
 
 GIVER, FIRST, SECOND = 1, 2, 3
 ADDRESS = "127.0.0.1:80"
@@ -68,6 +68,18 @@ def give(relay: Relay, count: int) -> list[int]:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(fd)
     return inodes
+
+
+def test_what_was_told_of_connections_goes_along(crew: Crew, workers: Workers) -> None:
+    """
+    To whoever takes them, and back if nobody does; of descriptors that were lost nothing is told.
+    """
+    told = (b"first", b"", b"third")
+    for takers, pid, is_returned in (([FIRST], FIRST, False), ([], GIVER, True)):
+        fds, inodes = connections(2)
+        relay = Relay(crew, lambda _, takers=takers: takers)  # type: ignore[misc]
+        relay.give(GIVER, GiveTold(ADDRESS, (1, 2, 3), told), fds)
+        assert workers.taken(pid) == [(TakeTold(ADDRESS, (1, 2), is_returned, told[:2]), inodes)]
 
 
 def test_connections_are_passed_on_with_the_time_that_they_have(crew: Crew, workers: Workers) -> None:

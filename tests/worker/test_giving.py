@@ -18,7 +18,7 @@ from penstock.worker.http.route import HostedApp
 from penstock.worker.http.site import Site
 from penstock.worker.link import MasterLink
 from penstock.worker.messages import Give, decode_for_master
-from penstock.worker.parking import ParkingLot
+from penstock.worker.parking import Parked, ParkingLot
 from penstock.worker.spec import (
     AppAction,
     LimitsSpec,
@@ -142,7 +142,7 @@ class Stage:
         """Let the sibling take them."""
         lane = self.heir.lane
         assert lane is not None
-        lane.take_over([(fd, self.loop.time() + 60) for fd in fds])
+        lane.take_over([Parked(fd, self.loop.time() + 60) for fd in fds])
 
     def end(self) -> None:
         """Close everything."""
@@ -365,13 +365,13 @@ def test_what_comes_back_is_tried_again_and_then_ends_here() -> None:
         async with asyncio.timeout(GIVE_UP_S + DEADLINE_S):
             while not stage.giving.done():
                 if stage.master.fileno() >= 0 and (received := stage.master.receive()) is not None:
-                    lane.take_over([(fd, stage.loop.time() + 60) for fd in received[1]])
+                    lane.take_over([Parked(fd, stage.loop.time() + 60) for fd in received[1]])
                     stage.giver.refused()
                     returned += 1
                 await asyncio.sleep(0.001)
         assert returned >= 3
         while (received := stage.master.receive()) is not None:  # What was given just before that.
-            lane.take_over([(fd, stage.loop.time() + 60) for fd in received[1]])
+            lane.take_over([Parked(fd, stage.loop.time() + 60) for fd in received[1]])
         stage.site.stop_giving(1.0)
         stage.lot.wake_up()
         assert b"connection: close" in await stage.ask(asking)

@@ -1,6 +1,7 @@
 """What a worker hosts, and that it forgets nobody when it stops."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -8,6 +9,7 @@ import uvloop
 
 from penstock.shm.histogram import WORD_COUNT
 from penstock.worker.hosting import Hosting
+from penstock.worker.proxy_protocol.header import Endpoints, write_v2
 from penstock.worker.spec import (
     LimitsSpec,
     ListenerCells,
@@ -91,5 +93,37 @@ def test_connection_accepted_in_the_turn_of_the_drain_is_answered() -> None:
         assert await drained == 0
         assert answer.endswith(b"hello")
         assert not is_overlooked, "answered only because the test let the loop go on"
+
+    with_hosting(scenario)
+
+
+def test_connections_are_taken_over_with_what_was_told_of_them() -> None:
+    """
+    One of which nonsense is told is closed: it would be taken for a connection of the load balancer's own.
+    """
+
+    async def scenario(hosting: Hosting, shard: socket.socket) -> None:
+        told = write_v2(Endpoints(("203.0.113.9", 4711), ("10.0.0.1", 80)))
+        clients, fds = [], []
+        for _ in range(3):
+            client, theirs = socket.socketpair()
+            client.setblocking(False)
+            theirs.setblocking(False)
+            clients.append(client)
+            fds.append(theirs.detach())
+        hosting.take_over(ADDRESS, (60_000,) * 3, fds, (told, b"", told[:-1]))
+        site = hosting.givable[ADDRESS]
+        assert site.parked_count == 2
+        assert clients[2].recv(1) == b""
+        lane = site.lane
+        assert lane is not None
+        taken = lane.take_out(3)
+        assert sorted(each.told for each in taken) == [b"", told]
+        for each in taken:
+            os.close(each.fd)
+        lane.left(2)
+        await hosting.stop_accepting()
+        for client in clients:
+            client.close()
 
     with_hosting(scenario)

@@ -17,6 +17,7 @@ from penstock.worker.messages import (
     Failed,
     Found,
     Give,
+    GiveTold,
     Members,
     MessageError,
     Ready,
@@ -28,6 +29,7 @@ from penstock.worker.messages import (
     Snapshot,
     StandIn,
     Take,
+    TakeTold,
     ToChild,
     ToMaster,
     decode_for_child,
@@ -44,6 +46,7 @@ TO_CHILD: list[ToChild] = [
     Drain(30.0, can_give=True),
     Take("[::]:8080", (75000, 0)),
     Take("fd:3", (12,), is_returned=True),
+    TakeTold("fd:3", (12, 13), is_returned=True, told=(b"\r\n\r\n\0\r\nQUIT\n\x21", b"")),
     ReopenLog(),
     ReopenAccess(),
     Snapshot(b'{"workers": []}'),
@@ -56,6 +59,7 @@ TO_MASTER: list[ToMaster] = [
     Failed("lifespan failed", detail="Traceback ...\n  ünïcödé\n"),
     Released(),
     Give("127.0.0.1:80", (74500,) * 128),
+    GiveTold("127.0.0.1:80", (74500,) * 128, (b"x" * 232,) * 128),
     Ask("scale", 4, "a1b2"),
     Ask("reload", None, ""),
     Changed(("main.py", "shop/models.py"), 17),
@@ -66,6 +70,20 @@ TO_MASTER: list[ToMaster] = [
 def test_no_kind_of_message_is_missing_here() -> None:
     assert {type(message) for message in TO_CHILD} == set(get_args(ToChild))
     assert {type(message) for message in TO_MASTER} == set(get_args(ToMaster))
+
+
+def test_a_release_that_would_forget_what_was_told_does_not_understand() -> None:
+    """
+    It would take the load balancer for the client; so it drops the message, and with it the connections.
+    """
+    old_child, old_master = Drain | Take | ReopenLog, Ready | Give | Ask
+    told = (b"PROXY ...",)
+    for kind, message in (
+        (old_child, TakeTold("fd:3", (1,), told=told)),
+        (old_master, GiveTold("fd:3", (1,), told)),
+    ):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.msgpack.decode(encode(message)[1:], type=kind)
 
 
 @pytest.mark.parametrize("message", TO_CHILD, ids=repr)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.worker.limits import WHEEL_TICK_S
-from penstock.worker.parking import Lane, ParkingLot
+from penstock.worker.parking import Lane, Parked, ParkingLot
 
 DEADLINE_S = 30.0
 CLIENTS = 6
@@ -123,7 +123,7 @@ def test_lot_does_what_a_dictionary_would(operations: list[Any]) -> None:
                         garden.clients.pop(each).close()
                 case "take":
                     taken = garden.lane.take_out(number)
-                    by_deadline = sorted(round(deadline_s / WHEEL_TICK_S) for _, deadline_s in taken)
+                    by_deadline = sorted(round(each.deadline_s / WHEEL_TICK_S) for each in taken)
                     assert len(taken) == min(number, len(ticks))
                     assert not set(by_deadline) - set(ticks.values())
                     garden.lane.take_over(taken)
@@ -210,7 +210,7 @@ def test_what_cannot_be_watched_is_a_connection_at_once(caplog: pytest.LogCaptur
         theirs.setblocking(False)
         twice = theirs.fileno()
         garden.lot._epoll.register(twice)  # So that registering it again fails.
-        garden.lane.take_over([(theirs.detach(), time.monotonic() + 60)])
+        garden.lane.take_over([Parked(theirs.detach(), time.monotonic() + 60)])
         assert garden.lane.count == 1
         await garden.until(lambda: garden.transports)
         await garden.until(lambda: garden.lane.count == 0)

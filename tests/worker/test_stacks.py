@@ -44,7 +44,8 @@ def exchange(path: str = "/", age_s: float = 1.0, phase: int = WAITING, body: by
     return cast(
         "Exchange",
         SimpleNamespace(
-            scope={"method": "GET", "raw_path": path.encode("latin-1"), "query_string": b"token=secret"},
+            scope={"method": "GET"},
+            asked=(path.encode("latin-1"), b"token=secret", []),
             age_s=age_s,
             phase=phase,
             inbox=SimpleNamespace(body=body),

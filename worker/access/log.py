@@ -23,7 +23,7 @@ from penstock.worker.access.redaction import Redaction
 from penstock.worker.access.writer import Writer
 from penstock.worker.colors import colored_line, wants_colors
 from penstock.worker.gateway.trail import NOWHERE, Trail
-from penstock.worker.http.routing import path_matcher
+from penstock.worker.http.matching import path_matcher
 from penstock.worker.limits import (
     ACCESS_BLOCK_BYTES,
     ACCESS_CLOSE_S,
@@ -260,6 +260,9 @@ class AccessWatch:
             return
         scope = exchange.scope
         notes = exchange.notes
+        if notes is not None and notes.asked is not None:
+            raw_path, query, headers = notes.asked
+            scope = {**scope, "raw_path": raw_path, "query_string": query, "headers": headers}
         entries.append(
             (
                 self._now_s(),

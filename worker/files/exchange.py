@@ -145,9 +145,8 @@ class FileExchange(Exchange):
         if type(found) is Target:
             return self._respond_target(found)
         if found is ELSEWHERE:
-            scope = self.scope
-            query = scope["query_string"]
-            location = scope["raw_path"] + b"/" + (b"?" + query if query else b"")
+            raw_path, query, _ = self.asked
+            location = raw_path + b"/" + (b"?" + query if query else b"")
             self.respond(308, ((b"location", location),), b"")
             return None
         assert isinstance(found, Refusal)

@@ -116,10 +116,18 @@ class Answer:
 
     def describe(self) -> str:
         """Return the request line and its age, for a log."""
-        scope = self.scope
-        target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+        raw_path, query, _ = self.asked
+        target = raw_path + (b"?" + query if query else b"")
         named = "" if self.notes is None or self.notes.request_id is None else f", id {self.notes.request_id}"
-        return f"{scope['method']} {target.decode('latin-1')} ({self.age_s:.3f} s{named})"
+        return f"{self.scope['method']} {target.decode('latin-1')} ({self.age_s:.3f} s{named})"
+
+    @property
+    def asked(self) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
+        """Path, query and headers as the client sent them, whatever the route has made of them."""
+        notes, scope = self.notes, self.scope
+        if notes is not None and notes.asked is not None:
+            return notes.asked
+        return scope["raw_path"], scope["query_string"], scope["headers"]
 
     @property
     def response_headers(self) -> list[tuple[bytes, bytes]]:

@@ -16,7 +16,8 @@ from penstock.worker.http.head import METHODS, Headers, RequestError
 from penstock.worker.http.intake import Intake
 from penstock.worker.http.partial import END_OF_HEAD
 from penstock.worker.http.phases import BODY, CLOSING, DONE, HEAD, HELD, IDLE, LINGER, STREAMING
-from penstock.worker.http.responses import CONTINUE, refusal
+from penstock.worker.http.raw_paths import DOT_SEGMENT, has_dot_segment
+from penstock.worker.http.responses import CONTINUE, TEXT_HEADERS, error_text, refusal
 from penstock.worker.http.routing import Miss
 from penstock.worker.http.target import reduce_target, split_target
 from penstock.worker.http.tasks import IS_EAGER, TASK_NAME, Task
@@ -29,7 +30,10 @@ FIRST_TEN = slice(10)
 LF = 10
 # A record of a handshake, of any version of TLS.
 TLS_HELLO = b"\x16\x03"
+# The client's and the server's address as a scope has them.
+Names = tuple[tuple[str, int] | None, tuple[str, int | None]]
 SLASH = 47
+DOT_SEGMENT_TEXT = error_text(400, DOT_SEGMENT)
 METHOD_TAGS = {method: method_tag(method) for method in METHODS.values()}
 
 
@@ -57,7 +61,7 @@ class Connection(Intake):
         self.transport = transport  # type: ignore[assignment]
         self.site.opened(self, is_resumed=self._is_resumed)
         if self._is_resumed:
-            self.peer, self._server = self.site.names_of(self.transport)
+            self.peer, self._server = self.names()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: tell the app, if it still runs, and be forgotten."""
@@ -135,6 +139,10 @@ class Connection(Intake):
 
     # Requests.
 
+    def names(self) -> Names:
+        """Give the client's and the server's address as a scope has them."""
+        return self.site.names_of(self.transport)
+
     def _begin(  # noqa: PLR0917, keywords would cost on every request
         self,
         method: str,
@@ -151,7 +159,7 @@ class Connection(Intake):
             site.detach(self.exchange)
             self.exchange = None
         if self._server is None:
-            self.peer, self._server = site.names_of(self.transport)
+            self.peer, self._server = self.names()
         path = target.decode()  # llhttp lets ASCII through only
         if path[0] == "/" and not ("?" in path or "%" in path or "#" in path):
             raw_path, query = target, b""
@@ -217,6 +225,11 @@ class Connection(Intake):
                 exchange.entry = site.board.begin(tag, exchange.started_ns, raw_path)
                 if target[0] != SLASH:
                     target = raw_path + b"?" + query if query else raw_path
+                if has_dot_segment(exchange.scope["path"]):
+                    # The route was chosen by the path as it is, and servers may make another of it.
+                    exchange.is_plain = False
+                    exchange.respond(400, TEXT_HEADERS, DOT_SEGMENT_TEXT)
+                    return b""
                 exchange.forward(route.upstream, target, memo)  # type: ignore[attr-defined]  # it is a Passage
                 return b""
             if route.bridge is not None:
@@ -458,7 +471,7 @@ class Connection(Intake):
             assert exchange is not None
             exchange.refused(error.status, len(output))
         elif site.refusals:
-            site.note_refusal(self.transport, head, error.status, len(output))
+            site.note_refusal(self.names()[0], head, error.status, len(output))
         self.transport.write(output)
         self.linger()
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from penstock.worker.http.connection import Connection, TlsConnection
     from penstock.worker.http.exchange import Exchange
     from penstock.worker.http.outlet import Outlet
+    from penstock.worker.proxy_protocol.prelude import Preludes
 
 
 def turns(count: int, grace_s: float, spread_s: float) -> Iterator[tuple[float, float]]:
@@ -59,6 +60,7 @@ class Leaving(ABC):
         "loop",
         "now_s",
         "on_leaving",
+        "preludes",
     )
 
     def __init__(self, limits: LimitsSpec, loop: asyncio.AbstractEventLoop) -> None:
@@ -73,6 +75,8 @@ class Leaving(ABC):
         # Accepted, but not heard of yet. In a drain they are awaited for a while.
         self._handshakes: weakref.WeakSet[TlsConnection] = weakref.WeakSet()
         self._handshakes_until_s = 0.0
+        # Accepted, and read by somebody else until it is known between whom they are.
+        self.preludes: Preludes | None = None
         self.is_draining = False
         self.idle_grace_s = 0.0
         self.first_grace_s: float | None = None
@@ -96,7 +100,8 @@ class Leaving(ABC):
     @property
     def connection_count(self) -> int:
         """Count the open connections."""
-        return len(self._connections) + self.parked_count
+        expected_count = 0 if self.preludes is None else len(self.preludes)
+        return len(self._connections) + self.parked_count + expected_count
 
     # Draining.
 
@@ -128,6 +133,8 @@ class Leaving(ABC):
         self._handshakes_until_s = self.now_s + (
             HANDSHAKE_GRACE_S if first_grace_s is None else first_grace_s
         )
+        if self.preludes is not None and first_grace_s is not None:
+            self.preludes.hurry(time.monotonic() + first_grace_s)
         lane = self.lane
         if lane is not None and not self.gives:
             if idle_grace_s:
@@ -152,6 +159,8 @@ class Leaving(ABC):
             connection.abort()
         for exchange in list(self._detached):
             exchange.cancel()
+        if self.preludes is not None:
+            self.preludes.close_all()
         if self.lane is not None:
             self.lane.close_all()
         self.flush()

@@ -39,7 +39,7 @@ NEVER_US: Final = 2**62
 class Notes:
     """What openings and observers remember of one request."""
 
-    __slots__ = ("failure", "headers", "is_cut", "on_end", "request_id", "span")
+    __slots__ = ("asked", "change", "failure", "headers", "is_cut", "on_end", "request_id", "span")
 
     def __init__(self) -> None:
         self.request_id: str | None = None
@@ -52,8 +52,13 @@ class Notes:
         self.on_end: Callable[[Exchange], None] | None = None
         # Put into the response, unless it has one of that name: lower case, and judged.
         self.headers: tuple[tuple[bytes, bytes], ...] = ()
+        # Path, query and headers as they were sent, if whoever answers is asked for something else.
+        self.asked: tuple[bytes, bytes, list[tuple[bytes, bytes]]] | None = None
+        # What the route makes of the headers of the response, the last thing of all.
+        self.change: Callable[[list[tuple[bytes, bytes]]], list[tuple[bytes, bytes]]] | None = None
 
     def complete(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Give the headers of the response with those that are to be in it."""
         present = {name.lower() for name, _ in headers}
-        return [*headers, *(each for each in self.headers if each[0] not in present)]
+        headers = [*headers, *(each for each in self.headers if each[0] not in present)]
+        return headers if self.change is None else self.change(headers)

@@ -195,7 +195,7 @@ class Outlet(asyncio.Protocol, ABC):
 
     # Ending.
 
-    def leave(self, park: Callable[[int, float], bool]) -> bool:
+    def leave(self, park: Callable[..., bool]) -> bool:
         """
         End here what goes on elsewhere: a duplicate of the descriptor is parked,
         and the client notices nothing. False if that cannot be just now.

@@ -14,8 +14,10 @@ from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.asgi.types import ASGIApp
 from penstock.worker.gateway.passage import Passage
 from penstock.worker.gateway.upstream import Upstream
+from penstock.worker.http.edits import Edits
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.gate import Gate
+from penstock.worker.http.split import Split
 from penstock.worker.websocket.upgrade import Upgrade
 
 
@@ -51,10 +53,12 @@ class Route:
         "body",
         "bridge",
         "context",
+        "edits",
         "errand",
         "exchange",
         "headers",
         "meter",
+        "split",
         "state",
         "status",
         "tag",
@@ -80,6 +84,9 @@ class Route:
         self.status = 404
         self.headers: Iterable[tuple[bytes, bytes]] = ()
         self.body = b""
+        # What is changed of a request and of its response; and who takes it instead.
+        self.edits: Edits | None = None
+        self.split: Split[Route] | None = None
         # What a request of the app starts from: it gets a copy of each.
         self.context: contextvars.Context | None = None
         self.state: dict[str, Any] = {}

@@ -1,47 +1,45 @@
 """
 What the connections of one listener share in one process: routes, limits,
 counters, the clock and the wheel of deadlines. Everything that can be looked up
-once is looked up here, when the worker starts. How connections leave is in
-`leaving`.
+once is looked up here, when the worker starts. How routes are made is in `routes`,
+and how connections leave in `leaving`.
 
 A site knows no shared memory: its cells are any memoryview of 8-byte words.
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from penstock.shm.counting import BoardWriter, Meter
-from penstock.worker.files.exchange import exchange_of
-from penstock.worker.files.folder import Folder
-from penstock.worker.gateway.errand import prototype_of
-from penstock.worker.gateway.guarded import passage_to
-from penstock.worker.gateway.passage import Passage
-from penstock.worker.gateway.relay import RelayedConnection, introduce
-from penstock.worker.gateway.upgrade import UpgradePassage
+from penstock.worker.gateway.relay import introduce
 from penstock.worker.gateway.upstream import Gateway
-from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.connection import Connection, TlsConnection
+from penstock.worker.http.connection_types import connection_types
+from penstock.worker.http.dispatch import Dispatch
 from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.extensions import ADVERTISED
-from penstock.worker.http.gate import Gate, gated
+from penstock.worker.http.gate import Gate
 from penstock.worker.http.head import HeadParser
 from penstock.worker.http.leaving import Leaving
 from penstock.worker.http.notes import NEVER_US, Observer, Opening, Refusal
 from penstock.worker.http.proxies import FAMILIES, Proxies
-from penstock.worker.http.reply import Reply
 from penstock.worker.http.responses import TEXT_HEADERS, HeadStarts, error_text
 from penstock.worker.http.route import HostedApp, Route
-from penstock.worker.http.routing import Miss, Router
+from penstock.worker.http.routes import Routes
+from penstock.worker.http.routing import Miss
+from penstock.worker.http.told import endpoints_from
 from penstock.worker.http.wheel import Watched
 from penstock.worker.limits import BODY_RATE_GRACE_S, LOCAL_NAMES_MAX, STALL_S
 from penstock.worker.logs import LOG
 from penstock.worker.parking import ParkingLot
-from penstock.worker.spec import UNMATCHED, AppAction, FilesAction, ListenerSpec, ProxyAction, RouteSpec
+from penstock.worker.proxy_protocol.header import Endpoints
+from penstock.worker.proxy_protocol.prelude import Preludes
+from penstock.worker.spec import UNMATCHED, AppAction, ListenerSpec, ProxyProtocolSpec
 from penstock.worker.tls.complaints import Complaints
 from penstock.worker.tls.facts import tell_of_tls
-from penstock.worker.websocket.upgrade import Upgrade
 
 ASGI_VERSION = {"version": "3.0", "spec_version": "2.5"}
 
@@ -59,16 +57,15 @@ class Site(Leaving):
     __slots__ = (
         "_cells",
         "_complaints",
-        "_connection_type",
-        "_gateway",
         "_names",
         "_not_found",
         "_raw_root_path",
-        "_upgrade",
+        "_types",
         "_where",
         "board",
         "body_bytes_max",
         "body_look_s",
+        "dispatch",
         "extensions",
         "gate",
         "head_parser",
@@ -160,27 +157,17 @@ class Site(Leaving):
         self.board = board if board is not None else BoardWriter(memoryview(b"").cast("Q"))
         self._cells = cells
         self._where = listener.cells
-        self._upgrade = None if listener.websocket is None else Upgrade(listener.websocket)
         self.unmatched = Meter(cells, listener.unmatched.requests, listener.unmatched.duration, UNMATCHED)
-        self._gateway = gateway
-        routes = [
-            (each.match, compress(self._route(each, apps), each.compression)) for each in listener.routes
-        ]
         self.gate = self._gate(listener)
-        if self.gate is not None:
-            for _, route in routes:
-                if route.app is not None:
-                    route.exchange = gated(route.exchange, self.gate)
-                    route.upgrade = None if route.upgrade is None else route.upgrade.gated(self.gate)
-                elif route.bridge is not None:
-                    route.bridge = route.bridge.gated(self.gate, route.exchange)
-                    route.exchange = route.bridge.exchange
-        self._connection_type = (
-            RelayedConnection if any(route.errand is not None for _, route in routes) else Connection
-        )
-        self.router = Router(routes)
-        self.routes = [route for _, route in routes]
+        routes = Routes(self, listener, apps=apps, cells=cells, gateway=gateway)
+        self.router = routes.router
+        self.routes = routes.leaves
+        # That of the request which begins, if there is a dispatch.
         self.only_route = self.router.only
+        self.dispatch = Dispatch(self, self.router) if Dispatch.is_needed(self.router) else None
+        self._types = connection_types(
+            is_tls=is_tls, is_dispatched=self.dispatch is not None, is_relayed=routes.has_errands
+        )
         text = error_text(404, "no route takes this request")
         self._not_found = Route(self.unmatched).answers(404, TEXT_HEADERS, text)
 
@@ -196,6 +183,8 @@ class Site(Leaving):
         self.refusals: tuple[Refusal, ...] = ()
         # Responses that took less are not shown to observers, unless they failed (5xx) or have notes.
         self.noted_from_us = NEVER_US
+        if self.dispatch is not None:
+            self.openings = (self.dispatch.open,)
         if is_tls:
             self.watch_requests(opening=tell_of_tls)
 
@@ -221,7 +210,10 @@ class Site(Leaving):
         """
         if refusal is not None:
             self.refusals = (*self.refusals, refusal)
-        if opening is not None:
+        if opening is not None and self.dispatch is not None:
+            # Others see a request as it came.
+            self.openings = (*self.openings[:-1], opening, self.openings[-1])
+        elif opening is not None:
             self.openings = (*self.openings, opening)
         if observer is not None:
             self.observers = (*self.observers, observer)
@@ -229,10 +221,9 @@ class Site(Leaving):
 
     def connect(self) -> Connection:
         """Make the protocol for a new connection."""
-        if not self.is_tls:
-            return self._connection_type(self)
-        connection = TlsConnection(self)
-        self._handshakes.add(connection)
+        connection = self._types.plain(self)
+        if isinstance(connection, TlsConnection):
+            self._handshakes.add(connection)
         return connection
 
     def park_in(self, lot: ParkingLot) -> None:
@@ -240,8 +231,33 @@ class Site(Leaving):
         assert not self.is_tls
         self.lane = lot.lane(self._reconnect, self._judge_emptiness)
 
-    def _reconnect(self) -> Connection:
-        return self._connection_type(self, is_resumed=True)
+    def _reconnect(self, told: bytes = b"") -> Connection:
+        if not told:
+            return self._types.plain(self, is_resumed=True)
+        endpoints = endpoints_from(told)
+        assert endpoints is not None, "whoever parks it has written this, or judged it"
+        return self._types.told(self, endpoints, is_resumed=True)
+
+    def expect_headers(
+        self, spec: ProxyProtocolSpec, tls: ssl.SSLContext | None, handshake_timeout_s: float
+    ) -> Preludes:
+        """Make room for connections that begin with a PROXY header, until it is read."""
+        self.preludes = Preludes(
+            spec,
+            self,
+            self._cells,
+            on_fewer=self._judge_emptiness,
+            tls=tls,
+            handshake_timeout_s=handshake_timeout_s,
+        )
+        return self.preludes
+
+    def connect_told(self, endpoints: Endpoints) -> Connection:
+        """Make the protocol for a new connection between these."""
+        connection = self._types.told(self, endpoints)
+        if isinstance(connection, TlsConnection):
+            self._handshakes.add(connection)
+        return connection
 
     @property
     def active_count(self) -> int:
@@ -270,6 +286,8 @@ class Site(Leaving):
             self._wheel.advance(now_s)
             if self.lane is not None and not self.is_draining:
                 self._park_idle(now_s)
+        if self.preludes is not None:
+            self.preludes.tick(now_s)
         if self.is_draining:
             self._judge_handshakes()
         for exchange in self.exchanges():
@@ -309,9 +327,8 @@ class Site(Leaving):
             except Exception:
                 LOG.exception("cannot take note of %s", exchange.describe())
 
-    def note_refusal(self, transport: asyncio.Transport, head: bytes, status: int, sent_bytes: int) -> None:
+    def note_refusal(self, client: tuple[str, int] | None, head: bytes, status: int, sent_bytes: int) -> None:
         """Show what was refused before it was an exchange."""
-        client, _ = self.names_of(transport)
         for refusal in self.refusals:
             try:
                 refusal(client, head, status, sent_bytes)
@@ -374,29 +391,6 @@ class Site(Leaving):
             cells=self._cells,
             where=listener.gate,
         )
-
-    def _route(self, spec: RouteSpec, apps: Mapping[AppAction, HostedApp]) -> Route:
-        route = Route(Meter(self._cells, spec.cells.requests, spec.cells.duration, spec.name))
-        action = spec.action
-        if isinstance(action, AppAction):
-            if apps[action].bridge is None:
-                route.upgrade = self._upgrade
-            return route.calls(apps[action])
-        if isinstance(action, FilesAction):
-            folder = Folder(action, spec.match.path, self.loop, lambda: self.now_s, self.root_path)
-            route.exchange = exchange_of(folder, route.tag)
-            return route
-        if isinstance(action, ProxyAction):
-            assert self._gateway is not None
-            upstream = self._gateway.upstreams[action.upstream]
-            route.exchange, route.tunnel = passage_to(upstream), UpgradePassage
-            if route.exchange is Passage and upstream.takes_errands:
-                route.errand = prototype_of(route, upstream, self.scope["scheme"])
-            return route.passes_to(upstream)
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in action.headers]
-        # A fixed answer that is wrong would be wrong for every client.
-        Reply(action.status, headers, method="GET", http_version="1.1", whole_size=len(action.body))
-        return route.answers(action.status, headers, action.body)
 
 
 introduce(Site)

@@ -7,7 +7,7 @@ Pure, and without opentelemetry: attributes are plain values by name.
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from penstock.worker.http.routing import host_name
+from penstock.worker.http.matching import host_name
 
 Attributes = dict[str, str | int | bool]
 QueryMode = Literal["omit", "redact", "keep"]

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from penstock.worker.asgi.types import Scope
-from penstock.worker.http.routing import host_name
+from penstock.worker.http.matching import host_name
 from penstock.worker.limits import REQUEST_NAMES_MAX
 from penstock.worker.wsgi.application import Environ
 

@@ -89,6 +89,11 @@ def test_the_names_of_listeners_and_routes_are_unique(faults: Faults) -> None:
         ("{path: /}", "{host: h}"),
         ("{host: h}", "{host: H, path: /x}"),
         ("{methods: [GET, POST]}", "{methods: [GET]}"),
+        ("{host: '*.a.com'}", "{host: [x.a.com, '*.y.a.com', '*.a.com']}"),
+        ("{path: [/a/, /b]}", "{path: [/b, /a/c, /a/d/]}"),
+        ("{headers: {x: true}}", "{headers: {X: true, y: '1'}}"),
+        ("{query: {q: ~^1}}", "{query: {q: ~^1}, path: /x}"),
+        ("{client: [10.0.0.0/8, 'unix:']}", "{client: ['unix:'], path: /x}"),
     ],
 )
 def test_a_route_that_can_never_match_is_warned_about(load: Load, earlier: str, later: str) -> None:
@@ -115,6 +120,14 @@ def test_a_route_that_can_never_match_is_warned_about(load: Load, earlier: str, 
         ("{methods: [GET]}", "{methods: [GET, POST]}"),
         ("{path: ~^/}", "{path: /x}"),
         ("{path: /a/}", "{path: ~^/a/}"),
+        ("{host: '*.a.com'}", "{host: [x.a.com, a.com]}"),
+        ("{host: x.a.com}", "{host: '*.a.com'}"),
+        ("{path: [/a/, /b]}", "{path: [/b, /c]}"),
+        ("{headers: {x: true}}", "{headers: {x: '1'}}"),
+        ("{headers: {x: '1'}}", "{}"),
+        ("{query: {q: '1'}}", "{query: {q: '2'}}"),
+        ("{client: [10.0.0.0/8]}", "{}"),
+        ("{client: [10.0.0.0/8]}", "{client: [10.0.0.0/8, 192.0.2.1]}"),
     ],
 )
 def test_a_route_that_may_match_is_not(load: Load, earlier: str, later: str) -> None:

@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,6 +52,9 @@ SITE_WORDS = SERVER_WORDS = FEW + 2 * WORD_COUNT
 SERVERS_MAX = 4
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all
+
+TO_BACKEND = ProxyAction(upstream="backend")
+ROUTE_TO_BACKEND = RouteSpec(name="route", match=MatchSpec(), action=TO_BACKEND, cells=ROUTE)
 
 Script = Callable[["Visit"], Awaitable[None]]
 
@@ -308,6 +311,8 @@ async def _passing(
     limits: dict[str, Any] | None = None,
     proxies: ProxiesSpec | None = None,
     tls: ssl.SSLContext | None = None,
+    routes: Iterable[RouteSpec] = (ROUTE_TO_BACKEND,),
+    root_path: str = "",
     **spec: Any,
 ) -> AsyncIterator[Passing]:
     loop = asyncio.get_running_loop()
@@ -337,9 +342,7 @@ async def _passing(
         address="test",
         limits=LimitsSpec(**(limits or {})),
         proxies=proxies,
-        routes=(
-            RouteSpec(name="route", match=MatchSpec(), action=ProxyAction(upstream="backend"), cells=ROUTE),
-        ),
+        routes=tuple(routes),
         unmatched=UNMATCHED,
         cells=LISTENER,
     )
@@ -351,6 +354,7 @@ async def _passing(
         loop=loop,
         gateway=gateway,
         board=BoardWriter(board),
+        root_path=root_path,
         is_tls=tls is not None,
     )
     server = await loop.create_server(site.connect, "127.0.0.1", 0, ssl=tls)

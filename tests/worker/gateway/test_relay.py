@@ -208,7 +208,7 @@ async def conversation(passing: Any) -> tuple[list[bytes], list[Any], list[int]]
     async with passing(backend, idle_max=1) as gateway:
         clients = [await gateway.client(), await gateway.client()]
         answers = []
-        for target in (b"/x?a=1", b"/x?a=1", b"/", b"/a/../b", b"/%41", b"/x?a=1"):
+        for target in (b"/x?a=1", b"/x?a=1", b"/", b"/a/../b", b"/a/b.c", b"/%41", b"/x?a=1"):
             for method in (b"GET", b"DELETE", b"HEAD"):
                 for client in clients:
                     await client.send(method + b" " + target + b" HTTP/1.1\r\nHost: shop\r\nX-A: b\r\n\r\n")

@@ -27,6 +27,7 @@ from penstock.worker.asgi.lifespan import Lifespan
 from penstock.worker.http.route import HostedApp
 from penstock.worker.http.site import Site
 from penstock.worker.parking import ParkingLot
+from penstock.worker.proxy_protocol.shards import HeraldedShards
 from penstock.worker.spec import (
     Action,
     AppAction,
@@ -36,6 +37,7 @@ from penstock.worker.spec import (
     ListenerSpec,
     MatchSpec,
     ProxiesSpec,
+    ProxyProtocolSpec,
     RouteCells,
     RouteSpec,
     WebSocketSpec,
@@ -45,6 +47,8 @@ DEADLINE_S = 30.0
 ACTION = AppAction(target="test:app")
 ROUTE = RouteCells(requests=8, duration=16)
 UNMATCHED = RouteCells(requests=12, duration=16 + WORD_COUNT)
+PROXY_REJECTED = 16 + 2 * WORD_COUNT
+CELL_COUNT = PROXY_REJECTED + 4
 LISTENER = ListenerCells(
     connections_total=0, received_bytes=1, sent_bytes=2, connections_active=3, connections_idle=4
 )
@@ -237,6 +241,31 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return cert, key
 
 
+class Heralded:
+    """A listener of connections that begin with a PROXY header."""
+
+    def __init__(
+        self, site: Site, spec: ProxyProtocolSpec, path: str | None, tls: ssl.SSLContext | None
+    ) -> None:
+        preludes = site.expect_headers(spec, tls, site.limits.header_timeout_s)
+        self._shards = HeraldedShards(preludes.take, backlog=64)
+        self._sock = socket.socket(socket.AF_INET if path is None else socket.AF_UNIX)
+        self._sock.bind(("127.0.0.1", 0) if path is None else path)
+        self.address = self._sock.getsockname()
+
+    async def listen(self) -> None:
+        """Accept from now on."""
+        self._shards.expect([0])
+        await self._shards.adopt({0: self._sock.detach()})
+
+    def close(self) -> None:
+        """Accept nobody any more."""
+        self._shards.release_all()
+
+    async def wait_closed(self) -> None:
+        """Like a server of the loop."""
+
+
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[Serving]]
 
 
@@ -250,7 +279,7 @@ def serve() -> Serve:
 async def _serve(
     app: Any = None,
     *,
-    routes: Iterable[tuple[MatchSpec, Action]] = ((MatchSpec(), ACTION),),
+    routes: Iterable[tuple[MatchSpec, Action] | RouteSpec] = ((MatchSpec(), ACTION),),
     lifespan: str = "off",
     path: str | None = None,
     tls: ssl.SSLContext | None = None,
@@ -258,6 +287,7 @@ async def _serve(
     parks: bool = False,
     compression: CompressionSpec | None = None,
     proxies: ProxiesSpec | None = None,
+    proxy_protocol: ProxyProtocolSpec | None = None,
     headers: tuple[tuple[str, str], ...] = (),
     websocket: WebSocketSpec | None = None,
     **limits: Any,
@@ -266,7 +296,7 @@ async def _serve(
     # An exception in a callback of ours would otherwise only be logged.
     troubles: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: troubles.append(context))
-    cells = memoryview(bytearray(8 * (16 + 2 * WORD_COUNT))).cast("Q")
+    cells = memoryview(bytearray(8 * CELL_COUNT)).cast("Q")
     life = Lifespan(app, lifespan, logging.getLogger("penstock"))  # type: ignore[arg-type]
     await life.startup()
     spec = ListenerSpec(
@@ -277,8 +307,10 @@ async def _serve(
         headers=headers,
         websocket=websocket,
         routes=tuple(
-            RouteSpec(name="route", match=match, action=action, cells=ROUTE, compression=compression)
-            for match, action in routes
+            each
+            if isinstance(each, RouteSpec)
+            else RouteSpec(name="route", match=each[0], action=each[1], cells=ROUTE, compression=compression)
+            for each in routes
         ),
         unmatched=UNMATCHED,
         cells=LISTENER,
@@ -291,7 +323,12 @@ async def _serve(
         root_path=root_path,
         is_tls=tls is not None,
     )
-    if path is None:
+    server: Any
+    if proxy_protocol is not None:
+        server = Heralded(site, proxy_protocol, path, tls)
+        await server.listen()
+        address = server.address
+    elif path is None:
         server = await loop.create_server(site.connect, "127.0.0.1", 0, ssl=tls)
         address = server.sockets[0].getsockname()
     else:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from penstock.worker.http.routing import Miss, Router, host_name, path_matcher
+from penstock.worker.http.matching import host_name, path_matcher
+from penstock.worker.http.routing import Miss, Router
 from penstock.worker.spec import MatchSpec
 
 

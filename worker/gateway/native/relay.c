@@ -80,7 +80,10 @@ now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Whether a target is an absolute path as it is: nothing to decode, nothing to refuse. Tells where a query begins. */
+/*
+ * Whether a target is an absolute path as it is: nothing to decode, and no part that begins with a dot, which may have
+ * to be refused. Tells where a query begins.
+ */
 static int
 is_simple(const char *target, Py_ssize_t size, Py_ssize_t *path_size)
 {
@@ -91,8 +94,12 @@ is_simple(const char *target, Py_ssize_t size, Py_ssize_t *path_size)
         unsigned char byte = (unsigned char)target[at];
         if (byte <= 0x20 || byte >= 0x7f || byte == '%' || byte == '#')
             return 0;
-        if (byte == '?' && *path_size == size)
-            *path_size = at;
+        if (*path_size == size) {
+            if (byte == '?')
+                *path_size = at;
+            else if (byte == '.' && (target[at - 1] == '/' || target[at - 1] == '\\'))
+                return 0;
+        }
     }
     return 1;
 }
