@@ -1,4 +1,4 @@
-"""An app beside the proxy, in the gateway's own workers."""
+"""The app beside the proxy, below /shop/ of etc/gateway.yaml: it runs in the gateway's workers, on port 8000."""
 
 import json
 import os
