@@ -70,7 +70,8 @@ def start(*words: str, log: IO[bytes] | None = None, **environ: str) -> "subproc
         cwd=ROOT,
         env={**os.environ, **environ},
         stdin=subprocess.DEVNULL,
-        stderr=log,
+        stdout=log,
+        stderr=None if log is None else subprocess.STDOUT,
         process_group=0,
     )
 

@@ -1,4 +1,4 @@
-"""The app beside the proxy, below /shop/ of etc/gateway.yaml: it runs in the gateway's workers, on port 8000."""
+"""The app beside the proxy: below /shop/ on port 8000, in the workers of the gateway (etc/gateway.yaml)."""
 
 import json
 import os
