@@ -45,7 +45,8 @@ def main() -> int:
                 wait_answering(running[name], port)
             running["gateway"] = start("-c", "etc/gateway.yaml", *sys.argv[1:])
             wait_answering(running["gateway"], GATEWAY_PORT)
-            print(STORY, flush=True)
+            if running["gateway"].poll() is None:
+                print(STORY, flush=True)
             watch(running, Path(folder))
         except KeyboardInterrupt:
             print("ending; Ctrl-C again ends it at once", flush=True)
@@ -80,11 +81,11 @@ def wait_answering(process: "subprocess.Popen[bytes]", port: int) -> None:
     """Wait until a request is answered there, or the process has ended and said why."""
     until_s = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < until_s:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_S)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
         try:
             connection.request("GET", "/", headers={"Connection": "close"})
             connection.getresponse().read()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             time.sleep(0.05)
         else:
             return
