@@ -169,7 +169,7 @@ class Connection(Intake):
                 if path[0] != "/":
                     target, host = reduce_target(target, method, host, headers, is_tls=site.is_tls)
                 path, raw_path, query = split_target(target)
-                if path[:1] != "/":
+                if path[:1] != "/" and site.dispatch is None:
                     route = site.router.only
             except RequestError as error:
                 self._refuse(
