@@ -7,6 +7,7 @@ What that costs is paid for by those who have configured it.
 from penstock.shm.counting import Meter
 from penstock.worker.asgi.types import Scope
 from penstock.worker.gateway.link import KnownHead, Link
+from penstock.worker.gateway.numbers import TIMEOUT
 from penstock.worker.gateway.passage import Passage
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.blocks import Memo
@@ -47,7 +48,9 @@ class GuardedPassage(Passage):
         if self.phase >= DONE or self.is_gone:
             return
         pool = self._pool
+        self._failure = TIMEOUT
         if self.awaits_answer and self.link is not None:
+            pool.numbers.failed(TIMEOUT)
             self._upstream.guard.failed(pool, self)
         pool.complain(f"the request took more than {self._upstream.spec.total_timeout_s:g} s")
         if self.phase == STREAMING:

@@ -49,7 +49,7 @@ def test_with_too_few_up_health_is_ignored() -> None:
 
 def test_servers_that_failed_requests_stay_out_of_a_panic() -> None:
     """
-    Only checks can be mistaken. Where there is none to ignore it is no panic; where all failed, all get requests.
+    Only checks can be mistaken. With none to ignore it is no panic; if all failed, all get requests.
     """
     failed = [down(each)._replace(is_ejected=True) for each in (A, B, C)]
     lineup = line_up((*failed[:2], down(C), D), RULES, 1000.0)

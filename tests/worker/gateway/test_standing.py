@@ -5,7 +5,8 @@ from penstock.worker.gateway.standing import Standing
 
 def test_a_server_is_up_while_nobody_says_otherwise() -> None:
     """
-    Both who check and who count failures have a say; whoever chooses hears of each change, and of being put out also while it is unhealthy.
+    Both who check and who count failures have a say. Whoever chooses hears of each change, and of being
+    put out even of one that is unhealthy.
     """
     told: list[bool] = []
     standing = Standing(lambda: told.append(standing.is_up))
