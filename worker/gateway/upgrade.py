@@ -120,6 +120,9 @@ class UpgradePassage(Passage):
             return
         connection = self.connection
         headers = response_head.passed_headers(reader.headers, link.pool.terms.via(reader.version))
+        sticky = self._upstream.sticky
+        if sticky is not None:
+            sticky.mark(headers, self.scope, link.pool.server.address)
         if self.notes is not None:
             headers = self.notes.complete(headers)
         protocol = b", ".join(value for name, value in reader.headers if name.lower() == b"upgrade")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from penstock.worker.gateway.spec import StickySpec
 from penstock.worker.gateway.terms import TermsSpec
 from penstock.worker.streams import end_streams, end_tunnels
 from tests.worker.gateway.conftest import Backend, Passing, Script, Visit
@@ -559,3 +560,20 @@ async def test_a_tunnel_under_tls(passing: Any, certificate: tuple[Path, Path]) 
         await over.wait()
         await gateway.until(lambda: not gateway.site.connection_count)
     assert b"x-forwarded-proto: https" in backend.requests[0]
+
+
+async def test_a_client_that_begins_with_a_tunnel_is_told_its_server_too(passing: Any) -> None:
+    """
+    With the 101, unless it knows; its next tunnel goes there.
+    """
+    servers = [Backend(echo), Backend(echo)]
+    async with passing(*servers, balance="round_robin", sticky=StickySpec(cookie="srv")) as gateway:
+        client = await gateway.client()
+        await client.send(ASK)
+        head = await client.until(b"\r\n\r\n")
+        cookie = head.split(b"set-cookie: ")[1].split(b";")[0]
+        for _ in range(3):
+            client = await gateway.client()
+            await client.send(ASK.replace(b"\r\n\r\n", b"\r\nCookie: " + cookie + b"\r\n\r\n"))
+            assert b"set-cookie" not in await client.until(b"\r\n\r\n")
+        assert sorted(len(each.requests) for each in servers) == [0, 4]
