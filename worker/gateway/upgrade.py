@@ -134,6 +134,8 @@ class UpgradePassage(Passage):
         # Before it is written, as any response is: whoever has got it finds it in the numbers.
         self.meter.count(COUNTED_AS, (perf_counter_ns() - self.started_ns) // 1000)
         self._count_answer(link)
+        if link.pool.is_wary:
+            self._upstream.guard.worked(link.pool, self)
         early = connection.surrender()
         idle_s = self._upstream.spec.terms.tunnel_idle_timeout_s
         self._tunnel = tunnel = Tunnel(connection, self, link, idle_s=idle_s)
