@@ -8,10 +8,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Tests wait more than they compute. PROCESSES=0 has one after the other, in a single process.
 PROCESSES ?= 4
 
-.PHONY: run test check format lint types layers guard guard-baseline peers peer-options tables prometheus-matrix soak fuzz smoke clean
+.PHONY: run demo test check format lint types layers guard guard-baseline peers peer-options tables prometheus-matrix soak fuzz smoke clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/penstock
+
+# A gateway before three servers, and a page that shows who answers: etc/gateway.yaml. Ports 8000, 9001 to 9003, 9180.
+demo: $(VENV)/.installed
+	exec $(BIN)/python etc/demo/run.py
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m "not soak" --numprocesses $(PROCESSES) --dist loadgroup

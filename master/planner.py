@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from penstock.master.access_file import AccessFile
+from penstock.master.behind import watched_upstreams
 from penstock.master.blueprint import (
     NO_ROOM,
     Account,
@@ -18,7 +19,6 @@ from penstock.master.blueprint import (
     build_spec,
     log_spec,
     tls_contexts,
-    watched_upstreams,
 )
 from penstock.master.config.bind import TcpBind
 from penstock.master.config.control_socket import instance_name

@@ -1,4 +1,8 @@
-"""A server behind the gateway: says who it is, counts aloud on a WebSocket, and can be made ill."""
+"""
+A server behind the gateway of etc/gateway.yaml, on the ports 9001 to 9003 (see run.py).
+
+Says who it is, counts aloud on a WebSocket, and can be made ill (/ill) and well (/well).
+"""
 
 import asyncio
 import json
@@ -16,20 +20,21 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "websocket":
         await count_aloud(receive, send)
     elif scope["type"] == "http":
-        status, told = answer(scope["path"])
+        status = answer(scope["path"])
+        told = {"server": NAME, "version": VERSION, "ill": health["is_ill"]}
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(told).encode() + b"\n"})
 
 
-def answer(path: str) -> tuple[int, dict[str, object]]:
-    """Give status and words for a path."""
-    told: dict[str, object] = {"server": NAME, "version": VERSION}
-    if path == "/healthz":
-        return (503 if health["is_ill"] else 200), told
+def answer(path: str) -> int:
+    """Do what a path says, and give the status."""
     if path in {"/ill", "/well"}:
         health["is_ill"] = path == "/ill"
-    return (500 if health["is_ill"] else 200), told
+        return 200
+    if not health["is_ill"]:
+        return 200
+    return 503 if path == "/healthz" else 500
 
 
 async def count_aloud(receive: Any, send: Any) -> None:

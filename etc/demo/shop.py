@@ -1,4 +1,4 @@
-"""An app beside the proxy, in the gateway's own workers."""
+"""The app beside the proxy: below /shop/ on port 8000, in the workers of the gateway (etc/gateway.yaml)."""
 
 import json
 import os

@@ -20,6 +20,8 @@ upstreams:
   origin:
     servers: ["127.0.0.1:{origin}"]
     connections: {{max: {connections}, idle_max: {idle}, idle_timeout: 60s}}
+    timeouts: {{connect: 3s, send: 30s, first_byte: 30s, idle: 30s}}
+    health_check: {{path: /, every: 5s}}
 """
 
 NGINX_UPSTREAM = """

@@ -12,33 +12,30 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from penstock.shm import names
 from penstock.shm.board import ANSWERED, ASKED, with_server
 from penstock.shm.board import STREAMING as STREAMED
-from penstock.shm.counting import BoardWriter, Meter
-from penstock.worker.asgi.types import Scope
-from penstock.worker.gateway import request_head, response_head
+from penstock.shm.counting import BoardWriter
+from penstock.worker.gateway import response_head
 from penstock.worker.gateway.balancing import NOBODY
 from penstock.worker.gateway.last_hop import answer_here
 from penstock.worker.gateway.link import KnownHead, Link
 from penstock.worker.gateway.numbers import CLOSED, CONNECT, CONNECT_TIMEOUT, TIMEOUT
-from penstock.worker.gateway.origin import Origin
+from penstock.worker.gateway.outbound import Outbound
+from penstock.worker.gateway.outflow import Outflow
 from penstock.worker.gateway.pool import Pool
-from penstock.worker.gateway.request_head import TERMINABLE, Looping, forwards_left, takes_trailers
+from penstock.worker.gateway.request_head import TERMINABLE, Looping, forwards_left
 from penstock.worker.gateway.response_reader import ResponseReader
 from penstock.worker.gateway.rules import CAUSE_OF
 from penstock.worker.gateway.sluice import divert
-from penstock.worker.gateway.terms import authority_of
 from penstock.worker.gateway.trail import Trail
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.blocks import Memo
-from penstock.worker.http.exchange import Exchange
 from penstock.worker.http.fields import is_event_stream
 from penstock.worker.http.head import METHODS
-from penstock.worker.http.inbox import Inbox
 from penstock.worker.http.phases import DONE, IDLE, STREAMING, WAITING
 from penstock.worker.http.responses import NO_BODY, TEXT_HEADERS, error_text, interim
-from penstock.worker.limits import SLUICE_BYTES_MIN, UPSTREAM_MEMO_COUNT_MAX, UPSTREAM_REPLAY_BYTES_MAX
+from penstock.worker.limits import SLUICE_BYTES_MIN
 
 if TYPE_CHECKING:
-    from penstock.worker.http.connection import Connection
+    pass
 
 METHOD_STARTS: Final = {name: token + b" " for token, name in METHODS.items()}
 
@@ -46,95 +43,14 @@ METHOD_STARTS: Final = {name: token + b" " for token, name in METHODS.items()}
 GO_ON: Final = 100
 
 
-class Outflow(Inbox):
-    """A request's body on its way to the server; kept while there is none to send it to."""
-
-    __slots__ = ("kept", "passage")
-
-    passage: "Passage"
-    # What was sent, for as long as it may have to be sent again; None: it cannot.
-    kept: bytes | bytearray | None
-
-    def begin(self, *, is_repeatable: bool) -> bytes:
-        """Return all that has come, which is about to be sent on a link."""
-        body = bytes(self.body) if not self.kept else bytes(self.kept) + self.body
-        self.body = b""
-        self.kept = body if is_repeatable and len(body) <= UPSTREAM_REPLAY_BYTES_MAX else None
-        return body
-
-    def put(self, piece: bytes, *, is_last: bool) -> int:
-        """Take a piece from the client; return how much waits for the server."""
-        passage = self.passage
-        if passage.link is None:
-            return super().put(piece, is_last=is_last)
-        if is_last:
-            self.is_complete = True
-            self.expects_continue = False
-        if self.kept is not None:
-            self._keep(self.kept, piece)
-        return passage.send_piece(piece, is_last=is_last)
-
-    def _keep(self, kept: bytes | bytearray, piece: bytes) -> None:
-        if len(kept) + len(piece) > UPSTREAM_REPLAY_BYTES_MAX:
-            self.kept = None
-        else:
-            self.kept = kept if isinstance(kept, bytearray) else bytearray(kept)
-            self.kept += piece
-
-
-class Passage(Exchange):
+class Passage(Outbound):
     """Answers a request with what a server of an upstream says."""
 
-    __slots__ = (
-        "_attempts",
-        "_failure",
-        "_first_byte_ns",
-        "_is_chunked",
-        "_is_sent",
-        "_is_waiting",
-        "_memo",
-        "_pool",
-        "_sent_ns",
-        "_target",
-        "_tried",
-        "_upstream",
-        "_used",
-        "is_gone",
-        "link",
-    )
+    __slots__ = ()
 
     passes_on = True
     is_running = False  # its connection's end is its own
     needs_fresh: ClassVar[bool] = False  # a link that no request was sent on
-
-    _memo: Memo | None
-    _target: bytes
-    _upstream: Upstream
-    _pool: Pool
-    _sent_ns: int  # when the server was asked
-    # For those who ask; not there before there is something to tell.
-    _used: Link
-    _first_byte_ns: int  # unless the answer came whole
-    _failure: int | None  # of the last server; None: it is being tried elsewhere
-
-    def __init__(self, connection: "Connection", meter: Meter, scope: Scope) -> None:
-        super().__init__(connection, meter, scope)
-        self.link: Link | None = None
-        self.is_gone = False
-        self._is_sent = False
-        self._is_chunked = False
-        self._is_waiting = False  # for a link
-        self._attempts = 0
-        self._tried: list[int] = []
-
-    def expect_body(self, *, is_complete: bool, expects_continue: bool) -> Inbox:
-        """Make ready to pass a body on."""
-        self.inbox = outflow = Outflow(
-            self.connection.site.loop, is_complete=is_complete, expects_continue=expects_continue
-        )
-        outflow.passage = self
-        outflow.kept = b""
-        return outflow
 
     def forward(self, upstream: Upstream, target: bytes, memo: Memo | None) -> None:
         """
@@ -438,13 +354,6 @@ class Passage(Exchange):
         self._is_waiting = True
         self._pool.want(self, fresh=self.needs_fresh)
 
-    def _offers(self) -> list[bytes]:
-        """Return the protocols that the server may switch to."""
-        return []
-
-    def _takes_trailers(self) -> bool:
-        return self.scope["http_version"] == "1.1" and takes_trailers(self.scope["headers"])
-
     @property
     def _has_attempts(self) -> bool:
         return self._attempts <= self._upstream.spec.retry_attempts
@@ -530,57 +439,6 @@ class Passage(Exchange):
             and self.status not in NO_BODY
             and self.status < 500  # Those are judged.
         )
-
-    def _remembered(self, link: Link) -> bytes | None:
-        memo = self._memo
-        if memo is None:
-            return None
-        # By the peer, and not by the client behind it: the latter is told of in the block itself.
-        peer = self.connection.peer
-        return memo.get((peer[0] if peer is not None else None, link.pool.terms))
-
-    def _composed(self, link: Link) -> bytes:
-        pool = link.pool
-        scope = self.scope
-        composed, is_lasting = request_head.compose(
-            scope["headers"],
-            self._origin(),
-            pool.terms,
-            method=scope["method"],
-            version=scope["http_version"],
-            authority=authority_of(pool.server.address),
-            is_chunked=self._is_chunked,
-            offers=self._offers(),
-        )
-        composed = b" " + composed
-        memo, peer = self._memo, self.connection.peer
-        if memo is not None and is_lasting:
-            if len(memo) >= UPSTREAM_MEMO_COUNT_MAX:
-                memo.clear()
-            memo[peer[0] if peer is not None else None, pool.terms] = self._lasting(composed)
-        return composed
-
-    def _lasting(self, composed: bytes) -> bytes:
-        """Return what of a composed head is remembered."""
-        return composed
-
-    def _origin(self) -> Origin:
-        connection, scope = self.connection, self.scope
-        peer, client = connection.peer, scope["client"]
-        site = connection.site
-        return Origin(
-            None if peer is None else peer[0],
-            None if client is None else client[0],
-            scheme=scope["scheme"],
-            own_scheme="https" if site.is_tls else "http",
-            family=site.proxies.family if site.proxies is not None and connection.is_from_proxy else None,
-        )
-
-    def _frame(self, piece: bytes, *, is_last: bool) -> bytes:
-        if not self._is_chunked:
-            return piece
-        chunk = b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
-        return chunk + b"0\r\n\r\n" if is_last else chunk
 
     def _head_for(self, link: Link, piece: bytes) -> bytes:
         """Judge the head of the response, and return the client's."""

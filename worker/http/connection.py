@@ -94,7 +94,7 @@ class Connection(Intake):
             if size <= blocks.bytes_max and rest in blocks.known and is_judged(target):
                 blocks.misses = 0
                 headers, host, framing, memo = blocks.known[rest]
-                self._begin(method, target, headers.copy(), host, framing, memo=memo)
+                self._begin(method, target, headers.copy(), host, framing, b"", memo)
                 return
             # llhttp would take "GET /a\r\nb: HTTP/1.1" for an HTTP/0.9 request. (An int
             # is found in bytes ten times as fast as bytes.)
@@ -160,6 +160,7 @@ class Connection(Intake):
             self.exchange = None
         if self._server is None:
             self.peer, self._server = self.names()
+        route = site.only_route
         path = target.decode()  # llhttp lets ASCII through only
         if path[0] == "/" and not ("?" in path or "%" in path or "#" in path):
             raw_path, query = target, b""
@@ -168,12 +169,13 @@ class Connection(Intake):
                 if path[0] != "/":
                     target, host = reduce_target(target, method, host, headers, is_tls=site.is_tls)
                 path, raw_path, query = split_target(target)
+                if path[:1] != "/":
+                    route = site.router.only
             except RequestError as error:
                 self._refuse(
                     error, is_head=method == "HEAD", head=b"%b %b HTTP/1.1" % (method.encode(), target)
                 )
                 return rest
-        route = site.only_route
         if route is None:
             found = site.router.find(method, host, path)
             route = site.missed(found) if isinstance(found, Miss) else found
@@ -220,6 +222,11 @@ class Connection(Intake):
             # Before the app runs: a response must know whether it is the last.
             self._hold(rest)
         if route.app is None:
+            if route.is_here:
+                exchange.answer(route)
+                if exchange.phase >= DONE:
+                    self.exchange = None
+                return b""
             if route.upstream is not None:
                 tag = route.tag | METHOD_TAGS[method]
                 exchange.entry = site.board.begin(tag, exchange.started_ns, raw_path)
@@ -232,16 +239,10 @@ class Connection(Intake):
                     return b""
                 exchange.forward(route.upstream, target, memo)  # type: ignore[attr-defined]  # it is a Passage
                 return b""
-            if route.bridge is not None:
-                assert context is not None
-                exchange.entry = site.board.begin(
-                    route.tag | METHOD_TAGS[method], exchange.started_ns, raw_path
-                )
-                route.bridge.take(exchange, context)
-                return b""
-            exchange.answer(route)
-            if exchange.phase >= DONE:
-                self.exchange = None
+            assert route.bridge is not None
+            assert context is not None
+            exchange.entry = site.board.begin(route.tag | METHOD_TAGS[method], exchange.started_ns, raw_path)
+            route.bridge.take(exchange, context)
             return b""
         exchange.entry = site.board.begin(route.tag | METHOD_TAGS[method], exchange.started_ns, raw_path)
         if route.state:

@@ -57,6 +57,7 @@ class Route:
         "errand",
         "exchange",
         "headers",
+        "is_here",
         "meter",
         "split",
         "state",
@@ -73,6 +74,8 @@ class Route:
         self.app: ASGIApp | None = None
         self.bridge: Bridge | None = None
         self.upstream: Upstream | None = None
+        # Whether its exchange answers by itself: no app, bridge or upstream does.
+        self.is_here = True
         # What the usual requests that go there are copied from.
         self.errand: Passage | None = None
         # What makes the exchange of a request: a subclass has more to do with the response.
@@ -98,12 +101,14 @@ class Route:
         self.state = hosted.lifespan.state
         if hosted.bridge is not None:
             self.bridge = hosted.bridge
+            self.is_here = False
             self.exchange = hosted.bridge.exchange
         return self
 
     def passes_to(self, upstream: Upstream) -> "Route":
         """Make it pass requests on."""
         self.upstream = upstream
+        self.is_here = False
         return self
 
     def switching(self, protocols: frozenset[bytes], method: str) -> "Upgrade | type[Exchange]":

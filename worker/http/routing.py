@@ -67,6 +67,12 @@ class Rule(Generic[RouteT]):
         return self.paths is None or any(takes(path) for _, takes in self.paths)
 
     @property
+    def takes_all_paths(self) -> bool:
+        """Tell whether it asks for nothing but a path, whichever."""
+        is_any = self.paths is not None and any(pattern == "/" for pattern, _ in self.paths)
+        return is_any and self.hosts is None and self.methods is None and self.needs is None
+
+    @property
     def takes_all(self) -> bool:
         """Tell whether it asks for nothing."""
         return self.hosts is None and self.paths is None and self.methods is None and self.needs is None
@@ -116,6 +122,10 @@ class Router(Generic[RouteT]):
         self.only: RouteT | None = None
         if self.rules and self.rules[0].takes_all:
             self.only = self.rules[0].route
+        # That which takes every absolute path, when it is the first.
+        self.usual: RouteT | None = self.only
+        if self.rules and self.rules[0].takes_all_paths:
+            self.usual = self.rules[0].route
         hosts = {host: None for rule in self.rules for host, _ in rule.hosts or ()}
         tables = {
             name: [rule for rule in self.rules if rule.takes_host(name)]

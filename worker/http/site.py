@@ -163,7 +163,8 @@ class Site(Leaving):
         self.router = routes.router
         self.routes = routes.leaves
         # That of the request which begins, if there is a dispatch.
-        self.only_route = self.router.only
+        # Of every absolute path, if there is nothing to ask.
+        self.only_route = self.router.usual
         self.dispatch = Dispatch(self, self.router) if Dispatch.is_needed(self.router) else None
         self._types = connection_types(
             is_tls=is_tls, is_dispatched=self.dispatch is not None, is_relayed=routes.has_errands
