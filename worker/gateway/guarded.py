@@ -7,7 +7,9 @@ What that costs is paid for by those who have configured it.
 from penstock.shm.counting import Meter
 from penstock.worker.asgi.types import Scope
 from penstock.worker.gateway.link import KnownHead, Link
+from penstock.worker.gateway.numbers import TIMEOUT
 from penstock.worker.gateway.passage import Passage
+from penstock.worker.gateway.upgrade import UpgradePassage
 from penstock.worker.gateway.upstream import Upstream
 from penstock.worker.http.blocks import Memo
 from penstock.worker.http.connection import Connection
@@ -19,6 +21,22 @@ def passage_to(upstream: Upstream) -> type[Passage]:
     """Return what passes requests to this upstream."""
     spec = upstream.spec
     return Passage if spec.breaker is None and spec.total_timeout_s is None else GuardedPassage
+
+
+def tunnel_to(upstream: Upstream) -> type[UpgradePassage]:
+    """Return what passes requests for another protocol to this upstream."""
+    return UpgradePassage if upstream.spec.breaker is None else GuardedUpgrade
+
+
+class GuardedUpgrade(UpgradePassage):
+    """One that asks whether it may begin. How long it takes is limited as for all tunnels."""
+
+    __slots__ = ()
+
+    def forward(self, upstream: Upstream, target: bytes, memo: Memo | None) -> None:
+        """Begin, or say that there is too much to do."""
+        if not _is_refused(self, upstream):
+            super().forward(upstream, target, memo)
 
 
 class GuardedPassage(Passage):
@@ -33,9 +51,7 @@ class GuardedPassage(Passage):
 
     def forward(self, upstream: Upstream, target: bytes, memo: Memo | None) -> None:
         """Begin, or say that there is too much to do."""
-        retry_after_s = upstream.guard.refuses(self)
-        if retry_after_s is not None:
-            self._refuse(503, "the upstream has too much to do", retry_after_s=retry_after_s)
+        if _is_refused(self, upstream):
             return
         total_s = upstream.spec.total_timeout_s
         if total_s is not None:
@@ -47,7 +63,9 @@ class GuardedPassage(Passage):
         if self.phase >= DONE or self.is_gone:
             return
         pool = self._pool
+        self._failure = TIMEOUT
         if self.awaits_answer and self.link is not None:
+            pool.numbers.failed(TIMEOUT)
             self._upstream.guard.failed(pool, self)
         pool.complain(f"the request took more than {self._upstream.spec.total_timeout_s:g} s")
         if self.phase == STREAMING:
@@ -74,3 +92,11 @@ class GuardedPassage(Passage):
     def _forget(self) -> None:
         if self.wheel_tick != NOT_WATCHED:
             self._upstream.wheel.forget(self)
+
+
+def _is_refused(passage: Passage, upstream: Upstream) -> bool:
+    retry_after_s = upstream.guard.refuses(passage)
+    if retry_after_s is None:
+        return False
+    passage.refuse_for(retry_after_s)
+    return True

@@ -14,13 +14,19 @@ WARM_SHARE_MIN = 0.1
 
 
 class Contender(NamedTuple):
-    """One server. `up_since_s` is when it was taken in, 0 for one that was there from the start."""
+    """
+    One server.
+
+    `is_ejected` is why it is not up, if requests themselves have failed there.
+    `up_since_s` is when it was taken in, 0 for one that was there from the start.
+    """
 
     address: str
     weight: int = 1
     priority: int = 0  # those of the lowest come first
     is_up: bool = True
     up_since_s: float = 0.0
+    is_ejected: bool = False
 
 
 class Rules(NamedTuple):
@@ -61,7 +67,8 @@ def line_up(contenders: Sequence[Contender], rules: Rules, now_s: float) -> Line
     Those that are up get requests, of the first priority only while there are
     enough of them (by weight). Those of the next join when there are not; and
     when there is none to join, it is taken for a mistake of the health checks,
-    and all of the first priority get requests: a panic.
+    and all of the first priority get requests: a panic. Those where requests
+    have failed are no mistake of a check, and stay out as long as there are others.
     """
     levels = sorted({each.priority for each in contenders if each.weight})
     first = reach = levels[0] if levels else 0
@@ -72,12 +79,15 @@ def line_up(contenders: Sequence[Contender], rules: Rules, now_s: float) -> Line
         if left and left >= wanted:
             break
     has_relief = any(each.is_up and each.weight for each in contenders if each.priority > first)
-    is_panic = not has_relief and left < wanted
-    if is_panic:
+    ignored: tuple[float, ...] = ()
+    if not has_relief and left < wanted:
         reach = first
+        ignored = _ignoring_checks(contenders, first)
+    # With nobody beside those that are up, there is nothing to ignore.
+    is_panic = any(weight and not each.is_up for weight, each in zip(ignored, contenders, strict=False))
 
     shares = tuple(each.weight if each.priority <= reach else 0 for each in contenders)
-    weights: tuple[float, ...] = shares
+    weights = ignored
     if not is_panic:
         weights = tuple(
             _warmed(share, each, rules, now_s) if each.is_up else 0
@@ -91,6 +101,13 @@ def line_up(contenders: Sequence[Contender], rules: Rules, now_s: float) -> Line
         is_panic=is_panic,
         is_warming=not is_panic and any(is_warming(each, rules, now_s) for each in contenders),
     )
+
+
+def _ignoring_checks(contenders: Sequence[Contender], first: int) -> tuple[float, ...]:
+    """Weigh the servers of the first priority, but those where requests failed, if there are others."""
+    weights = tuple(each.weight if each.priority == first else 0 for each in contenders)
+    spared = tuple(0 if each.is_ejected else weight for weight, each in zip(weights, contenders, strict=True))
+    return spared if any(spared) else weights
 
 
 def is_warming(contender: Contender, rules: Rules, now_s: float) -> bool:

@@ -516,6 +516,10 @@ class Passage(Outbound):
     def _count_answer(self, link: Link) -> None:
         link.pool.count(self.status, (perf_counter_ns() - self._sent_ns) // 1000)
 
+    def refuse_for(self, retry_after_s: int) -> None:
+        """Say that there is too much to do, and when it is worth while to ask again."""
+        self._refuse(503, "the upstream has too much to do", retry_after_s=retry_after_s)
+
     def _refuse(self, status: int, reason: str, *, retry_after_s: int = 1) -> None:
         headers = [*TEXT_HEADERS]
         if status == 503:

@@ -19,21 +19,22 @@ class Standing:
     from the start.
     """
 
-    __slots__ = ("_on_change", "is_ejected", "is_healthy", "is_up", "up_since_s")
+    __slots__ = ("_on_change", "_was_ejected", "is_ejected", "is_healthy", "is_up", "up_since_s")
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self.is_healthy = True
-        self.is_ejected = False
+        self.is_ejected = self._was_ejected = False
         self.is_up = True
         self.up_since_s = 0.0
 
     def judge(self, now_s: float) -> None:
         """Work out whether it is up, and tell who has to know."""
         is_up = self.is_healthy and not self.is_ejected
-        if is_up == self.is_up:
+        if is_up == self.is_up and self.is_ejected == self._was_ejected:
             return
-        self.is_up = is_up
-        if is_up:
+        self._was_ejected = self.is_ejected
+        if is_up and not self.is_up:
             self.up_since_s = now_s
+        self.is_up = is_up
         self._on_change()

@@ -120,6 +120,9 @@ class UpgradePassage(Passage):
             return
         connection = self.connection
         headers = response_head.passed_headers(reader.headers, link.pool.terms.via(reader.version))
+        sticky = self._upstream.sticky
+        if sticky is not None:
+            sticky.mark(headers, self.scope, link.pool.server.address)
         if self.notes is not None:
             headers = self.notes.complete(headers)
         protocol = b", ".join(value for name, value in reader.headers if name.lower() == b"upgrade")
@@ -131,6 +134,8 @@ class UpgradePassage(Passage):
         # Before it is written, as any response is: whoever has got it finds it in the numbers.
         self.meter.count(COUNTED_AS, (perf_counter_ns() - self.started_ns) // 1000)
         self._count_answer(link)
+        if link.pool.is_wary:
+            self._upstream.guard.worked(link.pool, self)
         early = connection.surrender()
         idle_s = self._upstream.spec.terms.tunnel_idle_timeout_s
         self._tunnel = tunnel = Tunnel(connection, self, link, idle_s=idle_s)

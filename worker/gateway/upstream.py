@@ -212,7 +212,14 @@ class Upstream:
         server, standing = pool.server, pool.standing
         if server.address not in self._addresses and not standing.up_since_s:
             standing.up_since_s = self.now_s
-        return Contender(server.address, server.weight, server.priority, standing.is_up, standing.up_since_s)
+        return Contender(
+            server.address,
+            server.weight,
+            server.priority,
+            standing.is_up,
+            standing.up_since_s,
+            standing.is_ejected,
+        )
 
     def _balance(self, spec: UpstreamSpec) -> Balancer:
         if spec.balance == "least_request":
@@ -239,7 +246,8 @@ class Upstream:
         up_count = sum(pool.standing.is_up for pool in self.pools)
         told = f"{up_count} of its {len(self.pools)} servers are up"
         if lineup.is_panic and not before.is_panic:
-            LOG.warning("upstream %s: only %s: all get requests", self.spec.name, told)
+            who = "all" if lineup.weights == lineup.shares else "all but those that failed"
+            LOG.warning("upstream %s: only %s: %s get requests", self.spec.name, told, who)
         elif before.is_panic and not lineup.is_panic:
             LOG.info("upstream %s: %s: only they get requests again", self.spec.name, told)
         elif not any(lineup.weights) and any(before.weights):

@@ -12,9 +12,8 @@ from penstock.worker.files.exchange import exchange_of
 from penstock.worker.files.folder import Folder
 from penstock.worker.gateway.edited import edited
 from penstock.worker.gateway.errand import prototype_of
-from penstock.worker.gateway.guarded import passage_to
+from penstock.worker.gateway.guarded import passage_to, tunnel_to
 from penstock.worker.gateway.passage import Passage
-from penstock.worker.gateway.upgrade import UpgradePassage
 from penstock.worker.gateway.upstream import Gateway
 from penstock.worker.http.compression.compressed import compress
 from penstock.worker.http.edits import Edits
@@ -107,7 +106,7 @@ class Routes:
             assert self._gateway is not None
             is_edited = route.edits is not None and route.edits.changes_request
             upstream = self._gateway.upstreams[action.upstream]
-            route.exchange, route.tunnel = passage_to(upstream), UpgradePassage
+            route.exchange, route.tunnel = passage_to(upstream), tunnel_to(upstream)
             if is_edited:
                 route.exchange, route.tunnel = edited(route.exchange), edited(route.tunnel)
             if route.exchange is Passage and upstream.takes_errands:

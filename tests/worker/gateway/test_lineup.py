@@ -47,6 +47,21 @@ def test_with_too_few_up_health_is_ignored() -> None:
     assert weights(down(A)) == (1,)
 
 
+def test_servers_that_failed_requests_stay_out_of_a_panic() -> None:
+    """
+    Only checks can be mistaken. With none to ignore it is no panic; if all failed, all get requests.
+    """
+    failed = [down(each)._replace(is_ejected=True) for each in (A, B, C)]
+    lineup = line_up((*failed[:2], down(C), D), RULES, 1000.0)
+    assert lineup.is_panic
+    assert lineup.weights == (0, 0, 1, 1)
+    assert lineup.shares == (1, 1, 1, 1)
+    lineup = line_up((*failed, D), RULES, 1000.0)
+    assert not lineup.is_panic
+    assert lineup.weights == (0, 0, 0, 1)
+    assert weights(*failed) == (1, 1, 1)
+
+
 def test_panic_can_be_switched_off() -> None:
     """
     Then nobody gets requests when nobody is up.
@@ -117,7 +132,8 @@ CONTENDERS = st.lists(
         priority=st.integers(0, 2),
         is_up=st.booleans(),
         up_since_s=st.sampled_from([0.0, 990.0, 1000.0]),
-    ),
+        is_ejected=st.booleans(),
+    ).map(lambda each: each._replace(is_ejected=each.is_ejected and not each.is_up)),
     min_size=1,
     max_size=8,
     unique_by=lambda each: each.address,
@@ -136,7 +152,8 @@ def test_whatever_the_servers_are(contenders: list[Contender], threshold: float,
         assert weight or not share or not each.is_up
     if lineup.is_panic:
         assert threshold > 0
-        assert lineup.weights == lineup.shares
+        asked = zip(lineup.weights, lineup.shares, contenders, strict=True)
+        assert len({weight > 0 for weight, share, each in asked if share and each.is_ejected}) <= 1
     if any(each.is_up and each.weight for each in contenders):
         assert lineup.candidates
 

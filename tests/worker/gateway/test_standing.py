@@ -5,7 +5,8 @@ from penstock.worker.gateway.standing import Standing
 
 def test_a_server_is_up_while_nobody_says_otherwise() -> None:
     """
-    Both who check and who count failures have a say; a change is told once.
+    Both who check and who count failures have a say. Whoever chooses hears of each change, and of being
+    put out even of one that is unhealthy.
     """
     told: list[bool] = []
     standing = Standing(lambda: told.append(standing.is_up))
@@ -19,9 +20,9 @@ def test_a_server_is_up_while_nobody_says_otherwise() -> None:
     standing.judge(3.0)
     standing.is_healthy = True
     standing.judge(4.0)
-    assert told == [False]
+    assert told == [False, False]
 
     standing.is_ejected = False
     standing.judge(5.0)
-    assert told == [False, True]
+    assert told == [False, False, True]
     assert standing.up_since_s == 5.0

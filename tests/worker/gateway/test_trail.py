@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from penstock.worker.gateway.numbers import TIMEOUT
 from penstock.worker.gateway.trail import Trail
 from penstock.worker.http.exchange import Exchange
 from tests.worker.gateway.conftest import Backend, Passing, Visit
 from tests.worker.gateway.test_passage import GET, HELLO, hello, says
+from tests.worker.gateway.test_retrying import silence
 
 NOBODY = "127.0.0.1:1"
 
@@ -164,3 +166,22 @@ async def test_the_board_says_which_server_has_a_request(passing: Any) -> None:
         assert sent_bytes & (1 << 44) - 1 > len(HELLO) - 10
         go.set()
         await client.until(b"lo")
+
+
+async def test_a_request_that_took_too_long_has_no_status_of_a_server(passing: Any) -> None:
+    """
+    The 504 is ours; the server is said to have been late, here and in its numbers.
+    """
+    backend = Backend(silence)
+    async with passing(backend, total_timeout_s=10.0, retry_attempts=0) as gateway:
+        trails = watched(gateway)
+        client = await gateway.client()
+        await client.send(GET)
+        await gateway.until(lambda: backend.requests)
+        gateway.pass_time(8)
+        gateway.pass_time(4)
+        assert (await client.response()).status == 504
+        await gateway.until(lambda: trails)
+        [(trail, _)] = trails
+        assert (trail.failure, trail.status) == ("timeout", None)
+        assert gateway.upstream.pools[0].numbers.last_failure == TIMEOUT

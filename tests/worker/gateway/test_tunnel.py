@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from penstock.worker.gateway.rules import BreakerRules, EjectionRules
+from penstock.worker.gateway.spec import StickySpec
 from penstock.worker.gateway.terms import TermsSpec
 from penstock.worker.streams import end_streams, end_tunnels
 from tests.worker.gateway.conftest import Backend, Passing, Script, Visit
@@ -559,3 +561,66 @@ async def test_a_tunnel_under_tls(passing: Any, certificate: tuple[Path, Path]) 
         await over.wait()
         await gateway.until(lambda: not gateway.site.connection_count)
     assert b"x-forwarded-proto: https" in backend.requests[0]
+
+
+async def test_a_client_that_begins_with_a_tunnel_is_told_its_server_too(passing: Any) -> None:
+    """
+    With the 101, unless it knows; its next tunnel goes there.
+    """
+    servers = [Backend(echo), Backend(echo)]
+    async with passing(*servers, balance="round_robin", sticky=StickySpec(cookie="srv")) as gateway:
+        client = await gateway.client()
+        await client.send(ASK)
+        head = await client.until(b"\r\n\r\n")
+        cookie = head.split(b"set-cookie: ")[1].split(b";")[0]
+        for _ in range(3):
+            client = await gateway.client()
+            await client.send(ASK.replace(b"\r\n\r\n", b"\r\nCookie: " + cookie + b"\r\n\r\n"))
+            assert b"set-cookie" not in await client.until(b"\r\n\r\n")
+        assert sorted(len(each.requests) for each in servers) == [0, 4]
+
+
+async def test_a_breaker_holds_for_tunnels_as_well(passing: Any) -> None:
+    """
+    Those that there are count as requests; and where the circuit is open, none begins.
+    """
+    rules = BreakerRules(requests_max=1, requests_min=2, open_s=5.0, probes=1)
+    backend = Backend(echo)
+    async with passing(backend, breaker=rules, ejection=None) as gateway:
+        client = await opened(gateway)
+        assert (await gateway.ask(ASK)).status == 503
+        client.sock.close()
+        await gateway.until(gateway.is_clean)
+        backend.script = says(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+        for _ in range(2):
+            await gateway.ask(ASK)
+            await gateway.until(gateway.is_clean)
+        asked = len(backend.requests)
+        assert (await gateway.ask(ASK)).headers["retry-after"]
+        assert len(backend.requests) == asked
+        backend.script = echo
+        gateway.pass_time(6)
+        client = await opened(gateway)  # the probe: while it is there, it is known to have worked
+        client.sock.close()
+        await gateway.until(gateway.is_clean)
+        await opened(gateway)
+
+
+async def test_a_tunnel_that_tries_a_server_brings_it_back(passing: Any) -> None:
+    """
+    With its beginning: its end may be far away.
+    """
+    rules = EjectionRules(consecutive_failures=1, base_s=5.0, most_s=5.0, ratio_max=1.0)
+    backend, other = Backend(says(b"nonsense\r\n\r\n")), Backend(echo)
+    async with passing(backend, other, balance="round_robin", ejection=rules) as gateway:
+        first = gateway.upstream.pools[0].standing
+        for _ in range(2):  # one goes to each
+            client = await gateway.client()
+            await client.send(ASK)
+            await client.until(b"\r\n\r\n")
+        assert first.is_ejected
+        backend.script = echo
+        gateway.pass_time(6)
+        client = await opened(gateway)
+        assert not first.is_ejected
+        client.sock.close()
