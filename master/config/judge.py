@@ -73,6 +73,10 @@ def judge(walk: Walk) -> list[str]:
             case Route():
                 routes.setdefault(path[:-2], []).append((path, record))
                 _judge_route(record, path, walk)
+                if record.proxy is not None and record.compression:
+                    told = "means nothing beside 'proxy': what servers send is passed on as it is"
+                    inner = (*path, "compression")
+                    odd.append(str(Problem(walk.place(inner), inner, told)))
             case Files():
                 _judge_files(record, path, walk)
             case Respond():

@@ -280,3 +280,15 @@ def test_preload_goes_with_a_user_that_it_is_already(load: Load, monkeypatch: py
     assert load(f"preload: true\n{us}{listeners(':80')}").config.preload
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert load(f"preload: true\nuser: '65534'\n{listeners(':80')}").config.preload
+
+
+@pytest.mark.parametrize("compression", ["true", "{min_size: 1KiB}", "none"])
+def test_compression_of_what_servers_send_is_warned_about(load: Load, compression: str) -> None:
+    """
+    It is theirs: whoever asked for it here would wait for it in vain.
+    """
+    text = f"listeners: [{{bind: ':80', routes: [{{proxy: 'a:1', compression: {compression}}}]}}]\n"
+    warnings = load(text).warnings
+
+    assert len(warnings) == (compression != "none")
+    assert all("means nothing beside 'proxy'" in each for each in warnings)
