@@ -139,7 +139,6 @@ def give_up_privileged_ports() -> None:
         (["--workers", "0"], "--workers"),
         (["--port", "70000"], "port"),
         (["-c", "nowhere.yaml"], "nowhere.yaml"),
-        (["--proxy-protocol"], "not supported yet"),
     ],
 )
 def test_usage_errors_exit_2(tmp_path: Path, arguments: list[str], message: str) -> None:
