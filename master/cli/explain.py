@@ -16,7 +16,8 @@ from penstock.master.blueprint import CELLS_PER_ROUTE, routing_specs
 from penstock.master.config import Config, ConfigError, Listener
 from penstock.master.config.bind import TcpBind
 from penstock.master.config.kinds import METHODS, read_header_value
-from penstock.master.config.match_texts import read_field_name, read_network
+from penstock.master.config.match_texts import read_field_name
+from penstock.master.config.networks import read_network
 from penstock.master.config.problems import Mismatch, Place, Problem, listed
 from penstock.shm.counting import Meter
 from penstock.worker.http.edits import HeaderChanges

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from penstock.master.config import bind, match_texts, units
+from penstock.master.config import bind, match_texts, networks, units
 from penstock.master.config.hash_key import EXPECTED as HASH_KEY_EXPECTED
 from penstock.master.config.hash_key import PATTERN as HASH_KEY_PATTERN
 from penstock.master.config.hash_key import read_cookie_name, read_cookie_path, read_hash_key
@@ -351,8 +351,8 @@ KINDS: dict[str, Kind] = {
     "name": Kind(read_name, "a name", _text(NAME_PATTERN)),
     "nameserver": Kind(read_nameserver, "an IP address, maybe with a port", _text(r"[0-9A-Fa-f.:\[\]]+")),
     "network": Kind(
-        match_texts.read_network,
-        match_texts.NETWORK_EXPECTED,
+        networks.read_network,
+        networks.EXPECTED,
         _text(r"(unix:?|[0-9A-Fa-f:.\[\]]+(/[0-9]+)?)"),
     ),
     "otlp_url": Kind(read_otlp_url, f"a URL such as {OTLP_URL}", _text("https?://.+")),

@@ -5,7 +5,6 @@ Each raises Mismatch. What depends on other keys, such as which variables a redi
 has, is judged in `route_faults`.
 """
 
-import ipaddress
 import re
 
 from penstock.master.config.problems import Mismatch, nearest
@@ -15,7 +14,6 @@ from penstock.worker.http.template import Template, TemplateError
 from penstock.worker.http.variables import VARIABLES
 
 REGEX_CHARS_MAX = 4096
-NETWORK_EXPECTED = "an IP address, a network such as 10.0.0.0/8, or 'unix:'"
 TO_EXPECTED = "a path that begins with '/', or a URL such as https://example.com/new/"
 # What frames a message or concerns one hop is the server's own; the rest of RFC 9110, section 7.6.1.
 HOP_HEADERS = frozenset(
@@ -87,25 +85,6 @@ def read_value_match(text: str) -> str:
     if _CONTROL.search(text):
         raise Mismatch(expected, hint="a value has one line")
     return text
-
-
-def read_network(text: str) -> str:
-    """Read one address or network, and write it the one way in which equal ones are equal."""
-    if text in {"unix", "unix:"}:
-        return "unix:"
-    try:
-        if "/" not in text:
-            return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
-        return str(ipaddress.ip_network(text))
-    except ValueError:
-        raise Mismatch(NETWORK_EXPECTED, hint=_network_hint(text)) from None
-
-
-def _network_hint(text: str) -> str:
-    try:
-        return f"did you mean {str(ipaddress.ip_network(text, strict=False))!r}?"
-    except ValueError:
-        return ""
 
 
 def read_prefix(text: str) -> str:

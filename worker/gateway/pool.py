@@ -185,14 +185,8 @@ class Pool:
         """Pass on what is known without a look, again."""
         self.is_wary = False
 
-    def drop(self, link: Link) -> None:
-        """Close a link that is of no use, at once: until the loop tells of its end it must not be lent."""
-        if link in self.idle:
-            self.idle.remove(link)
-        link.abort()
-
     def drop_idle(self) -> None:
-        """Close what is idle: the server is out of service, and it may be the connections that are bad."""
+        """Close what is idle: its server is gone or out of service, or the connections are what is bad."""
         while self.idle:
             self.idle.pop().abort()
 
@@ -219,9 +213,7 @@ class Pool:
     def retire(self) -> None:
         """Keep nothing idle from now on; what is under way, and who waits, is served to the end."""
         self.idle_max = 0
-        for link in self.idle[:]:
-            link.abort()
-        self.idle.clear()
+        self.drop_idle()
 
     def close(self) -> None:
         """End all, when the worker ends."""

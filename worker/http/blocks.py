@@ -26,11 +26,6 @@ class Framing(NamedTuple):
     # beside that.
     said: "Said | None" = None
 
-    @property
-    def is_websocket(self) -> bool:
-        """Tell whether it asks for a WebSocket."""
-        return b"websocket" in self.protocols
-
 
 # A tuple without names is made in a fifth of the time.
 Said = tuple[bytes | None, bytes | None, Framing | None]

@@ -15,9 +15,6 @@ X_FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto")
 FORWARDED = (b"forwarded", b"")
 FAMILIES = {"x-forwarded": X_FORWARDED, "forwarded": FORWARDED}
 
-# The scheme of a WebSocket for that of the request it begins with.
-WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
-
 
 class Proxies:
     """Whom a listener trusts, and how it reads what they say."""

@@ -9,7 +9,6 @@ what a client may have written.
 
 import re
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
@@ -211,19 +210,9 @@ def write_v2(endpoints: Endpoints | None, *, with_checksum: bool = False) -> byt
     return whole + crc32c(whole + bytes(_CRC32C_BYTES)).to_bytes(4, "big")
 
 
-WRITERS: Final[dict[Version, Callable[[Endpoints | None], bytes]]] = {"v1": write_v1, "v2": write_v2}
-
-
 def write_local() -> bytes:
     """Write the header of a connection that a proxy makes for itself, such as a health check (version 2)."""
     return _V2_HEAD.pack(V2_START, _V2 | _LOCAL, 0, 0)
-
-
-def endpoints_of(client: tuple[str, int] | None, server: tuple[str, int | None] | None) -> Endpoints | None:
-    """Take the addresses of an ASGI scope; None where one of them has no port, as on a UNIX socket."""
-    if client is None or server is None or server[1] is None:
-        return None
-    return Endpoints(client, (server[0], server[1]))
 
 
 def _packed(endpoints: Endpoints | None) -> tuple[bytes, int, bytes, int] | None:

@@ -18,7 +18,6 @@ from penstock.worker.proxy_protocol.header import (
     Header,
     HeaderError,
     NoHeader,
-    endpoints_of,
     read_header,
     write_local,
     write_v1,
@@ -175,16 +174,6 @@ def test_addresses_of_two_families_are_written_as_ipv6(write: Write) -> None:
 def test_what_is_written(endpoints: Endpoints | None, first: bytes, second: bytes) -> None:
     assert write_v1(endpoints) == first
     assert write_v2(endpoints) == second
-
-
-def test_addresses_of_a_scope() -> None:
-    """
-    Whoever has no port has nothing to tell.
-    """
-    assert endpoints_of(("203.0.113.9", 4711), ("10.0.0.1", 443)) == FOUR
-    assert endpoints_of(None, ("10.0.0.1", 443)) is None
-    assert endpoints_of(("203.0.113.9", 4711), ("/run/x.sock", None)) is None
-    assert endpoints_of(("203.0.113.9", 4711), None) is None
 
 
 # What others write.
