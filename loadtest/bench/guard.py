@@ -28,6 +28,9 @@ from bench.server import ServerFailed, free_port, running
 BASELINE = LOADTEST / "guard.json"
 RISE_MAX = 0.05
 
+# What bare uvloop takes is none of our doing: it is told, to be compared with, and blocks nothing. Another
+# C library or processor alone moves it by more than a path of ours may rise.
+FLOORS = frozenset({"floor", "floor+task"})
 # What counts are divided by where another interpreter or processor makes all of them differ.
 REFERENCE = "floor+task"
 
@@ -85,13 +88,15 @@ class Verdict:
     @property
     def is_bad(self) -> bool:
         """True when this blocks."""
-        return self.before is None or self.change > RISE_MAX
+        return self.before is None or (self.change > RISE_MAX and self.name not in FLOORS)
 
     @property
     def words(self) -> str:
         """The verdict for a person."""
         if self.before is None:
             return "not in the baseline: run `make guard-baseline`"
+        if abs(self.change) > RISE_MAX and self.name in FLOORS:
+            return "differs, and is not ours: other counts may differ likewise"
         if self.change > RISE_MAX:
             return f"ROSE by more than {RISE_MAX:.0%}"
         if self.change < -RISE_MAX:

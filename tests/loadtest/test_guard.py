@@ -36,6 +36,17 @@ def test_a_fall_passes_and_asks_for_a_new_baseline() -> None:
     assert "renew" in verdict.words
 
 
+def test_a_floor_blocks_nothing() -> None:
+    """
+    Bare uvloop costs what it costs: another C library is no change of ours.
+    """
+    verdict = verdicts(BASELINE, {"floor+task": 44_000})["floor+task"]
+
+    assert not verdict.is_bad
+    assert "not ours" in verdict.words
+    assert guard.compare(BASELINE, {"floor+task": 44_000, "hello": 62_900}) == 0
+
+
 def test_a_path_without_baseline_blocks() -> None:
     """
     A path that is never compared is not guarded.
