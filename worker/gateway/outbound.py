@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 class Outbound(Exchange):
     """
-    What `Passage` builds upon: it adds where the request goes, and the answer.
+    What `Inbound` builds upon: it adds the answer.
     """
 
     __slots__ = (

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from penstock.worker.limits import SLUICE_BYTES_MIN, SLUICE_BYTES_PER_TURN, SLUICE_PIPE_BYTES, SLUICES_MAX
 
 if TYPE_CHECKING:
+    from penstock.worker.gateway.inbound import Inbound
     from penstock.worker.gateway.link import Link
-    from penstock.worker.gateway.passage import Passage
 
 _FLAGS = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 
@@ -48,7 +48,7 @@ class Sluice:
         "_waits_for",
     )
 
-    def __init__(self, passage: "Passage", link: "Link", left: int) -> None:
+    def __init__(self, passage: "Inbound", link: "Link", left: int) -> None:
         """Take the descriptors that it needs. Raises OSError when they cannot be had."""
         self._passage = passage
         self._link = link
@@ -192,7 +192,7 @@ class Sluice:
             connection.watch_pour()
 
 
-def divert(passage: "Passage", link: "Link") -> bool:
+def divert(passage: "Inbound", link: "Link") -> bool:
     """
     Let the rest of a response through past Python, if it is one for that: the client has been sent all
     that came so far, or is about to be.
