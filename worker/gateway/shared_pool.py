@@ -28,11 +28,12 @@ YIELDING_TICKS = 2
 class SharedPool(Pool):
     """Links to one server, of which all workers together have no more than the limit."""
 
-    __slots__ = ("_quota", "_surplus_count", "_yielding_ticks")
+    __slots__ = ("_is_retired", "_quota", "_surplus_count", "_yielding_ticks")
 
     def __init__(self, upstream: "Upstream", spec: UpstreamSpec, server: ServerSpec, quota: Quota) -> None:
         super().__init__(upstream, spec, server)
         self._quota = quota
+        self._is_retired = False
         self._surplus_count = 0  # links to be given up when they come back
         self._yielding_ticks = 0  # for so long, what was given up is left to others
 
@@ -59,6 +60,11 @@ class SharedPool(Pool):
             self.idle.pop(0).abort()
         self._give_up(quota.surplus(len(self._links) + self._making) if wanted_count else 0)
 
+    def retire(self) -> None:
+        """Keep nothing idle from now on."""
+        self._is_retired = True
+        super().retire()
+
     def close(self) -> None:
         """End all."""
         super().close()
@@ -67,7 +73,7 @@ class SharedPool(Pool):
     def _give_up(self, count: int) -> None:
         self._surplus_count = count
         # While there are some, none is kept without a look at it.
-        self.idle_max = 0 if count else self._spec.idle_max
+        self.idle_max = 0 if count or self._is_retired else self._spec.idle_max
 
     def _has_room(self) -> bool:
         # Two workers that ask at once may both be refused, so it is asked again.
