@@ -9,7 +9,7 @@ request is not chosen again while there is another.
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import accumulate, cycle
+from itertools import accumulate, count, cycle
 from math import gcd
 from typing import Protocol
 
@@ -52,10 +52,25 @@ class Balancer(Protocol):
 def chooser_of(balancer: Balancer, lineup: Lineup) -> Chooser:
     """Make the function that chooses, also where there is nothing to choose."""
     candidates = lineup.candidates
-    if len(candidates) > 1:
-        return balancer.chooser(lineup)
     only = candidates[0] if candidates else NOBODY
-    return lambda tried, asking: only
+    choose = balancer.chooser(lineup) if len(candidates) > 1 else lambda tried, asking: only
+    return _with_reserves(choose, lineup) if lineup.reserves else choose
+
+
+def _with_reserves(choose: Chooser, lineup: Lineup) -> Chooser:
+    """Have a backup get what was tried with all others; backups of the same priority take turns."""
+    candidates = lineup.candidates
+    turn = count()
+
+    def choose_or_fall_back(tried: Collection[int], asking: Asking) -> int:
+        if tried and all(index in tried for index in candidates):
+            for level in lineup.reserves:
+                left = [index for index in level if index not in tried]
+                if left:
+                    return left[next(turn) % len(left)]
+        return choose(tried, asking)
+
+    return choose_or_fall_back
 
 
 class RoundRobin:

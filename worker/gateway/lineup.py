@@ -44,7 +44,9 @@ class Lineup(NamedTuple):
     are what it gets in the long run, up or not, 0 for one that does not belong
     to those whose turn it is (a backup, mostly): a hash is spread over these, so that a
     server which is down for a while moves no key but its own. `stays` says
-    whether it may go on with the clients that it has.
+    whether it may go on with the clients that it has. `reserves` are the backups
+    that are up and whose turn it is not, by priority: they get a request that was
+    tried with all whose turn it is.
     """
 
     addresses: tuple[str, ...]
@@ -53,6 +55,7 @@ class Lineup(NamedTuple):
     stays: tuple[bool, ...]
     is_panic: bool = False
     is_warming: bool = False
+    reserves: tuple[tuple[int, ...], ...] = ()
 
     @property
     def candidates(self) -> list[int]:
@@ -100,7 +103,21 @@ def line_up(contenders: Sequence[Contender], rules: Rules, now_s: float) -> Line
         stays=tuple(each.is_up or weight > 0 for each, weight in zip(contenders, weights, strict=True)),
         is_panic=is_panic,
         is_warming=not is_panic and any(is_warming(each, rules, now_s) for each in contenders),
+        reserves=_reserves(contenders, [level for level in levels if level > reach]),
     )
+
+
+def _reserves(contenders: Sequence[Contender], levels: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """List the servers of each of these priorities that are up."""
+    up = [
+        tuple(
+            index
+            for index, each in enumerate(contenders)
+            if each.priority == level and each.is_up and each.weight
+        )
+        for level in levels
+    ]
+    return tuple(filter(None, up))
 
 
 def _ignoring_checks(contenders: Sequence[Contender], first: int) -> tuple[float, ...]:

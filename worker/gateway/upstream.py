@@ -8,6 +8,7 @@ import contextvars
 import random
 import time
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -173,7 +174,8 @@ class Upstream:
 
     def has_other(self, tried: Collection[int]) -> bool:
         """Tell whether there is a server to choose that was not tried."""
-        return any(index not in tried for index in self._lineup.candidates)
+        lineup = self._lineup
+        return any(index not in tried for index in chain(lineup.candidates, *lineup.reserves))
 
     def tick(self, now_s: float) -> None:
         """Let time pass."""

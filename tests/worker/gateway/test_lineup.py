@@ -87,6 +87,19 @@ def test_backups_wait_until_the_others_are_down() -> None:
     assert weights(down(A), down(B), down(backup(C))) == (1, 1, 0)
 
 
+def test_backups_that_are_up_are_reserves_while_it_is_not_their_turn() -> None:
+    """
+    By their priorities; of those that have nothing to wait for, none is.
+    """
+    third = backup(D)._replace(priority=2)
+    assert line_up((A, backup(B), backup(C), third), RULES, 1000.0).reserves == ((1, 2), (3,))
+    assert line_up((A, down(backup(B)), backup(C)._replace(weight=0), third), RULES, 1000.0).reserves == (
+        (3,),
+    )
+    assert line_up((down(A), backup(B), third), RULES, 1000.0).reserves == ((2,),)
+    assert line_up((down(A), down(backup(B))), RULES, 1000.0).reserves == ()
+
+
 def test_priorities_come_in_their_order() -> None:
     """
     And those of a lower one stay when the next joins them.
@@ -156,6 +169,9 @@ def test_whatever_the_servers_are(contenders: list[Contender], threshold: float,
         assert len({weight > 0 for weight, share, each in asked if share and each.is_ejected}) <= 1
     if any(each.is_up and each.weight for each in contenders):
         assert lineup.candidates
+    for index in (each for level in lineup.reserves for each in level):
+        assert contenders[index].is_up
+        assert not lineup.weights[index]
 
 
 def test_a_server_may_come_back_a_moment_later_than_now() -> None:

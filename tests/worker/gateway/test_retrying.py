@@ -8,6 +8,7 @@ import pytest
 from penstock.worker.gateway.rules import EjectionRules, RetryRules
 from penstock.worker.limits import UPSTREAM_REPLAY_BYTES_MAX
 from tests.worker.gateway.conftest import Backend, Script, Visit
+from tests.worker.gateway.test_members import server
 from tests.worker.gateway.test_passage import GET, HELLO, hello, says
 
 pytestmark = pytest.mark.usefixtures("in_order")
@@ -52,6 +53,23 @@ async def test_another_server_is_asked(passing: Any, answer: bytes, request_byte
             assert (await gateway.ask(request_bytes)).body == b"hello"
     assert len(bad.visits) == 1
     assert len(good.visits) == 2
+
+
+@pytest.mark.parametrize("answer", [b"", UNAVAILABLE, b"nonsense\r\n\r\n"])
+async def test_a_backup_is_asked_when_all_others_were(passing: Any, answer: bytes) -> None:
+    """
+    Though it is not its turn: they are up.
+    """
+    bad, backups = Backend(reads(0, answer)), [Backend(reads(0, HELLO)) for _ in range(2)]
+    async with passing(
+        bad, *backups, balance="round_robin", retries=RetryRules(budget=1.0), ejection=None
+    ) as gateway:
+        gateway.upstream.set_servers((server(bad), server(backups[0], 1), server(backups[1], 1)))
+        for _ in range(4):
+            assert (await gateway.ask(GET)).body == b"hello"
+        assert gateway.upstream.pools[0].standing.is_up
+    assert len(bad.visits) == 4
+    assert [len(each.visits) for each in backups] == [2, 2]
 
 
 @pytest.mark.parametrize("answer", [b"", UNAVAILABLE])
