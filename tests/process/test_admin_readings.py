@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -69,6 +70,11 @@ def test_processor_time_survives_its_workers(server: Server) -> None:
     assert sum(server.metric("penstock_gc_collections_total", generation=each) for each in "012") > 0
 
 
+def tells_descriptors(server: Server, slot: str, process: psutil.Process) -> bool:
+    """Connections have just ended, and the numbers may be a moment old."""
+    return server.metric("penstock_worker_open_fds", slot=slot) == process.num_fds()
+
+
 def test_what_workers_take_is_what_the_kernel_says(server: Server) -> None:
     """
     Memory, descriptors and start of every slot, and the processor time of every worker.
@@ -83,7 +89,7 @@ def test_what_workers_take_is_what_the_kernel_says(server: Server) -> None:
         slot = str(worker["slot"])
         rss_bytes = server.metric("penstock_worker_resident_memory_bytes", slot=slot)
         assert rss_bytes == pytest.approx(process.memory_info().rss, rel=0.1)
-        assert server.metric("penstock_worker_open_fds", slot=slot) == process.num_fds()
+        wait_for(partial(tells_descriptors, server, slot, process), "descriptors as they are")
         started = server.metric("penstock_worker_start_time_seconds", slot=slot)
         assert abs(started - process.create_time()) < 5.0
         assert started == server.metric("penstock_worker_start_time_seconds", slot=slot)

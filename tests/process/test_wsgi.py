@@ -37,7 +37,10 @@ def serve_flask(start: Start, *options: str) -> Server:
 
 
 def worker(server: Server) -> psutil.Process:
-    [entry] = [each for each in server.status()["workers"] if each["state"] == "ready"]
+    def ready() -> list[dict[str, Any]]:
+        return [each for each in server.status()["workers"] if each["state"] == "ready"]
+
+    [entry] = wait_for(ready, "the worker to be ready")
     return psutil.Process(entry["pid"])
 
 
