@@ -85,10 +85,12 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.created pyproject.toml $(wildcard shm/native/* worker/gateway/native/*)
+SOURCES := pyproject.toml $(wildcard shm/native/* worker/gateway/native/*)
+
+$(VENV)/.installed: $(VENV)/.created $(SOURCES)
 	$(PIP) install --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
+$(VENV)/.installed-dev: $(VENV)/.created $(SOURCES)
 	$(PIP) install --editable '.[dev]'
-	@touch $@
+	@touch $(VENV)/.installed $@
