@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.process.conftest import Watched
 from tests.process.prometheus import ETC
+from tests.process.watched.conftest import Watched
 from tests.promql import Exported, faults, names
 
 # One server and one Prometheus for all of them.

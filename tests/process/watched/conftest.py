@@ -34,7 +34,10 @@ listeners:
         proxy: backend
       - app: main:app
 upstreams:
-  backend: {{servers: ["127.0.0.1:{here}", "127.0.0.1:{gone}"], balance: round_robin}}
+  backend:
+    servers: ["127.0.0.1:{here}", "127.0.0.1:{gone}"]
+    balance: round_robin
+    health_check: {{every: 1s, unhealthy_after: 1000}}
 """
 BROKEN = "raise RuntimeError('oops')\n"
 
@@ -60,7 +63,7 @@ class Watched:
         return sum(self.requests.values())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Serve, fail, crash, reload; Prometheus looks on from before the first request."""
     folder = tmp_path_factory.mktemp("watched")

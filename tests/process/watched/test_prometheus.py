@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from tests.process.conftest import Watched
 from tests.process.harness import wait_for
 from tests.process.prometheus import promtool
+from tests.process.watched.conftest import Watched
 from tests.promql import Exported
 
 # One server and one Prometheus for all of them.
