@@ -2,6 +2,7 @@
 The incoming half of a request that is passed on: what the server answers, and what the client has of it.
 """
 
+from abc import abstractmethod
 from time import perf_counter_ns
 from typing import Final
 
@@ -25,9 +26,9 @@ class Inbound(Outbound):
 
     __slots__ = ()
 
+    @abstractmethod
     def _is_judged(self, link: Link) -> bool:
         """Judge the server by the status; return True if another one is asked instead."""
-        raise NotImplementedError
 
     # What the link says.
 

@@ -30,7 +30,7 @@ EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 class Intake(Outlet):
     """
-    What `Connection` builds upon: it adds what is done with a request.
+    What `Keeping` builds upon: it adds when a connection ends.
     """
 
     __slots__ = ("_body", "_buffer", "_is_last_request", "_partial")

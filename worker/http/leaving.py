@@ -19,8 +19,9 @@ from penstock.worker.parking import Lane
 from penstock.worker.spec import LimitsSpec
 
 if TYPE_CHECKING:
-    from penstock.worker.http.connection import Connection, TlsConnection
+    from penstock.worker.http.connection import TlsConnection
     from penstock.worker.http.exchange import Exchange
+    from penstock.worker.http.keeping import Keeping
     from penstock.worker.http.outlet import Outlet
     from penstock.worker.proxy_protocol.prelude import Preludes
 
@@ -85,7 +86,7 @@ class Leaving(ABC):
         self.lane: Lane | None = None
         self.gives = False
         self.on_leaving: Callable[[], None] | None = None
-        self._leaving: list[Connection] = []
+        self._leaving: list[Keeping] = []
         self._emptied = asyncio.Event()
 
     @abstractmethod
@@ -227,7 +228,7 @@ class Leaving(ABC):
         for connection in leaving:
             connection.stay()
 
-    def leaving(self, connection: "Connection") -> None:
+    def leaving(self, connection: "Keeping") -> None:
         """Have a connection parked, in a drain, as soon as its output is sent."""
         connection.stand_by()
         self._leaving.append(connection)
