@@ -25,7 +25,7 @@ from penstock.master.config.borrowed import translated
 from penstock.master.config.invocation import Invocation
 from penstock.master.config.option import Option
 from penstock.master.config.options import BY_NAME
-from penstock.master.config.peers import OURS, Alias, Excuse, Later, Refusal, meaning_of
+from penstock.master.config.peers import OURS, Alias, Excuse, Refusal, meaning_of
 from penstock.master.config.problems import ConfigError, nearest
 from penstock.master.signals import keep_signals_for_later
 from penstock.worker.child import MASTER_SIGNALS
@@ -124,14 +124,12 @@ def texts_of(options: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], li
             case Refusal() as refusal:
                 if value:
                     raise TypeError(f"run() takes no {keyword!r}: {refusal.told}")
-            case Later():
-                raise TypeError(f"run(): {keyword!r} is not supported yet")
             case None:
                 raise TypeError(_unknown(keyword))
     return texts, notices
 
 
-def _meaning(keyword: str) -> Option | Alias | Excuse | Refusal | Later | None:
+def _meaning(keyword: str) -> Option | Alias | Excuse | Refusal | None:
     if keyword in _REFUSED:
         return Refusal(_REFUSED[keyword])
     flag = _FLAGS.get(keyword) or "--" + keyword.replace("_", "-")

@@ -24,7 +24,6 @@ from penstock.master.config.peers import (
     REFUSALS,
     Alias,
     Excuse,
-    Later,
     Refusal,
     meaning_of,
     spellings_of,
@@ -149,10 +148,8 @@ def _excusing(flag: str, excuse: Excuse) -> Callable[[str | bool | None], None]:
 
 
 def _unknown(flag: str, known: Sequence[str]) -> str:
-    match meaning_of(flag):
-        case Later():
-            return f"{flag} is not supported yet"
-        case Refusal() as refusal:
-            return refusal.answer(flag)
+    meaning = meaning_of(flag)
+    if isinstance(meaning, Refusal):
+        return meaning.answer(flag)
     hint = nearest(flag, [*known, *REFUSALS, *EXCUSES])
     return f"there is no option {flag}" + (f"; {hint}" if hint else "")

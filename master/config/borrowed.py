@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from penstock.master.config.option import Option
-from penstock.master.config.peers import OURS, Alias, Excuse, Later, Refusal, meaning_of
+from penstock.master.config.peers import OURS, Alias, Excuse, Refusal, meaning_of
 from penstock.master.config.problems import Place, Problem, listed, nearest
 
 COMMAND_ARGUMENTS = "GUNICORN_CMD_ARGS"
@@ -70,8 +70,6 @@ class Borrowed:
                 self._excuse(excuse, flag, value or "", place)
             case Refusal() as refusal:
                 self.problems.append(Problem(place, (), refusal.told))
-            case Later():
-                self.notices.append(f"{place} is ignored: not supported yet")
             case None:
                 self.notices.append(f"{place} has no meaning here and is ignored")
 

@@ -9,7 +9,6 @@ different things by one name, uvicorn wins.
 
 from dataclasses import dataclass
 
-from penstock.master.cli.foreign import LATER_OPTIONS
 from penstock.master.config.option import Option
 from penstock.master.config.options import OPTIONS
 
@@ -61,12 +60,7 @@ class Refusal:
         return f"there is no option {flag}: {self.told}"
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
-    """Planned, and not built yet."""
-
-
-Meaning = Option | Alias | Excuse | Refusal | Later
+Meaning = Option | Alias | Excuse | Refusal
 
 
 def _natural(*values: str, told: str = "", refused: str = "") -> Excuse:
@@ -274,11 +268,7 @@ def meaning_of(flag: str) -> Meaning | None:
     """Tell what a flag means; None: nobody has it."""
     if (option := OURS.get(flag)) is not None:
         return option
-    if flag in LATER_OPTIONS:
-        return Later()
-    if (alias := ALIASES.get(flag)) is not None:
-        return alias if alias.flag in OURS else Later()
-    return EXCUSES.get(flag) or REFUSALS.get(flag)
+    return ALIASES.get(flag) or EXCUSES.get(flag) or REFUSALS.get(flag)
 
 
 def spellings_of(option: Option) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from typing import NoReturn
 
 from penstock.master.config.option import Option
-from penstock.master.config.peers import ALIASES, OURS, Alias, Excuse, Later, Refusal, meaning_of
+from penstock.master.config.peers import OURS, Alias, Excuse, Refusal, meaning_of
 from penstock.master.config.problems import ConfigError, Place, Problem, path_text, quoted
 
 FILE_BYTES_MAX = 1024 * 1024
@@ -160,8 +160,6 @@ def advice_on(setting: str) -> str | None:
             return excuse.told or excuse.refused or "it has no meaning here"
         case Refusal() as refusal:
             return refusal.told
-        case Later():
-            return f"{ALIASES[flag].flag if flag in ALIASES else flag} is not supported yet"
     return None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.master.config.option import Option
-from penstock.master.config.peers import OURS, Alias, Excuse, Later, Refusal, meaning_of
+from penstock.master.config.peers import OURS, Alias, Excuse, Refusal, meaning_of
 from penstock.master.config.strangers import advice_on, key_of
 
 ROOT = Path(__file__).parents[2]
@@ -51,9 +51,6 @@ def _options(peer: dict[str, Any]) -> Iterator[str]:
         ("refused", "instead"),
         [(f"`{flag}`", _coded(meaning.told)) for flag, meaning in renamed if isinstance(meaning, Refusal)],
     )
-    later = [f"`{flag}`" for flag, meaning in renamed if isinstance(meaning, Later)]
-    if later:
-        yield f"\nNot supported yet: {', '.join(later)}."
 
 
 def _proper(option: Option) -> tuple[str, ...]:

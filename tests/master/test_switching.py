@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from penstock.master.cli.foreign import LATER_OPTIONS
 from penstock.master.config.listener import Limits, Listener
 from penstock.master.config.model import Config
 from penstock.master.config.options import OPTIONS
@@ -66,7 +65,7 @@ def test_every_option_that_is_named_as_ours_exists() -> None:
     """
     In the column `here`, in that of Penstock, and in what is to be written instead.
     """
-    ours = {flag for option in OPTIONS for flag in (*option.flags, *option.off)} | LATER_OPTIONS
+    ours = {flag for option in OPTIONS for flag in (*option.flags, *option.off)}
     named: set[str] = set()
     for heads, rows in tables(TEXT):
         for index, head in enumerate(heads):

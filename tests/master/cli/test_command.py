@@ -10,12 +10,11 @@ from click.testing import CliRunner, Result
 from penstock import __version__
 from penstock.master import cli
 from penstock.master.cli.command import COMMANDS, penstock
-from penstock.master.cli.foreign import LATER_OPTIONS
 from penstock.master.cli.parameters import first_word, given_invocation
 from penstock.master.config import Invocation
 from penstock.master.config.option import Option
 from penstock.master.config.options import BY_NAME, OPTIONS
-from penstock.master.config.peers import ALIASES, EXCUSES, REFUSALS, Later, Refusal, meaning_of
+from penstock.master.config.peers import ALIASES, EXCUSES, REFUSALS, Refusal, meaning_of
 from tests.process.harness import run_penstock
 
 
@@ -64,7 +63,7 @@ def test_no_flag_has_two_meanings() -> None:
     Ours, those to come, and those of other servers.
     """
     flags = [flag for option in OPTIONS for flag in (*option.flags, *option.off)]
-    flags += [*LATER_OPTIONS, *EXCUSES, *REFUSALS]
+    flags += [*EXCUSES, *REFUSALS]
 
     assert len(flags) == len(set(flags))
     assert len(BY_NAME) == len(OPTIONS)
@@ -174,17 +173,6 @@ def test_an_option_that_is_like_no_other_just_fails(option: str) -> None:
     assert result.output.endswith(f"there is no option {option}\n")
 
 
-@pytest.mark.parametrize("option", sorted(LATER_OPTIONS))
-def test_an_option_that_is_planned_says_so(option: str) -> None:
-    """
-    Never ignored in silence, and never "no such option".
-    """
-    result = run("main:app", option, "1")
-
-    assert result.exit_code == 2
-    assert f"{option} is not supported yet" in result.output
-
-
 @pytest.mark.parametrize("option", sorted(REFUSALS.keys() - {"--check-config"}))
 def test_an_option_that_is_done_in_another_way_says_how(option: str) -> None:
     """
@@ -225,7 +213,7 @@ def test_another_spelling_of_an_option_is_that_option(option: str) -> None:
     """
     alias = ALIASES[option]
     if meaning_of(option) is not alias:
-        assert isinstance(meaning_of(option), Option | Later)
+        assert isinstance(meaning_of(option), Option)
         return
     (name,) = {each.name for each in OPTIONS if alias.flag in each.flags}
     words = [option] if alias.value is not None else [option, "7"]

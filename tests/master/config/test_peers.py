@@ -15,7 +15,6 @@ from penstock.master.config.peers import (
     OURS,
     REFUSALS,
     Alias,
-    Later,
     meaning_of,
     spellings_of,
 )
@@ -182,11 +181,3 @@ def test_words_are_split_with_flags_in_a_cluster() -> None:
         ("-w", "4"),
         ("app:app", None),
     ]
-
-
-def test_what_is_planned_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A variable must not keep a server from starting for what will be there soon.
-    """
-    monkeypatch.setattr("penstock.master.config.borrowed.meaning_of", lambda _: Later())
-    assert borrow({"UVICORN_WS": "auto"}).notices == ["UVICORN_WS is ignored: not supported yet"]
