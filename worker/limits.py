@@ -284,6 +284,9 @@ UPSTREAM_HEADERS_MAX = 500
 # What a server has said before it broke the connection off, and lies in the kernel: an answer to a
 # request that it did not read, which is an error page.
 UPSTREAM_LAST_WORDS_BYTES_MAX = 64 * 1024
+# What may not be sent twice goes out on a connection that was idle for no longer than this, or on a new one:
+# a server may close an idle one at the moment that it is used, gunicorn after two seconds.
+UNREPEATABLE_IDLE_S = 1.5
 # Interim responses before the one that counts: a 103 or two, and whoever sends more has no end in mind.
 UPSTREAM_INTERIMS_MAX = 16
 # Heads of responses that come again, per server: a Date makes them new each second, so few are of

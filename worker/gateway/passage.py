@@ -269,9 +269,10 @@ class Passage(Inbound):
             return
         self._tried.append(index)
         self._attempts += 1
-        self._pool = upstream.pools[index]
+        self._pool = pool = upstream.pools[index]
         self._is_waiting = True
-        self._pool.want(self, fresh=self.needs_fresh)
+        is_once = self.scope["method"] not in upstream.guard.repeatable
+        pool.want(self, fresh=self.needs_fresh or (is_once and pool.may_be_stale))
 
     @property
     def _has_attempts(self) -> bool:

@@ -18,7 +18,7 @@ from penstock.worker.gateway.numbers import CLOSED, CONNECT, CONNECT_TIMEOUT, OV
 from penstock.worker.gateway.spec import ServerSpec, UpstreamSpec
 from penstock.worker.gateway.standing import Standing
 from penstock.worker.gateway.terms import terms_for
-from penstock.worker.limits import UPSTREAM_KNOWN_BYTES_MAX, UPSTREAM_KNOWN_COUNT_MAX
+from penstock.worker.limits import UNREPEATABLE_IDLE_S, UPSTREAM_KNOWN_BYTES_MAX, UPSTREAM_KNOWN_COUNT_MAX
 from penstock.worker.logs import LOG
 from penstock.worker.tls.complaints import Complaints
 
@@ -115,6 +115,11 @@ class Pool:
     def open_count(self) -> int:
         """Count all links."""
         return len(self._links)
+
+    @property
+    def may_be_stale(self) -> bool:
+        """Tell whether its server may just be closing even the link that was used last."""
+        return bool(self.idle) and self.idle[-1].idle_since_s < time.monotonic() - UNREPEATABLE_IDLE_S
 
     def want(self, wanting: Wanting, *, fresh: bool = False) -> None:
         """Have a link given to a request, at once if one is idle; `fresh`: a new one."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock.worker.gateway import native
 from penstock.worker.gateway.errand import Errand
+from penstock.worker.gateway.guard import IDEMPOTENT
 from penstock.worker.gateway.link import Link
 from penstock.worker.gateway.native import begin
 from penstock.worker.gateway.pool import Pool
@@ -61,4 +62,6 @@ class RelayedConnection(Connection):
 def introduce(site: type[Leaving]) -> None:
     """Tell C of all classes; the site's is the last to be there."""
     told = tuple((site, SITE_SLOTS) if each is Leaving else (each, names) for each, names in SLOTS)
-    native.attach(told, METHODS, METHOD_TAGS, IDLE, HELD, DONE, NOT_WATCHED, STATUS_LINES)
+    # Others go out on links of which they ask more: see `Pool.may_be_stale`.
+    methods = {token: name for token, name in METHODS.items() if name in IDEMPOTENT}
+    native.attach(told, methods, METHOD_TAGS, IDLE, HELD, DONE, NOT_WATCHED, STATUS_LINES)

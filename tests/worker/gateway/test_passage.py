@@ -2,10 +2,12 @@
 
 import asyncio
 import re
+import time
 from typing import Any
 
 import pytest
 
+from penstock.worker.gateway.rules import RetryRules
 from tests.worker.gateway.conftest import Backend, Script, Visit
 
 GET = b"GET /x?a=1 HTTP/1.1\r\nHost: shop\r\n\r\n"
@@ -230,6 +232,32 @@ async def test_a_connection_that_went_stale_is_no_failure(passing: Any) -> None:
             assert (await client.response()).body == b"hello"
         assert turns == 1
         assert len(backend.visits) == 2
+
+
+@pytest.mark.parametrize("idle_s", [0.0, 2.0])
+@pytest.mark.parametrize("is_repeatable", [True, False])
+@pytest.mark.parametrize("end", [b"\r\n", b"Content-Length: 2\r\n\r\nhi"])
+async def test_what_may_not_be_sent_twice_needs_a_connection_that_was_used_lately(
+    passing: Any, idle_s: float, is_repeatable: bool, end: bytes
+) -> None:
+    """
+    The server may be closing it just then, and nobody would know what became of the request.
+    """
+
+    async def script(visit: Visit) -> None:
+        while True:
+            head = await visit.head()
+            if b"content-length: 2" in head.lower():
+                await visit.reader.readexactly(2)
+            await visit.say(HELLO)
+
+    backend = Backend(script)
+    async with passing(backend, retries=RetryRules(non_idempotent=is_repeatable)) as gateway:
+        for each in (GET, GET, b"POST / HTTP/1.1\r\nHost: a\r\n" + end):
+            assert (await gateway.ask(each)).body == b"hello"
+            for link in gateway.upstream.pools[0].idle:
+                link.idle_since_s = time.monotonic() - idle_s
+    assert len(backend.visits) == 1 + (idle_s > 0 and not is_repeatable)
 
 
 async def test_what_is_not_idempotent_is_asked_once(passing: Any) -> None:
