@@ -5,6 +5,7 @@ Words and columns for people: figures in a few characters, tables of at most 80 
 from collections.abc import Sequence
 
 COLUMNS_MAX = 80
+CUT = "…"
 
 
 def duration(seconds: float | None) -> str:
@@ -74,4 +75,9 @@ def aligned(rows: Sequence[Sequence[str]], *, left: set[int]) -> str:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append(gap.join(cells).rstrip())
-    return "\n".join(line if len(line) <= COLUMNS_MAX else line[: COLUMNS_MAX - 1] + "…" for line in lines)
+    return "\n".join(line if len(line) <= COLUMNS_MAX else line[: COLUMNS_MAX - 1] + CUT for line in lines)
+
+
+def is_cut(table: str) -> bool:
+    """Tell whether an aligned table was too wide."""
+    return any(line.endswith(CUT) for line in table.splitlines())

@@ -1,14 +1,16 @@
 """The table of upstreams of `penstock status`."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Final
 
 import msgspec
 
-from penstock.master.cli.tables import aligned, count, duration
+from penstock.master.cli.tables import aligned, count, duration, is_cut
 
-# An address and a port; of a path the end says most.
-ADDRESS_CHARS_MAX: Final = 24
+# An address and a port; of a path the end says most. Less where the table would be too wide.
+ADDRESS_CHARS: Final = (24, 20, 16)
+AGO: Final = " ago"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,40 +45,51 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
 
 def upstream_table(upstreams: Sequence[Upstream], now_s: float) -> str:
     """Write a line for each server. `now_s` is the wall clock."""
+    table = ""
+    for chars, ago in product(ADDRESS_CHARS, (AGO, "")):
+        table = aligned(_rows(upstreams, now_s, chars, ago), left={0, 1, 2, 8})
+        if not is_cut(table):
+            break
+    ills = [
+        f"  {f'{each.address} ({each.name})' if each.name else each.address}: {each.last_check.reason}"
+        for upstream in upstreams
+        for each in upstream.servers
+        if each.last_check is not None and each.last_check.reason
+    ]
+    return "\n".join([table, *ills])
+
+
+def _rows(upstreams: Sequence[Upstream], now_s: float, address_chars: int, ago: str) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
         ("UPSTREAM", "SERVER", "STATE", "ACTIVE", "IDLE", "QUEUED", "REQUESTS", "FAILED", "HEALTH")
     ]
-    ills = []
-    for upstream in upstreams:
-        for index, each in enumerate(upstream.servers):
-            rows.append(
-                (
-                    "" if index else upstream.name,
-                    _short(each.address),
-                    each.state,
-                    count(each.connections_active),
-                    count(each.connections_idle),
-                    count(each.queued),
-                    count(each.requests),
-                    count(each.failures),
-                    _health(each, now_s),
-                )
-            )
-            if each.last_check is not None and each.last_check.reason:
-                called = f"{each.address} ({each.name})" if each.name else each.address
-                ills.append(f"  {called}: {each.last_check.reason}")
+    rows += [
+        (
+            "" if index else upstream.name,
+            _short(each.address, address_chars),
+            each.state,
+            count(each.connections_active),
+            count(each.connections_idle),
+            count(each.queued),
+            count(each.requests),
+            count(each.failures),
+            _health(each, now_s, ago),
+        )
+        for upstream in upstreams
+        for index, each in enumerate(upstream.servers)
+    ]
     if all(not each.health for upstream in upstreams for each in upstream.servers):
-        rows = [row[:-1] for row in rows]
-    return "\n".join([aligned(rows, left={0, 1, 2, 8}), *ills])
+        return [row[:-1] for row in rows]
+    return rows
 
 
-def _health(server: Server, now_s: float) -> str:
+def _health(server: Server, now_s: float, ago: str) -> str:
     check = server.last_check
     told = server.health or "-"
     if check is not None and check.at is not None:
-        told += f" {duration(now_s - check.at)} ago"
+        told += f" {duration(now_s - check.at)}{ago}"
     return told
 
 
-def _short(address: str) -> str:
-    return address if len(address) <= ADDRESS_CHARS_MAX else "…" + address[1 - ADDRESS_CHARS_MAX :]
+def _short(address: str, chars: int) -> str:
+    return address if len(address) <= chars else "…" + address[1 - chars :]

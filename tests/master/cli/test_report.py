@@ -19,7 +19,7 @@ from penstock.master.cli.report import (
     status_tables,
 )
 from penstock.master.cli.tables import COLUMNS_MAX, count, duration, lag, size
-from penstock.master.cli.upstreams import Server, Upstream
+from penstock.master.cli.upstreams import Check, Server, Upstream
 
 STATUS = Status(
     name="shop",
@@ -228,6 +228,24 @@ def test_numbers_are_short(told: str, expected: str) -> None:
     With the digits that one looks at.
     """
     assert told == expected
+
+
+@pytest.mark.parametrize("address", ["192.168.100.100:9000", "unix:/run/penstock/backend/app.sock"])
+def test_long_addresses_make_room_for_the_last_check(address: str) -> None:
+    """
+    Which is what one looks for when a server is ill; the end of the address tells which one it is.
+    """
+    server = Server(
+        address=address, state="down", health="unhealthy", last_check=Check(at=1988.0, reason="no answer"),
+        connections_active=123, connections_idle=4, queued=0, requests=12345678, failures=123456,
+    )  # fmt: skip
+    status = msgspec.structs.replace(STATUS, upstreams=(Upstream(name="backend", servers=(server,)),))
+    table = status_tables(status, 2000.0).split("\n\n")[-1].splitlines()
+
+    assert table[1].endswith("unhealthy 12s")
+    assert address[-10:] in table[1]
+    assert table[2] == f"  {address}: no answer"
+    assert all(len(line) <= COLUMNS_MAX for line in table)
 
 
 def test_upstreams_have_a_table_where_there_are_any() -> None:
