@@ -9,7 +9,6 @@ import re
 import socket
 import ssl
 import struct
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +43,7 @@ from tests.worker.http.conftest import (  # noqa: F401  # a fixture
     Client,
     Response,
     certificate,
+    until,
 )
 
 # Beside a histogram or two, each part of the row has so many words.
@@ -157,12 +157,7 @@ class Passing:
         await client.send(data)
         return await client.response()
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Let the loop turn until something is the case."""
-        deadline_s = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline_s, "it did not come about"
-            await asyncio.sleep(0.001)
+    until = staticmethod(until)
 
     def pass_time(self, seconds: float) -> None:
         """Let site and gateway believe that time has passed."""

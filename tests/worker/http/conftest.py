@@ -173,6 +173,26 @@ class Client:
         self.sock.shutdown(socket.SHUT_WR)
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until something is the case."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "it did not come about"
+        await asyncio.sleep(0.001)
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Read all, then answer."""
+    more_body = True
+    while more_body:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        more_body = message["more_body"]
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"done"})
+
+
 @dataclass
 class Serving:
     """A site, and how to reach it."""
@@ -205,12 +225,7 @@ class Serving:
             client.finish()
         return await client.responses()
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Let the loop turn until something is the case."""
-        deadline_s = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline_s, "it did not come about"
-            await asyncio.sleep(0.001)
+    until = staticmethod(until)
 
     def pass_time(self, seconds: float) -> None:
         """Let the site believe that time has passed, in steps as a worker makes them."""

@@ -9,20 +9,9 @@ from hypothesis import strategies as st
 
 from penstock.worker.http.body import IncomingBody
 from penstock.worker.limits import BODY_RATE_GRACE_S
+from tests.worker.http.conftest import echo
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
-
-
-async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Read all, then answer."""
-    more_body = True
-    while more_body:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        more_body = message["more_body"]
-    await send({"type": "http.response.start", "status": 200})
-    await send({"type": "http.response.body", "body": b"done"})
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.worker.http.conftest import echo
+
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
-
-
-async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Read all, then answer."""
-    more_body = True
-    while more_body:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        more_body = message["more_body"]
-    await send({"type": "http.response.start", "status": 200})
-    await send({"type": "http.response.body", "body": b"done"})
 
 
 async def test_head_must_be_complete_in_time(serve: Any) -> None:
