@@ -89,10 +89,14 @@ def answer(stacks: Stacks, pid: int) -> str:
     ["time.sleep(60)", "while True: pass", "import threading; threading.Event().wait()", "sys.stdin.read()"],
     ids=["sleep", "loop", "lock", "read"],
 )
-def test_python_code_answers_wherever_it_is_blocked(fds: dict[int, int], start: Start, body: str) -> None:
+def test_python_code_answers_wherever_it_is_blocked(
+    fds: dict[int, int], start: Start, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    In its own words, and it goes on as if nothing had been.
+    In its own words, and it goes on as if nothing had been. However long a busy machine keeps it waiting.
     """
+    monkeypatch.setattr("penstock.master.stacks.ASK_S", 8.0)
+    monkeypatch.setattr("penstock.master.stacks.ANSWER_S", 9.0)
     pid = start(body)
     stacks = Stacks(fds)
 
