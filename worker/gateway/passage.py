@@ -271,8 +271,7 @@ class Passage(Inbound):
         self._attempts += 1
         self._pool = pool = upstream.pools[index]
         self._is_waiting = True
-        is_once = self.scope["method"] not in upstream.guard.repeatable
-        pool.want(self, fresh=self.needs_fresh or (is_once and pool.may_be_stale))
+        pool.want(self, fresh=self.needs_fresh or (self._is_once() and pool.may_be_stale))
 
     @property
     def _has_attempts(self) -> bool:
@@ -285,6 +284,12 @@ class Passage(Inbound):
         return self.scope["method"] in self._upstream.guard.repeatable and (
             inbox is None or (isinstance(inbox, Outflow) and inbox.kept is not None)
         )
+
+    def _is_once(self) -> bool:
+        """Tell whether it may be impossible to send it again: more may come of its body than is kept."""
+        inbox = self.inbox
+        is_coming = inbox is not None and not inbox.is_complete
+        return is_coming or self.scope["method"] not in self._upstream.guard.repeatable
 
     def _asks_again(self, cause: str, *, is_trial: bool = False) -> bool:
         """Send the request to another server, if that is safe and allowed."""

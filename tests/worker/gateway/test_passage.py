@@ -234,11 +234,29 @@ async def test_a_connection_that_went_stale_is_no_failure(passing: Any) -> None:
         assert len(backend.visits) == 2
 
 
+POST_EMPTY = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n"
+POST_SHORT = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
+PUT_SHORT = POST_SHORT.replace(b"POST", b"PUT")
+PUT_LONG = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n" + b"x" * 500_000
+ONCE = RetryRules()
+AGAIN = RetryRules(non_idempotent=True)
+
+
 @pytest.mark.parametrize("idle_s", [0.0, 2.0])
-@pytest.mark.parametrize("is_repeatable", [True, False])
-@pytest.mark.parametrize("end", [b"\r\n", b"Content-Length: 2\r\n\r\nhi"])
+@pytest.mark.parametrize(
+    ("request_bytes", "rules", "is_once"),
+    [
+        (POST_EMPTY, ONCE, True),
+        (POST_EMPTY, AGAIN, False),
+        (POST_SHORT, ONCE, True),
+        (POST_SHORT, AGAIN, False),
+        (PUT_SHORT, ONCE, False),
+        (PUT_LONG, ONCE, True),
+    ],
+    ids=["POST", "POST again", "short POST", "short POST again", "short PUT", "long PUT"],
+)
 async def test_what_may_not_be_sent_twice_needs_a_connection_that_was_used_lately(
-    passing: Any, idle_s: float, is_repeatable: bool, end: bytes
+    passing: Any, idle_s: float, request_bytes: bytes, rules: RetryRules, is_once: bool
 ) -> None:
     """
     The server may be closing it just then, and nobody would know what became of the request.
@@ -246,18 +264,17 @@ async def test_what_may_not_be_sent_twice_needs_a_connection_that_was_used_latel
 
     async def script(visit: Visit) -> None:
         while True:
-            head = await visit.head()
-            if b"content-length: 2" in head.lower():
-                await visit.reader.readexactly(2)
+            length = re.search(rb"content-length: (\d+)", (await visit.head()).lower())
+            await visit.reader.readexactly(int(length[1]) if length else 0)
             await visit.say(HELLO)
 
     backend = Backend(script)
-    async with passing(backend, retries=RetryRules(non_idempotent=is_repeatable)) as gateway:
-        for each in (GET, GET, b"POST / HTTP/1.1\r\nHost: a\r\n" + end):
+    async with passing(backend, retries=rules) as gateway:
+        for each in (GET, GET, request_bytes):
             assert (await gateway.ask(each)).body == b"hello"
             for link in gateway.upstream.pools[0].idle:
                 link.idle_since_s = time.monotonic() - idle_s
-    assert len(backend.visits) == 1 + (idle_s > 0 and not is_repeatable)
+    assert len(backend.visits) == 1 + (is_once and idle_s > 0)
 
 
 async def test_what_is_not_idempotent_is_asked_once(passing: Any) -> None:
