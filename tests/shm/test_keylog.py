@@ -93,6 +93,7 @@ def test_a_log_cut_short_gives_its_beginning(given: list[Key], data: st.DataObje
     count = written(log, given)
     used = log[USED]
     missing = data.draw(st.integers(1, used))
+    whole = log.tolist()
     for index in range(used - missing, used):
         if index != USED:
             log[index] = 0
@@ -101,7 +102,8 @@ def test_a_log_cut_short_gives_its_beginning(given: list[Key], data: st.DataObje
     seen = list(reader.read())
 
     assert seen == given[: len(seen)]
-    assert len(seen) < count or missing >= used
+    # A value that ends with NULs may end with words that are 0 in any case.
+    assert len(seen) < count or missing >= used or log.tolist() == whole
 
 
 @settings(max_examples=300)
