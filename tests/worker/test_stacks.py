@@ -62,7 +62,7 @@ def test_answer_has_the_stacks_of_all_threads(witness: Witness, fd: int) -> None
     thread = threading.Thread(target=leave.wait, name="sleepy")
     thread.start()
 
-    os.kill(os.getpid(), ASK)
+    signal.raise_signal(ASK)
 
     leave.set()
     thread.join()
@@ -76,7 +76,7 @@ def test_dump_has_the_stacks_without_the_interpreter(witness: Witness, fd: int) 
     """
     It is written by a handler in C.
     """
-    os.kill(os.getpid(), DUMP)
+    signal.raise_signal(DUMP)
 
     assert "in test_dump_has_the_stacks_without_the_interpreter" in written(fd)
 
@@ -87,7 +87,7 @@ def test_many_requests_are_cut_and_the_oldest_come_first(witness: Witness, fd: i
     """
     witness.exchanges = lambda: [exchange(f"/{age}", age) for age in range(1000)]
 
-    os.kill(os.getpid(), ASK)
+    signal.raise_signal(ASK)
 
     text = written(fd)
     assert "Requests in flight: 1000\n  GET /999, 999.000 s, no response yet\n  GET /998" in text
@@ -104,11 +104,11 @@ def test_whatever_goes_wrong_harms_nobody(witness: Witness, fd: int) -> None:
         raise RuntimeError("half made")
 
     witness.exchanges = broken
-    os.kill(os.getpid(), ASK)
+    signal.raise_signal(ASK)
     witness.exchanges = list
     os.lseek(fd, STACK_FILE_BYTES, os.SEEK_SET)
-    os.kill(os.getpid(), ASK)
-    os.kill(os.getpid(), DUMP)
+    signal.raise_signal(ASK)
+    signal.raise_signal(DUMP)
 
 
 @pytest.mark.parametrize(
