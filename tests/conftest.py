@@ -1,5 +1,6 @@
 """Servers for the tests of whole processes, ended after each test whatever happened."""
 
+import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,9 +17,13 @@ from tests.process.harness import Server
 # A shell starts what runs in its background deaf to Ctrl-C, and what is started by that inherits it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes says what else the machine does.
+# How long an example takes says what else the machine does. What blocks a change must not depend on chance:
+# CI takes the same examples each time, and whoever runs the tests elsewhere looks for others.
 hypothesis.settings.register_profile(
-    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "untimed",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
 )
 hypothesis.settings.load_profile("untimed")
 
