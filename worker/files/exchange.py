@@ -6,6 +6,7 @@ has to wait for a disk or for the client, runs in one, as an app would.
 """
 
 import logging
+import os
 import secrets
 import time
 from contextvars import Context
@@ -207,12 +208,14 @@ class FileExchange(Exchange):
         self, status: int, headers: list[tuple[bytes, bytes]], variant: Variant, offset: int, count: int
     ) -> Body | None:
         if count <= FILE_WHOLE_BYTES_MAX:
-            data = read_cached(variant.file.fd, offset, count) if count else b""
-            if data is not None:
-                if len(data) != count:
-                    raise FileShrunk
+            fd = variant.file.fd
+            data = read_cached(fd, offset, count) if count else b""
+            if data is not None and len(data) == count:
                 self.respond(status, headers, bytes(data))
                 return None
+            # Else it may be that just its beginning is in memory.
+            if data is not None and os.fstat(fd).st_size < offset + count:
+                raise FileShrunk
         self._start(status, headers)
         return Body(variant, [Stretch(b"", variant.file.fd, offset, count)])
 

@@ -421,6 +421,32 @@ async def test_unreadable_is_forbidden(
     assert "Too many open files" in caplog.text
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_a_file_of_which_only_the_beginning_is_in_memory_is_sent_whole(
+    serve: Any, root: Path, is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A kernel that is short of memory throws out pages, not files, and then reads less than it was asked for.
+    """
+    parts: list[int] = []
+
+    def read(fd: int, offset: int, count: int) -> bytearray:
+        parts.append(count // 2)
+        return bytearray(os.pread(fd, count // 2, offset))
+
+    async with serve(**routes(root)) as server:
+        if is_kept:
+            await server.ask(request("/static/a.txt"))
+        monkeypatch.setattr("penstock.worker.files.exchange.read_cached", read)
+        client = await server.client()
+        for _ in range(2):
+            await client.send(request("/static/a.txt"))
+            response = await client.response()
+            assert response.status == 200
+            assert response.body == b"0123456789" * 10
+    assert parts == [50, 50]
+
+
 async def test_what_is_kept_open_is_bounded(serve: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     By number, and by time: a deleted file takes up a disk while it is open.
