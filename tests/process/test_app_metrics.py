@@ -256,7 +256,8 @@ def test_totals_are_what_clients_counted_through_every_restart(shop: Server) -> 
     assert drinkers.failed <= 2 * 4, "only those that a killed worker had"
     assert not falls
     assert own_samples(shop)["cups_total kind=assam"] == total
-    assert own_samples(shop)["steeping_count"] == total
+    # A worker may be killed between the one and the other.
+    assert drinkers.answered <= own_samples(shop)["steeping_count"] <= drinkers.answered + drinkers.failed
     pids = {f"own_pid worker={each['slot']}": each["pid"] for each in shop.status()["workers"]}
     assert {name: value for name, value in own_samples(shop).items() if name.startswith("own_pid")} == pids
 
