@@ -5,7 +5,8 @@ The real server runs under valgrind, forks included, and a client outside sends
 it requests in lock step: the next one when the last is answered, so that every
 request is one turn of the loop. Two runs of different lengths are counted, and
 the difference belongs to the requests alone: start-up, imports and the end of
-the process cancel out.
+the process cancel out. The shorter one waits for the longer before both end, so
+what a server does by the clock cancels out as well, however slow the machine is.
 """
 
 import json
@@ -15,6 +16,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +35,8 @@ REQUESTS_LONG = 6500
 START_S = 120.0
 ANSWER_S = 60.0
 STOP_S = 60.0
+# How long the shorter run waits for the longer one.
+MEETING_S = 600.0
 POLL_S = 0.1
 
 ANSWER_BYTES_MAX = 64 * 1024
@@ -40,6 +44,10 @@ ANSWER_BYTES_MAX = 64 * 1024
 
 class CountFailed(Exception):
     """The server could not be counted. Says why, with its last words."""
+
+
+class OtherFailed(CountFailed):
+    """There is nobody to wait for."""
 
 
 def instructions_per_request(words: list[str], request: bytes, *, has_master: bool) -> float:
@@ -53,7 +61,11 @@ def instructions_per_request(words: list[str], request: bytes, *, has_master: bo
         raise CountFailed("valgrind is not installed; it is in the distribution's package of that name")
     with ThreadPoolExecutor(2) as pool:
         lengths = (REQUESTS_SHORT, REQUESTS_LONG)
-        runs = [pool.submit(_count, words, request, length, has_master) for length in lengths]
+        meeting = threading.Barrier(len(lengths))
+        runs = [pool.submit(_count, words, request, length, has_master, meeting) for length in lengths]
+        errors = [error for error in (run.exception() for run in runs) if error is not None]
+        for error in sorted(errors, key=lambda each: isinstance(each, OtherFailed)):
+            raise error
         short, long = (run.result() for run in runs)
     return (long - short) / (REQUESTS_LONG - REQUESTS_SHORT)
 
@@ -66,7 +78,9 @@ def total_in(text: str) -> int:
     return int(found[1])
 
 
-def _count(words: list[str], request: bytes, length: int, has_master: bool) -> int:
+def _count(
+    words: list[str], request: bytes, length: int, has_master: bool, meeting: threading.Barrier
+) -> int:
     """Run once, and return all instructions of the process that served."""
     with tempfile.TemporaryDirectory(prefix="bench-callgrind-") as name:
         folder, port = Path(name), free_port()
@@ -84,14 +98,18 @@ def _count(words: list[str], request: bytes, length: int, has_master: bool) -> i
         try:
             pid = _ready_worker(server, folder) if has_master else server.pid
             _ask(server, port, request, length)
+            meeting.wait(MEETING_S)
             server.terminate()
             server.wait(STOP_S)
             return total_in((folder / f"count.{pid}").read_text())
+        except threading.BrokenBarrierError:
+            raise OtherFailed("the other run failed, or takes too long") from None
         except (OSError, CountFailed, subprocess.TimeoutExpired) as error:
             state = "" if server.poll() is None else f"; it ended ({ending(server.returncode)})"
             words_said = "\n    ".join(log.read_text(errors="replace").splitlines()[-8:])
             raise CountFailed(f"{' '.join(filled)}: {error}{state}\n    {words_said}") from error
         finally:
+            meeting.abort()  # If this one fails, the other need not wait.
             if server.poll() is None:
                 server.kill()  # A worker sees its master go, and leaves.
                 server.wait()

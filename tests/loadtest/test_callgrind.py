@@ -42,7 +42,7 @@ def test_more_work_in_a_request_is_more_instructions(tmp_path: Path, monkeypatch
     About twice the extra rounds, twice the extra instructions; the interpreter adapts to what it runs.
     """
     monkeypatch.setattr(callgrind, "REQUESTS_SHORT", 20)
-    monkeypatch.setattr(callgrind, "REQUESTS_LONG", 220)
+    monkeypatch.setattr(callgrind, "REQUESTS_LONG", 2020)
     path = server(tmp_path)
 
     # Not beyond 256: larger numbers are objects that have to be made.
