@@ -110,6 +110,11 @@ Action = AppAction | RespondAction | FilesAction | ProxyAction | RedirectAction 
 Wanted = tuple[str, str | bool]
 
 
+def several(given: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return what may be written as one or as a list, as a tuple; None for what is left out."""
+    return (given,) if isinstance(given, str) else given
+
+
 class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """
     Which requests a route takes. None, or nothing, matches everything.
@@ -129,12 +134,12 @@ class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hosts(self) -> tuple[str, ...] | None:
         """Its hosts, however many."""
-        return (self.host,) if isinstance(self.host, str) else self.host
+        return several(self.host)
 
     @property
     def paths(self) -> tuple[str, ...] | None:
         """Its paths, however many."""
-        return (self.path,) if isinstance(self.path, str) else self.path
+        return several(self.path)
 
 
 # Of headers: "remove", "set" or "add"; the name; a template of the value.

@@ -13,7 +13,7 @@ from penstock.master.config.header_changes import HeaderChanges
 from penstock.master.config.kinds import kind
 from penstock.master.config.record import AppTarget, HeaderName, HeaderValue, Label, Record, says
 from penstock.master.config.redirect import Redirect, Rewrite
-from penstock.worker.spec import MatchSpec
+from penstock.worker.spec import MatchSpec, several
 
 # A millionth is less than anybody can see in the numbers.
 WEIGHT_MAX = 1_000_000
@@ -58,12 +58,12 @@ class Match(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def hosts(self) -> tuple[str, ...] | None:
         """Its hosts, however many."""
-        return (self.host,) if isinstance(self.host, str) else self.host
+        return several(self.host)
 
     @property
     def paths(self) -> tuple[str, ...] | None:
         """Its paths, however many."""
-        return (self.path,) if isinstance(self.path, str) else self.path
+        return several(self.path)
 
     def spec(self) -> MatchSpec:
         """Write it as the workers are told."""

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from penstock.worker.proxy_protocol.header import Endpoints, write_v1, write_v2
+from penstock.worker.proxy_protocol.header import Endpoints, write_v2
 from tests.process.harness import DEADLINE_S, Server, free_port, wait_for, write_app
 from tests.process.test_idle_connections import wait_parked
+from tests.worker.proxy_protocol.writing import write_v1
 from tests.worker.tls.pki import make
 
 Start = Callable[..., Server]

@@ -207,9 +207,9 @@ class Pool:
             self._refuse(self._waiting.popleft()[0], NOT_IN_TIME, OVERLOAD)
         if self.latency is not None:
             self.latency.rest(now_s * 1e9)
-        idle = len(self.idle)
+        idle = self.idle_count
         self.numbers.show(
-            active=len(self._links) - idle,
+            active=self.open_count - idle,
             idle=idle,
             queued=len(self._waiting),
             is_up=self.standing.is_up,

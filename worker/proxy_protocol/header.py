@@ -181,23 +181,12 @@ def _judge_tlvs(data: bytes, at: int) -> None:
 # Writing.
 
 
-def write_v1(endpoints: Endpoints | None) -> bytes:
-    """Write a header of version 1. It has no words for UNIX sockets: those are unknown."""
-    packed = _packed(endpoints)
-    if packed is None:
-        return b"PROXY UNKNOWN\r\n"
-    client, client_port, server, server_port = packed
-    family, word = (AF_INET, "TCP4") if len(client) == 4 else (AF_INET6, "TCP6")
-    addresses = f"{inet_ntop(family, client)} {inet_ntop(family, server)}"
-    return f"PROXY {word} {addresses} {client_port} {server_port}\r\n".encode()
-
-
 def write_v2(endpoints: Endpoints | None, *, with_checksum: bool = False) -> bytes:
     """Write a header of version 2, in its shortest form."""
     family, body = _UNSPEC, b""
     if endpoints is not None and isinstance(endpoints.client, str) and isinstance(endpoints.server, str):
         family, body = _UNIX, _V2_UNIX.pack(_name(endpoints.client), _name(endpoints.server))
-    elif (packed := _packed(endpoints)) is not None:
+    elif (packed := packed_addresses(endpoints)) is not None:
         client, client_port, server, server_port = packed
         family, layout = (_INET, _V2_INET) if len(client) == 4 else (_INET6, _V2_INET6)
         body = layout.pack(client, server, client_port, server_port)
@@ -210,12 +199,7 @@ def write_v2(endpoints: Endpoints | None, *, with_checksum: bool = False) -> byt
     return whole + crc32c(whole + bytes(_CRC32C_BYTES)).to_bytes(4, "big")
 
 
-def write_local() -> bytes:
-    """Write the header of a connection that a proxy makes for itself, such as a health check (version 2)."""
-    return _V2_HEAD.pack(V2_START, _V2 | _LOCAL, 0, 0)
-
-
-def _packed(endpoints: Endpoints | None) -> tuple[bytes, int, bytes, int] | None:
+def packed_addresses(endpoints: Endpoints | None) -> tuple[bytes, int, bytes, int] | None:
     """Give addresses and ports, both addresses of one family; None for what are none."""
     if endpoints is None or isinstance(endpoints.client, str) or isinstance(endpoints.server, str):
         return None

@@ -12,9 +12,10 @@ import pytest
 
 from penstock.shm.names import PROXY_REJECTIONS
 from penstock.worker.proxy_protocol import prelude
-from penstock.worker.proxy_protocol.header import Endpoints, write_local, write_v1, write_v2
+from penstock.worker.proxy_protocol.header import Endpoints, write_v2
 from penstock.worker.spec import MatchSpec, ProxiesSpec, ProxyProtocolSpec, RespondAction
 from tests.worker.http.conftest import ACTION, PROXY_REJECTED
+from tests.worker.proxy_protocol.writing import write_local, write_v1
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

@@ -9,9 +9,10 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.worker.proxy_protocol.header import HeaderError, NoHeader, read_header, write_v1, write_v2
+from penstock.worker.proxy_protocol.header import HeaderError, NoHeader, read_header, write_v2
 from tests.worker.http.conftest import _serve
 from tests.worker.http.test_proxy_protocol import FOUR, LAST, SIX, SPEC, names, rejected
+from tests.worker.proxy_protocol.writing import write_v1
 
 HEADERS = (write_v1(FOUR), write_v2(FOUR), write_v2(SIX, with_checksum=True), write_v1(None), b"GET /")
 CHANGES = (b"", b" ", b"\0", b"\r\n", b"1", b"\xff" * 3)

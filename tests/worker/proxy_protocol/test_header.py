@@ -19,10 +19,9 @@ from penstock.worker.proxy_protocol.header import (
     HeaderError,
     NoHeader,
     read_header,
-    write_local,
-    write_v1,
     write_v2,
 )
+from tests.worker.proxy_protocol.writing import write_local, write_v1
 
 Write = Callable[[Endpoints | None], bytes]
 
