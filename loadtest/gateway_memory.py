@@ -12,13 +12,12 @@ import argparse
 import contextlib
 import resource
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+from bench.child import telling_port
 from streaming import penstock, proxy, resident
 
 SERVER = """
@@ -48,7 +47,7 @@ def main() -> None:
     count = parser.parse_args().clients
     resource.setrlimit(resource.RLIMIT_NOFILE, (20000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     print(f"{'KiB a client':20}{'idle':>8}{'in flight':>12}")
-    with tempfile.TemporaryDirectory() as name, sleeper() as upstream:
+    with tempfile.TemporaryDirectory() as name, telling_port([sys.executable, "-c", SERVER]) as upstream:
         folder = Path(name)
         folder.chmod(0o755)
         for label, gateway in (
@@ -77,18 +76,6 @@ def ask(port: int, path: bytes) -> socket.socket:
     if path == b"/idle":
         sock.recv(4096)
     return sock
-
-
-@contextlib.contextmanager
-def sleeper() -> Iterator[int]:
-    """Run a server that answers some requests and sleeps over others; give its port."""
-    process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
 
 
 if __name__ == "__main__":

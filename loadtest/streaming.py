@@ -27,6 +27,7 @@ from pathlib import Path
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parent))
+from bench.child import pinned, telling_port
 from bench.server import free_port
 
 Running = tuple[psutil.Process, int]  # and the port
@@ -84,7 +85,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)  # nginx's worker is another user, if this one is root
-        upstream = stack.enter_context(sink() if options.up else files(folder, size))
+        sink = telling_port(pinned([sys.executable, "-c", SINK], 1))
+        upstream = stack.enter_context(sink if options.up else files(folder, size))
         servers = {
             "penstock": stack.enter_context(penstock(folder, upstream)),
             "nginx": stack.enter_context(proxy(folder / "buffered", upstream, "")),
@@ -170,18 +172,6 @@ def serve(sock):
 while True:
     threading.Thread(target=serve, args=(sock.accept()[0],), daemon=True).start()
 """
-
-
-@contextlib.contextmanager
-def sink() -> Iterator[int]:
-    """Run a server that takes bodies and throws them away; give its port."""
-    process = subprocess.Popen(["taskset", "-c", "1", sys.executable, "-c", SINK], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
 
 
 @contextlib.contextmanager

@@ -95,3 +95,15 @@ def _wait(process: "subprocess.Popen[bytes]", deadline_s: float) -> tuple[int, f
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return process.returncode, usage.ru_utime + usage.ru_stime
+
+
+@contextlib.contextmanager
+def telling_port(words: Sequence[str]) -> Iterator[int]:
+    """Run a server that prints its port first; give the port, and end the server in any case."""
+    process = subprocess.Popen(words, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
